@@ -1,0 +1,1 @@
+"""The shell around checkpoints: cards, names, aliases, verified loading."""

@@ -1,0 +1,1 @@
+"""The core: media in, numbers and media out. Knows no web and no queue."""

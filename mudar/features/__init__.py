@@ -1,0 +1,1 @@
+"""Signals to features: mel, onsets, optical flow, HOOF."""

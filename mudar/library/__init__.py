@@ -1,0 +1,1 @@
+"""What was embedded, kept durable: items, segments, jobs, blobs."""

@@ -1,0 +1,1 @@
+"""Files in and out: probe, decode, render. Knows nothing of rhythm."""

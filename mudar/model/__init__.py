@@ -1,0 +1,1 @@
+"""The network of the paper, block by block, from one ModelConfig."""

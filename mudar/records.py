@@ -1,0 +1,53 @@
+"""What the core hands out: plain records of numpy arrays. Light: no torch, no web, no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["dance", "music"]
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """When the strokes of a dance, or the onsets of music, fall.
+
+    times_s: (N,) ascending seconds. strengths: (N,) in 0..1. curve: (T,) in 0..1 at `fps`, frame t at t/fps.
+    tempo_bpm: best guess; tempo_alternatives: (bpm, weight) pairs, best first, among x1/2, x1, x2.
+    beats_s: (M,) seconds, the regular grid under the points; downbeats_s: (K,) seconds, may be empty.
+    """
+
+    times_s: Array
+    strengths: Array
+    curve: Array
+    fps: float
+    tempo_bpm: float
+    tempo_alternatives: tuple[tuple[float, float], ...] = ()
+    beats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    downbeats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One window of an item: embedding (E,) and rhythm vector (R,), each of L2 norm 1 (or all zero)."""
+
+    start_s: float
+    end_s: float
+    embedding: Array
+    rhythm: Array
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that embedding a file gives."""
+
+    kind: Kind
+    duration_s: float
+    model: str
+    rhythm: Rhythm
+    segments: tuple[Segment, ...]
+    stage_s: dict[str, float] = field(default_factory=dict)  # seconds spent in each stage

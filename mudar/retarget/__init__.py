@@ -1,0 +1,1 @@
+"""Strokes and onsets to a time map, and the report of how well it lands."""

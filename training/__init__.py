@@ -1,0 +1,1 @@
+"""The laboratory: data, losses, training, evaluation, publishing."""
