@@ -70,11 +70,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'mudar.sqlite3'}"
         return
-    import psycopg
+    import sqlalchemy as sa
 
-    url = request.getfixturevalue("postgres_url")
+    url = sa.make_url(request.getfixturevalue("postgres_url"))
     name = f"t{time.monotonic_ns()}"
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    head, _, tail = url.rpartition("/postgres")
-    yield f"{head}/{name}{tail}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    yield url.set(database=name).render_as_string(hide_password=False)
