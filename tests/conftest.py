@@ -6,10 +6,13 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 
@@ -79,3 +82,48 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     engine.dispose()
     yield url.set(database=name).render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running MuDaR: its address, where it keeps its data (None: elsewhere), its process (None: not ours)."""
+
+    url: str
+    data_dir: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+
+def start_stack(data_dir: Path, **settings: str) -> Stack:
+    """`mudar up` as a user would start it, on a free port, ready to answer."""
+    port = free_port()
+    environment = {**os.environ, "MUDAR_DATA_DIR": str(data_dir), "MUDAR_ENABLE_NOOP": "1", **settings}
+    log = (data_dir.parent / f"{data_dir.name}.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "up", "--port", str(port)], env=environment, stdout=log, stderr=log
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=2).status_code == 200:
+                return Stack(url, data_dir, process)
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    process.kill()
+    raise RuntimeError(f"mudar up did not become ready:\n{Path(log.name).read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole service: one of our own, or the one at MUDAR_E2E_URL (a compose deployment, say)."""
+    elsewhere = os.environ.get("MUDAR_E2E_URL")
+    if elsewhere:
+        yield Stack(elsewhere.rstrip("/"))
+        return
+    running = start_stack(tmp_path_factory.mktemp("stack") / "data")
+    yield running
+    assert running.process is not None
+    running.process.terminate()
+    assert running.process.wait(30) == 0, "mudar up did not end cleanly on SIGTERM"
