@@ -1,0 +1,143 @@
+"""Errors as application/problem+json (RFC 9457). The one file that knows which HTTP status an error means.
+
+Each answer has type, title, status, detail, and ours: `code` (stable), `hint` (what to do). A failed job's error has
+the same form. Never a stack trace: what we did not foresee is logged here and answered with its reference.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from mudar import errors
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+LINGER_S = 2.0
+LINGER_BYTES = 64_000_000
+
+STATUS: dict[type[errors.MudarError], int] = {
+    errors.MudarError: 500,
+    errors.MediaError: 422,
+    errors.UploadTooLarge: 413,
+    errors.UnreadableMedia: 415,
+    errors.BadRequest: 422,
+    errors.UnknownItem: 404,
+    errors.UnknownJob: 404,
+    errors.UnknownModel: 404,
+    errors.NotReady: 409,
+    errors.EmptyLibrary: 409,
+    errors.RetargetRefused: 422,
+    errors.ModelError: 503,
+    errors.JobError: 500,
+    errors.Cancelled: 409,
+    errors.ItemDeleted: 410,
+    errors.JobTimeout: 504,
+    errors.StorageFull: 507,
+    errors.BrokerUnavailable: 503,
+}
+
+
+def status_of(error: errors.MudarError) -> int:
+    """The status of the nearest class of the tree that has one."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(error: errors.MudarError) -> dict[str, Any]:
+    """The body for one of our errors."""
+    title = (type(error).__doc__ or error.code).strip().splitlines()[0]
+    return _body(error.code, title, status_of(error), error.detail, error.hint)
+
+
+def problem_of_job(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A job's stored error (code, detail, hint) in the same form as a refused request."""
+    if not error:
+        return None
+    return problem(errors.from_code(str(error.get("code")), str(error.get("detail", "")), str(error.get("hint", ""))))
+
+
+def _body(code: str, title: str, status: int, detail: str, hint: str, **more: Any) -> dict[str, Any]:
+    named = {"type": f"urn:mudar:problem:{code}", "title": title, "status": status}
+    return {**named, "code": code, "detail": detail, "hint": hint, **more}
+
+
+class ProblemResponse(JSONResponse):
+    """A refusal. Reads on for a moment when the body is still coming, or the client might never see the answer:
+    closing a connection with unread bytes resets it, and the reset overtakes what we said."""
+
+    media_type = MEDIA_TYPE
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
+            return await super().__call__(scope, receive, send)
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(LINGER_S):
+            await _drain(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drain(receive: Receive) -> None:
+    left = LINGER_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+
+
+def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> ProblemResponse:
+    """The body as a response with its own status."""
+    return ProblemResponse(body, status_code=body["status"], headers=headers)
+
+
+def on_mudar_error(request: Request, error: Exception) -> ProblemResponse:
+    """One of our own errors."""
+    assert isinstance(error, errors.MudarError)
+    return respond(problem(error))
+
+
+def on_validation_error(request: Request, error: Exception) -> ProblemResponse:
+    """Parameters that FastAPI refused: `out_of_range` for numbers out of bounds, else `bad_request`."""
+    assert isinstance(error, RequestValidationError)
+    faults = [{"where": ".".join(str(p) for p in e["loc"]), "what": e["msg"]} for e in error.errors()]
+    bounds = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
+    all_bounds = all(e["type"] in bounds for e in error.errors())
+    kind = errors.OutOfRange if all_bounds else errors.BadRequest
+    body = problem(kind("; ".join(f"{f['where']}: {f['what']}" for f in faults)))
+    return respond({**body, "errors": faults})
+
+
+def on_http_error(request: Request, error: Exception) -> ProblemResponse:
+    """What the framework refuses: no such path, method not allowed."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    body = _body(title.lower().replace(" ", "_"), title, error.status_code, error.detail, "See /docs for the calls.")
+    return respond(body, dict(error.headers or {}))
+
+
+def on_anything_else(request: Request, error: Exception) -> ProblemResponse:
+    """A fault of ours: logged with a reference, which is all that the caller is told."""
+    reference = uuid.uuid4().hex[:12]
+    log.error("unforeseen error %s at %s %s", reference, request.method, request.url.path, exc_info=error)
+    detail = f"Something went wrong on our side (reference {reference})."
+    return respond(_body("internal_error", "Internal error", 500, detail, "Try again; report the reference if it stays."))
+
+
+def install(app: FastAPI) -> None:
+    """Registers the handlers, once."""
+    app.add_exception_handler(errors.MudarError, on_mudar_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_anything_else)

@@ -1,0 +1,127 @@
+"""What goes over the wire, as types: they make /docs and check what comes in. Know no database and no framework."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["dance", "music"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Problem(BaseModel):
+    """Why not: RFC 9457, with a stable `code` and what to do about it."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str
+
+
+class Accepted(BaseModel):
+    """The job that will do it; follow it at `Location`."""
+
+    job_id: str
+    state: JobState
+    items: list[str] = Field(description="Ids of the items that the job is about.")
+
+
+class Job(BaseModel):
+    """A queued request. `result` when done, `error` when failed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    kind: str
+    state: JobState
+    progress: float = Field(ge=0, le=1)
+    stage: str
+    result: dict[str, Any] | None
+    error: Problem | None
+    attempts: int
+    created_at: float | str | None
+    started_at: float | str | None
+    ended_at: float | str | None
+    item_ids: list[str]
+
+
+class Item(BaseModel):
+    """A dance or a piece of music in the library; `ready` once it is embedded."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    kind: Kind
+    title: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    duration_s: float | None
+    ready: bool
+    model: str | None
+    tempo_bpm: float | None
+    strokes: int | None
+    segments: int | None
+    linked_to: str | None
+    created_at: float | str
+    media_url: str
+
+
+class Items(BaseModel):
+    """One page; `next_cursor` leads to the next one and is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Match(BaseModel):
+    """A ranked item: score = lambda * embedding_score + (1 - lambda) * rhythm_score, of the best pair of segments."""
+
+    id: str
+    score: float
+    embedding_score: float
+    rhythm_score: float
+    tempo_bpm: float | None
+    start_s: float = Field(description="Where in the found item the best-matching segment begins.")
+    query_start_s: float = Field(description="Where in the query it begins.")
+    title: str
+
+
+class Matches(BaseModel):
+    """The answer to a question of similarity, best first."""
+
+    query: dict[str, Any]
+    results: list[Match]
+
+
+class RetargetRequest(BaseModel):
+    """Which dance onto which music, and how; what is left out has the defaults of the method."""
+
+    model_config = ConfigDict(extra="allow")  # the method's own options are checked by the core
+
+    dance_id: str
+    music_id: str
+
+
+class Model(BaseModel):
+    """A checkpoint that this service can use."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    version: str
+    aliases: list[str]
+    served: bool
+
+
+class Models(BaseModel):
+    """What is on the shelf."""
+
+    models: list[Model]
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "Refused: `code` says why, `hint` what to do."},
+}

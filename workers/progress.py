@@ -1,0 +1,68 @@
+"""A running job's pulse: a thread that keeps the lease, writes the progress down and learns that the job must stop.
+
+The step only calls `progress`, which costs nothing and raises when there is a reason to stop: cancelled, item deleted,
+lease lost, too late. Knows no SQL and no Celery: it is given a `beat`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from mudar.errors import JobTimeout, MudarError
+
+log = logging.getLogger(__name__)
+
+Beat = Callable[[float, str], MudarError | None]
+"""Writes progress and stage down; answers with the reason to stop, if there is one."""
+
+
+class Pulse:
+    """Beats from entry to exit; `progress` is what the step is given."""
+
+    def __init__(self, beat: Beat, *, heartbeat_s: float, progress_s: float, limit_s: float) -> None:
+        self._beat = beat
+        self._heartbeat_s, self._progress_s = heartbeat_s, progress_s
+        self._limit_s, self._deadline = limit_s, time.monotonic() + limit_s
+        self._told = (0.0, "starting")
+        self._reason: MudarError | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def progress(self, fraction: float, stage: str) -> None:
+        """Note how far the job is (it never goes back); raises the reason to stop, or JobTimeout."""
+        if self._reason is not None:
+            raise self._reason
+        if time.monotonic() > self._deadline:
+            raise JobTimeout(f"The job took longer than the {self._limit_s:.0f} s that its media justify.")
+        self._told = (max(self._told[0], min(max(fraction, 0.0), 1.0)), stage)
+
+    def _run(self) -> None:
+        written, written_at = self._told, time.monotonic()
+        while not self._end.wait(self._progress_s):
+            told, now = self._told, time.monotonic()
+            if told == written and now - written_at < self._heartbeat_s:
+                continue
+            if self._tick(*told):
+                return
+            written, written_at = told, now
+
+    def _tick(self, fraction: float, stage: str) -> bool:
+        try:
+            self._reason = self._beat(fraction, stage)
+        except MudarError as error:
+            self._reason = error
+        except Exception as error:  # noqa: BLE001 - the database may be away for a moment; the lease allows for that
+            log.warning("heartbeat not written: %s", error)
+        return self._reason is not None
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end.set()
+        self._thread.join(10)

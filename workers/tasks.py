@@ -1,0 +1,15 @@
+"""What Celery may call: one task, which takes a job's id. Idempotent: a second delivery finds the job taken or ended."""
+
+from __future__ import annotations
+
+from workers import wire
+from workers.app import app
+
+
+@app.task(name=wire.TASK)
+def run_job(job_id: str) -> None:
+    """Run the job unless somebody else does or did."""
+    from workers.run import run
+    from workers.runtime import runtime
+
+    run(runtime(), job_id)
