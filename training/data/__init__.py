@@ -1,0 +1,1 @@
+"""Where training gets its material: generated dancers and music, real clips, pairs, augmentation."""
