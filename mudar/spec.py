@@ -50,6 +50,11 @@ class AudioSpec:
         """Feature frames a second."""
         return self.sample_rate_hz / self.hop_samples
 
+    @property
+    def input_dim(self) -> int:
+        """F: mel, onset, beat and tempogram, side by side in one frame of the audio encoder's input."""
+        return self.n_mels + 2 + self.tempogram_bins
+
 
 @dataclass(frozen=True)
 class VideoSpec:
