@@ -1,0 +1,144 @@
+// The composition: makes the parts, tells each what the others did, keeps the address bar true.
+// Only this file knows them all.
+
+import { getJob, ready } from "./api.js";
+import { calm, find } from "./dom.js";
+import { Library } from "./library.js";
+import { Matches } from "./matches.js";
+import { Panel } from "./panel.js";
+import { Result } from "./result.js";
+import { Retarget } from "./retarget.js";
+
+const address = new URLSearchParams(location.hash.slice(1));
+
+const panels = {};
+for (const [kind, other] of [["dance", "music"], ["music", "dance"]]) {
+  panels[kind] = new Panel(find(`#${kind}`), kind, {
+    onItem: (item) => itemChanged(kind, item),
+    useInstead: (file) => panels[other].send(file),
+  });
+}
+const result = new Result(find("#result"));
+const retarget = new Retarget(find("#retarget"), {
+  onStart: (jobId) => remember("job", jobId),
+  onResult: (made, about) => {
+    result.show(made, about);
+    if (!about.fresh) return;
+    announce("The video is ready.");
+    find("#result").scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+    find("#result-title").focus({ preventScroll: true });
+  },
+});
+const matches = new Matches(find("#matches"), {
+  onChoose: (kind, match) => {
+    panels[matches.direction].timeline.seek(match.query_start_s);
+    panels[kind].open(match.id, match.start_s);
+  },
+});
+const library = new Library(find("#library"), {
+  onPick: (item) => panels[item.kind].open(item.id),
+  onDelete: (item) => {
+    if (panels[item.kind].item?.id === item.id) panels[item.kind].clear();
+    else matches.ask();
+  },
+});
+
+function itemChanged(kind, item) {
+  matches.changed(kind, item);
+  retarget.changed(kind, item);
+  remember(kind, item?.id);
+  remember("job", null); // a result belongs to the pair that made it
+  library.mark({ dance: panels.dance.item?.id, music: panels.music.item?.id });
+  library.refresh();
+}
+
+/** The address names what is on the page, so a reload or a shared link shows it again. */
+function remember(key, value) {
+  if (value) address.set(key, value);
+  else address.delete(key);
+  const hash = address.toString();
+  history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
+}
+
+function announce(words) {
+  find("#announce").textContent = words;
+}
+
+/** A file's own type decides; what has none is judged by the panel that it was dropped on. */
+const kindOf = (file) => (file.type.startsWith("audio/") ? "music" : file.type.startsWith("video/") ? "dance" : null);
+
+function take(files, panelKind) {
+  if (files.length === 1 && panelKind) return panels[panelKind].send(files[0]);
+  for (const kind of ["dance", "music"]) {
+    const file = files.find((f) => kindOf(f) === kind) ?? (kind === panelKind && files.find((f) => !kindOf(f)));
+    if (file) panels[kind].send(file);
+  }
+  if (!files.some(kindOf) && !panelKind && files[0]) panels.dance.send(files[0]);
+  return undefined;
+}
+
+/** Files may be dropped anywhere; over a panel they go to that panel. */
+function listenForDrops() {
+  const veil = find("#veil");
+  const panelAt = (event) => event.target.closest?.(".panel.item") ?? null;
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const light = (panel, over) => {
+    for (const kind in panels) panels[kind].root.classList.toggle("over", panels[kind].root === panel);
+    veil.hidden = !over || Boolean(panel);
+  };
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    light(panelAt(event), true);
+  });
+  document.addEventListener("dragleave", (event) => event.relatedTarget || light(null, false));
+  document.addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    light(null, false);
+    take([...event.dataTransfer.files], panelAt(event)?.id);
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length) take(files, null);
+  });
+}
+
+/** One sound at a time. */
+document.addEventListener("play", (event) => {
+  for (const media of document.querySelectorAll("video, audio")) if (media !== event.target) media.pause();
+}, { capture: true });
+
+async function watchHealth() {
+  const health = find("#health");
+  const say = (state, words) => {
+    health.dataset.state = state;
+    if (health.textContent !== words) health.textContent = words;
+  };
+  try {
+    await ready();
+    say("ready", "Ready");
+  } catch (problem) {
+    if (problem.code === "unreachable") say("down", "The service does not answer");
+    else say("starting", "Starting up");
+  }
+  setTimeout(watchHealth, health.dataset.state === "ready" ? 15000 : 2000);
+}
+
+/** What the address names: the clip, the song, and the job that was running or has ended. */
+async function restore() {
+  const named = Object.fromEntries(address);
+  await Promise.all(["dance", "music"].map((kind) => named[kind] && panels[kind].open(named[kind])));
+  if (!named.job) return;
+  const job = await getJob(named.job).catch(() => null);
+  if (job && (job.state === "done" || job.state === "queued" || job.state === "running")) {
+    remember("job", named.job);
+    retarget.resume(named.job);
+  }
+}
+
+listenForDrops();
+watchHealth();
+library.refresh();
+restore();

@@ -1,0 +1,136 @@
+// The dance's and the song's panel: drop or choose a file, upload, analyse, then play it over its score.
+// Knows one kind of item; what to do with the item is the caller's (`onItem`).
+
+import { getItem, mediaUrl, upload } from "./api.js";
+import { bpm, clock, find } from "./dom.js";
+import { paintRhythm, paintWhole } from "./score.js";
+import { Timeline } from "./timeline.js";
+import { showProblem, Work } from "./work.js";
+
+const UPLOAD_SHARE = 0.15; // of the bar; the rest is the job
+
+export class Panel {
+  /** `onItem(item | null)`; `useInstead(file)` offers a file to the other panel. */
+  constructor(root, kind, { onItem, useInstead }) {
+    Object.assign(this, { root, kind, onItem, useInstead, item: null, objectUrl: null, lastFile: null });
+    this.media = find("video, audio", root);
+    this.trouble = find(".trouble", root);
+    this.work = new Work(find(".work", root), this.trouble, { waysOut: (problem) => this.#waysOut(problem) });
+    const colour = (view) => view.colours[kind];
+    this.timeline = new Timeline(find("canvas", root), this.media, {
+      label: kind === "dance" ? "Strokes of the dance; arrow keys move through it" : "Onsets of the song; arrow keys move through it",
+      paint: (view) => paintRhythm(view, this.item.rhythm, colour(view), { mirrored: kind === "music" }),
+      paintOverview: (view, close) => paintWhole(view, this.item.rhythm, colour(view), close),
+    });
+    for (const input of root.querySelectorAll("input[type=file]")) {
+      input.addEventListener("change", () => {
+        if (input.files[0]) this.send(input.files[0]);
+        input.value = ""; // so that choosing the same file again is a change
+      });
+    }
+    this.media.addEventListener("error", () => this.#unplayable(true));
+    this.media.addEventListener("loadeddata", () => this.#unplayable(false));
+    this.#paintState();
+  }
+
+  /** Uploads a file, follows its job, and shows the item it became. */
+  async send(file) {
+    this.lastFile = file;
+    this.#preview(file);
+    const item = await this.work.run(async ({ signal, show, job }) => {
+      const answer = await upload(file, this.kind, { signal, onShare: (share) => show("upload", share * UPLOAD_SHARE) });
+      const result = await job(answer.job_id, UPLOAD_SHARE);
+      const made = result.items.find((made) => made.kind === this.kind) ?? result.items[0];
+      return getItem(made.id);
+    });
+    if (this.lastFile !== file) return; // another file took its place meanwhile
+    if (item) this.show(item, { keepMedia: true });
+    else this.#restore();
+  }
+
+  /** Shows an item of the library; `at_s` is where to go in it. */
+  async open(itemId, at_s = 0) {
+    this.lastFile = null;
+    this.work.cancel();
+    if (this.item?.id === itemId) return this.timeline.seek(at_s);
+    try {
+      const item = await getItem(itemId);
+      this.show(item, { at_s });
+    } catch (problem) {
+      showProblem(this.trouble, problem);
+    }
+  }
+
+  show(item, { keepMedia = false, at_s = 0 } = {}) {
+    this.item = item.rhythm ? item : { ...item, rhythm: { times_s: [], strengths: [], curve: [], fps: 15 } };
+    showProblem(this.trouble, null);
+    if (!keepMedia) this.#source(mediaUrl(item.id));
+    this.timeline.show(item.duration_s);
+    if (at_s) this.timeline.seek(at_s);
+    this.#paintState();
+    this.onItem(this.item);
+  }
+
+  clear() {
+    this.item = null;
+    this.timeline.show(0);
+    this.media.removeAttribute("src");
+    this.media.load();
+    this.#paintState();
+    this.onItem(null);
+  }
+
+  /** The clip is on the stage at once, straight from the disk; its score comes when the service has seen it. */
+  #preview(file) {
+    const url = URL.createObjectURL(file);
+    this.#source(url);
+    this.objectUrl = url;
+    this.root.dataset.state = "busy";
+    find(".facts", this.root).textContent = file.name;
+  }
+
+  #restore() {
+    if (this.item) {
+      this.#source(mediaUrl(this.item.id));
+      this.timeline.wake();
+    } else {
+      this.media.removeAttribute("src");
+      this.media.load();
+    }
+    this.#paintState();
+  }
+
+  #source(url) {
+    if (this.objectUrl) URL.revokeObjectURL(this.objectUrl);
+    this.objectUrl = null;
+    this.#unplayable(false);
+    this.media.src = url;
+  }
+
+  #unplayable(is) {
+    find(".unplayable", this.root).hidden = !is || !this.media.getAttribute("src");
+  }
+
+  #paintState() {
+    const { item, root } = this;
+    root.dataset.state = item ? "ready" : "empty";
+    find(".replace", root).hidden = !item;
+    const points = item && `${item.rhythm.times_s.length} ${this.kind === "dance" ? "strokes" : "onsets"}`;
+    const facts = item ? [item.title || item.id, bpm(item.tempo_bpm), clock(item.duration_s), points] : [];
+    find(".facts", root).textContent = facts.join("  ·  ");
+    find(".facts", root).title = item?.title ?? "";
+  }
+
+  #waysOut(problem) {
+    const file = this.lastFile;
+    if (!file) return [];
+    if (problem.code === "no_video_stream" && this.kind === "dance") return [["Use it as the song", () => this.#hand(file)]];
+    if (problem.code === "unreachable") return [["Try again", () => this.send(file)]];
+    return [];
+  }
+
+  #hand(file) {
+    showProblem(this.trouble, null);
+    this.useInstead(file);
+  }
+}

@@ -1,0 +1,102 @@
+// The result: the video, how well it sits on the song (the report), and two pictures of the time map.
+
+import { find, fixed, make, percent } from "./dom.js";
+import { paintDuet, paintMap, retimed } from "./duet.js";
+import { palette, Timeline } from "./timeline.js";
+
+const MEASURES = [
+  ["onsets_hit", "Onsets hit", "Share of the song's onsets with a stroke within one frame"],
+  ["beat_alignment", "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
+];
+
+export class Result {
+  constructor(root) {
+    this.root = root;
+    this.video = find("video", root);
+    this.score = null;
+    this.timeline = new Timeline(find(".duet canvas", root), this.video, {
+      label: "Strokes and onsets of the result; arrow keys move through it",
+      paint: (view) => paintDuet(view, this.score),
+    });
+    this.map = find(".map canvas", root);
+    const paint = () => this.#paintMap();
+    new ResizeObserver(paint).observe(this.map);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+    for (const event of ["seeked", "timeupdate"]) this.video.addEventListener(event, paint);
+    this.video.addEventListener("error", () => this.#unplayable(true));
+    this.video.addEventListener("loadeddata", () => this.#unplayable(false));
+  }
+
+  /** `dance` and `music` are the items, with their rhythms; `fresh` results play at once. */
+  show(result, { dance, music, fresh }) {
+    const { report = {} } = result;
+    this.root.hidden = false;
+    this.#unplayable(false);
+    this.video.src = result.video_url;
+    const link = find(".download", this.root);
+    link.href = result.video_url;
+    link.download = `${dance?.title ?? "dance"} on ${music?.title ?? "song"}.mp4`;
+    find(".facts", this.root).textContent = `${dance?.title ?? "The dance"} on ${music?.title ?? "the song"}`;
+    this.#table(report);
+    this.#facts(report, result);
+    this.score = report.time_map ? retimed(report, dance?.rhythm, music?.rhythm) : null;
+    for (const figure of this.root.querySelectorAll("figure")) figure.hidden = !this.score;
+    this.timeline.show(this.score ? result.duration_s : 0);
+    this.#paintMap();
+    if (fresh && document.visibilityState === "visible") this.video.play().catch(() => {});
+  }
+
+  hide() {
+    this.video.pause();
+    this.root.hidden = true;
+  }
+
+  #table(report) {
+    const rows = MEASURES.filter(([key]) => report[key]).map(([key, name, title]) => {
+      const { before, after, chance } = report[key];
+      const cell = (value, kind) => {
+        const bar = make("i");
+        bar.style.width = `${Math.min(1, Math.max(0, value || 0)) * 100}%`;
+        return make(`td.${kind}`, {}, percent(value), make("span.bar", { "aria-hidden": "true" }, bar));
+      };
+      return make("tr", { title }, make("th", { scope: "row" }, name),
+        cell(before, "before"), cell(after, "after"), cell(chance, "chance"));
+    });
+    find("tbody", this.root).replaceChildren(...rows);
+  }
+
+  #facts(report, result) {
+    const { landing_error_ms: landing, speed, tempo, stage_s } = report;
+    const ms = (x) => (Number.isFinite(x) ? `${x.toFixed(0)} ms` : "–");
+    const facts = [
+      ["Landing error", landing && `${ms(landing.p50)} typical, ${ms(landing.p95)} at worst (p95)`],
+      ["Speed", speed && `${fixed(speed.p1)}× to ${fixed(speed.p99)}×, mostly ${fixed(speed.p50)}×`],
+      ["Source used", report.source_used !== undefined && percent(report.source_used)],
+      ["Frames", report.duplicate_share !== undefined &&
+        `${percent(report.duplicate_share)} duplicates, ${percent(report.interpolated_share)} in between`],
+      ["Tempo", tempo?.dance && tempo?.music && `${Math.round(tempo.dance)} to ${Math.round(tempo.music)} bpm`],
+      ["Sound and picture", report.av_length_difference_ms !== undefined &&
+        `end ${ms(Math.abs(report.av_length_difference_ms))} apart`],
+      ["Made in", stage_s && `${fixed(Object.values(stage_s).reduce((a, b) => a + b, 0), 1)} s for ${fixed(result.duration_s, 1)} s of video`],
+    ];
+    const shown = facts.filter(([, value]) => value);
+    find("dl", this.root).replaceChildren(
+      ...shown.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  }
+
+  #unplayable(is) {
+    find(".unplayable", this.root).hidden = !is;
+  }
+
+  #paintMap() {
+    const { map, score } = this;
+    const [width, height] = [map.clientWidth, map.clientHeight];
+    if (!score || !width || !height) return;
+    const ratio = devicePixelRatio || 1;
+    map.width = Math.round(width * ratio);
+    map.height = Math.round(height * ratio);
+    const g = map.getContext("2d");
+    g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    paintMap(g, width, height, score, this.video.currentTime, palette(map));
+  }
+}
