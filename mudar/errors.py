@@ -13,7 +13,7 @@ MudarError
 ├── ModelError                a checkpoint that must not be served
 │   └── ChecksumMismatch · CardInvalid · WorseThanServed
 └── JobError                  how a job ended other than well
-    └── Cancelled · ItemDeleted · WorkerLost · JobTimeout · StorageFull · BrokerUnavailable
+    └── Cancelled · ItemDeleted · WorkerLost · LeaseLost · JobTimeout · StorageFull · BrokerUnavailable
 
 A leaf's `code` is stable: clients may rely on it. `hint` says what to do about it.
 HTTP statuses are the front door's business (service/errors.py), not ours.
@@ -254,6 +254,13 @@ class WorkerLost(JobError):
     """The worker died while it ran the job, more often than we try again."""
 
     code = "worker_lost"
+
+
+class LeaseLost(JobError):
+    """The job is no longer this worker's: its lease ran out and somebody else has it, or it has ended."""
+
+    code = "lease_lost"
+    hint = ""
 
 
 class JobTimeout(JobError):

@@ -1,0 +1,159 @@
+"""What a model found in an item: rhythm, segments with their vectors. One set a model, so models never mix.
+
+Knows rows and records; the index that searches them follows the change log (follow.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from sqlalchemy import delete, func, insert, select
+
+from mudar.errors import ItemDeleted, NotReady
+from mudar.library import changes
+from mudar.library import tables as t
+from mudar.library.codec import from_bytes, rhythm_of, rhythm_record, to_bytes
+from mudar.library.db import Session, clock
+from mudar.library.items import get_item
+from mudar.records import Analysis, Array, Rhythm, Segment
+
+
+class SegmentBlock(NamedTuple):
+    """Many segments at once, as an index wants them: N rows of ids, seconds, embeddings and rhythm vectors."""
+
+    segment_ids: np.ndarray[Any, np.dtype[np.int64]]  # (N,)
+    item_ids: list[str]  # N
+    kinds: list[str]  # N
+    start_s: Array  # (N,)
+    embeddings: Array  # (N, E)
+    rhythms: Array  # (N, R)
+
+
+def store_analysis(session: Session, item_id: str, model: str, analysis: Analysis) -> dict[str, Any]:
+    """Store all that embedding gave, in place of what the same model found before, and log the change.
+
+    Call it in the transaction that finishes the job, before the job's row is touched. Returns what the job's
+    result says of the item. ItemDeleted when the item is gone; ValueError when a number is not finite.
+    """
+    seq = changes.next_seq(session)
+    kind = session.execute(select(t.items.c.kind).where(t.items.c.id == item_id).with_for_update()).scalar_one_or_none()
+    if kind is None:
+        raise ItemDeleted(f"item {item_id} was deleted while its job ran")
+    if kind != analysis.kind:
+        raise ValueError(f"item {item_id} is a {kind}, its analysis that of a {analysis.kind}")
+    where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
+    session.execute(delete(t.analyses).where(where))
+    summary = {
+        "duration_s": float(analysis.duration_s),
+        "tempo_bpm": float(analysis.rhythm.tempo_bpm),
+        "strokes": len(analysis.rhythm.times_s),
+        "segments": len(analysis.segments),
+        "model": model,
+    }
+    rhythm, stage_s = rhythm_record(analysis.rhythm), {name: float(s) for name, s in analysis.stage_s.items()}
+    row = {"item_id": item_id, "rhythm": rhythm, "stage_s": stage_s, "created_at": clock()}
+    session.execute(insert(t.analyses).values(**summary, **row))
+    if analysis.segments:
+        session.execute(insert(t.segments), _segment_rows(item_id, model, analysis.segments))
+    changes.record(session, changes.Change(seq, "stored", item_id, kind, model))
+    return {"id": item_id, "kind": kind, **summary}
+
+
+def _segment_rows(item_id: str, model: str, segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "item_id": item_id,
+            "model": model,
+            "number": number,
+            "start_s": float(segment.start_s),
+            "end_s": float(segment.end_s),
+            "embedding": to_bytes(segment.embedding),
+            "rhythm": to_bytes(segment.rhythm),
+        }
+        for number, segment in enumerate(segments)
+    ]
+
+
+def summary(session: Session, item_id: str, model: str) -> dict[str, Any] | None:
+    """What the job's result says of the item, or None when this model has not embedded it."""
+    columns = t.analyses.c["duration_s", "tempo_bpm", "strokes", "segments", "model"]
+    where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
+    row = (
+        session.execute(
+            select(t.items.c.id, t.items.c.kind, *columns)
+            .join(t.items, t.items.c.id == t.analyses.c.item_id)
+            .where(where)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return dict(row) if row else None
+
+
+def newest_model(session: Session, item_id: str) -> str:
+    """The model of the item's newest analysis. UnknownItem; NotReady, with the state of its job, if there is none."""
+    item = get_item(session, item_id)
+    if not item["models"]:
+        raise NotReady(f"item {item_id} has not been embedded; its job is {item['state']}")
+    return str(item["models"][-1])
+
+
+def rhythm(session: Session, item_id: str, model: str | None = None) -> Rhythm:
+    """The rhythm that `model` (default: the newest analysis) found. UnknownItem, NotReady."""
+    where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == (model or newest_model(session, item_id)))
+    record = session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none()
+    if record is None:
+        raise _not_ready(session, item_id, model)
+    return rhythm_of(record)
+
+
+def segments(session: Session, item_id: str, model: str | None = None) -> tuple[Segment, ...]:
+    """The segments that `model` (default: the newest analysis) made, in order. UnknownItem, NotReady."""
+    model = model or newest_model(session, item_id)
+    if summary(session, item_id, model) is None:
+        raise _not_ready(session, item_id, model)
+    rows = session.execute(
+        select(t.segments)
+        .where(t.segments.c.item_id == item_id, t.segments.c.model == model)
+        .order_by(t.segments.c.number)
+    )
+    return tuple(Segment(r.start_s, r.end_s, from_bytes(r.embedding), from_bytes(r.rhythm)) for r in rows)
+
+
+def _not_ready(session: Session, item_id: str, model: str | None) -> NotReady:
+    item = get_item(session, item_id, model)
+    return NotReady(f"item {item_id} has not been embedded with {model}; its job is {item['state']}")
+
+
+def segment_blocks(session: Session, model: str, item_ids: list[str] | None = None) -> Iterator[SegmentBlock]:
+    """All segments of a model (or of some of its items) in blocks, for an index that is being built."""
+    query = (
+        select(t.segments, t.items.c.kind)
+        .join(t.items, t.items.c.id == t.segments.c.item_id)
+        .where(t.segments.c.model == model)
+        .order_by(t.segments.c.id)
+    )
+    if item_ids is not None:
+        query = query.where(t.segments.c.item_id.in_(item_ids))
+    for rows in session.execute(query.execution_options(yield_per=4096)).partitions():
+        yield SegmentBlock(
+            np.array([row.id for row in rows], np.int64),
+            [row.item_id for row in rows],
+            [row.kind for row in rows],
+            np.array([row.start_s for row in rows], np.float32),
+            _matrix([row.embedding for row in rows]),
+            _matrix([row.rhythm for row in rows]),
+        )
+
+
+def _matrix(vectors: list[bytes]) -> Array:
+    """(N, D); ValueError when the vectors are not of one length."""
+    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), len(vectors[0]) // 4).astype(np.float32)
+
+
+def count_segments(session: Session) -> dict[str, int]:
+    """How many segments each model has."""
+    rows = session.execute(select(t.segments.c.model, func.count()).group_by(t.segments.c.model))
+    return {str(row[0]): int(row[1]) for row in rows}

@@ -1,0 +1,96 @@
+"""How records become what a database holds, and JSON, and back. Knows numpy and the records, no SQL."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from mudar.errors import BadRequest
+from mudar.records import Array, Rhythm, Segment
+
+_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s")
+
+
+def numbers(values: Array) -> list[float]:
+    """The shortest decimals that give back the same float32 values; ValueError when one is not finite."""
+    array = np.asarray(values, np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError("a number of this analysis is not finite")
+    return [float(str(value)) for value in array]
+
+
+def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
+    """A Rhythm as JSON: lists of seconds and shares, `fps`, `tempo_bpm` and its alternatives."""
+    record: dict[str, Any] = {name: numbers(getattr(rhythm, name)) for name in _ARRAYS}
+    record["fps"] = float(rhythm.fps)
+    record["tempo_bpm"] = float(rhythm.tempo_bpm)
+    record["tempo_alternatives"] = [[float(bpm), float(weight)] for bpm, weight in rhythm.tempo_alternatives]
+    return record
+
+
+def rhythm_of(record: dict[str, Any]) -> Rhythm:
+    """The inverse of `rhythm_record`."""
+    return Rhythm(
+        **{name: np.asarray(record[name], np.float32) for name in _ARRAYS},
+        fps=record["fps"],
+        tempo_bpm=record["tempo_bpm"],
+        tempo_alternatives=tuple((bpm, weight) for bpm, weight in record["tempo_alternatives"]),
+    )
+
+
+def segment_record(segment: Segment) -> dict[str, Any]:
+    """A Segment as JSON: its seconds, its embedding (E,) and its rhythm vector (R,)."""
+    return {
+        "start_s": segment.start_s,
+        "end_s": segment.end_s,
+        "embedding": numbers(segment.embedding),
+        "rhythm": numbers(segment.rhythm),
+    }
+
+
+def to_bytes(vector: Array) -> bytes:
+    """(D,) as little-endian float32; ValueError when a number is not finite."""
+    array = np.asarray(vector, "<f4")
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError("a vector must have one axis and finite numbers")
+    return array.tobytes()
+
+
+def from_bytes(data: bytes) -> Array:
+    """(D,), a copy that may be written to."""
+    return np.frombuffer(data, "<f4").astype(np.float32)
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clean_text(value: str, name: str, longest: int = 500) -> str:
+    """The text without outer blanks; BadRequest for what no database takes (NUL, lone surrogates, too long)."""
+    text = value.strip()
+    if len(text) > longest:
+        raise BadRequest(f"{name} is longer than {longest} characters")
+    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise BadRequest(f"{name} holds a character that is not text")
+    return text
+
+
+def cursor_of(created_at: float, row_id: str) -> str:
+    """Where a page ended, opaque and fit for a URL."""
+    return base64.urlsafe_b64encode(json.dumps([created_at, row_id]).encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str) -> tuple[float, str]:
+    """The inverse of `cursor_of`; BadRequest when it is none of ours."""
+    try:
+        created_at, row_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return float(created_at), str(row_id)
+    except (ValueError, TypeError) as error:
+        raise BadRequest("this cursor is none of ours", hint="Use next_cursor of the previous page.") from error
