@@ -1,0 +1,87 @@
+"""Frames and sound to one mp4: H.264 High yuv420p, AAC, index in front. Leaves a whole file or none."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+
+from mudar.media.audio_out import Block
+from mudar.media.picture import Look
+
+AUDIO_BIT_RATE = 192_000
+LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+NO_PICTURE_TYPE = 0  # let the encoder choose I, P or B: a decoded frame still says what it was
+
+
+class Mp4Writer:
+    """Writes next to `path` under a temporary name; leaving the block well renames it, leaving it badly removes it."""
+
+    def __init__(self, path: str | Path, look: Look, sample_rate_hz: int, *, crf: int, preset: str) -> None:
+        self._path = Path(path)
+        handle, name = tempfile.mkstemp(prefix=".render-", suffix=".mp4", dir=self._path.parent)
+        os.close(handle)
+        self._temporary = Path(name)
+        self._container = av.open(name, "w", format="mp4", options={"movflags": "+faststart"})
+        self._tick = 1 / look.rate
+        self._video = _video_stream(self._container, look, crf, preset)
+        self._audio = _audio_stream(self._container, sample_rate_hz)
+        self._frames = 0
+        self._samples = 0
+        self._rate_hz = sample_rate_hz
+
+    def __enter__(self) -> Mp4Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._container.mux(self._video.encode(None))
+                self._container.mux(self._audio.encode(None))
+            self._container.close()
+            if kind is None:
+                os.chmod(self._temporary, 0o644)
+                os.replace(self._temporary, self._path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def picture(self, frame: av.VideoFrame) -> None:
+        """The next frame; the same object may be given twice."""
+        frame.pict_type = NO_PICTURE_TYPE
+        frame.pts, frame.time_base = self._frames, self._tick
+        self._frames += 1
+        self._container.mux(self._video.encode(frame))
+
+    def sound(self, block: Block) -> None:
+        """The next (2, <= 1024) samples; only the last block may be shorter than 1024."""
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = self._rate_hz, self._samples, Fraction(1, self._rate_hz)
+        self._samples += block.shape[1]
+        self._container.mux(self._audio.encode(frame))
+
+
+def _video_stream(container: av.container.OutputContainer, look: Look, crf: int, preset: str) -> VideoStream:
+    stream = container.add_stream(
+        "libx264", rate=look.rate, options={"crf": str(crf), "preset": preset, "profile": "high"}
+    )
+    stream.width, stream.height, stream.pix_fmt = look.width, look.height, "yuv420p"
+    stream.time_base = 1 / look.rate
+    context = stream.codec_context
+    context.time_base = 1 / look.rate
+    context.sample_aspect_ratio = look.pixel_aspect
+    context.color_primaries, context.color_trc = look.primaries, look.transfer
+    context.colorspace, context.color_range = look.matrix, LIMITED_RANGE
+    return stream
+
+
+def _audio_stream(container: av.container.OutputContainer, sample_rate_hz: int) -> AudioStream:
+    stream = container.add_stream("aac", rate=sample_rate_hz, layout="stereo")
+    stream.bit_rate = AUDIO_BIT_RATE
+    stream.time_base = Fraction(1, sample_rate_hz)
+    return stream

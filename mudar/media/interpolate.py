@@ -1,0 +1,60 @@
+"""Frames between frames, on yuv420p planes: nearest, blend. Knows no time map, only pairs and a share between them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8]
+CUT_STEP = 8  # every 8th pixel of luma is enough to see a cut
+CUT_DIFFERENCE = 30.0  # mean luma difference (of 255) above which two frames belong to two shots
+
+
+class Between(Protocol):
+    """Makes the frame at `share` (0..1) of the way from `first` to `second`; None = it cannot, show the nearest."""
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, share: float) -> av.VideoFrame | None:
+        """A new frame; the given ones stay untouched."""
+
+
+def planes(frame: av.VideoFrame) -> list[Plane]:
+    """Views (no copies) of Y, U, V, each (height, width) uint8."""
+    return [
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]  # type: ignore[call-overload]
+        for plane in frame.planes
+    ]
+
+
+def blank(like: av.VideoFrame) -> av.VideoFrame:
+    """A new yuv420p frame of the same size, pixels unset."""
+    return av.VideoFrame(like.width, like.height, "yuv420p")
+
+
+def is_cut(first: av.VideoFrame, second: av.VideoFrame) -> bool:
+    """Whether the two frames belong to different shots."""
+    a, b = (planes(f)[0][::CUT_STEP, ::CUT_STEP].astype(np.int16) for f in (first, second))
+    return bool(np.abs(a - b).mean() > CUT_DIFFERENCE)
+
+
+class Blend:
+    """A cross-fade of the two frames; never across a cut."""
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, share: float) -> av.VideoFrame | None:
+        """(1 - share) of the first and share of the second, plane by plane."""
+        if is_cut(first, second):
+            return None
+        made = blank(first)
+        for a, b, out in zip(planes(first), planes(second), planes(made), strict=True):
+            cv2.addWeighted(a, 1 - share, b, share, 0.0, dst=out)
+        return made
+
+
+def between(name: str) -> Between | None:
+    """The interpolation of this name; None for `nearest`."""
+    if name == "blend":
+        return Blend()
+    return None

@@ -1,0 +1,44 @@
+"""Pattern 2 of section 4.4, temporal acceleration: the k-th interval of the dance is made the k-th of the music.
+
+I^m_k = P^m_{k+1} - P^m_k, and I^v_k = I^a_k for every k. The paper sets no limit to the speeds this takes; bounds
+hold only when the caller gives them. Pure: times in, knots out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mudar.errors import RetargetRefused
+from mudar.retarget.points import Floats
+
+
+def acceleration(strokes_s: Floats, targets_s: Floats, low: float, high: float) -> tuple[Floats, Floats]:
+    """Knots ((K,) music seconds, (K,) source seconds): stroke k lands on target k, K = the shorter's count.
+
+    Raises RetargetRefused when fewer than two pairs exist or an interval needs a speed outside low..high; the hint
+    then says which bounds would do.
+    """
+    count = min(len(strokes_s), len(targets_s))
+    if count < 2:
+        raise RetargetRefused(
+            f"Acceleration needs two strokes and two targets; there are {len(strokes_s)} and {len(targets_s)}.",
+            hint="Use method shift, or take another clip or song.",
+        )
+    music, source = np.asarray(targets_s[:count], float), np.asarray(strokes_s[:count], float)
+    speeds = np.diff(source) / np.diff(music)
+    if speeds.min() < low or speeds.max() > high:
+        k = int(np.argmax(np.abs(np.log(speeds))))
+        raise RetargetRefused(
+            f"Interval {k} needs a speed of {speeds[k]:.2f}, outside {low:g} to {high:g}.",
+            hint=f"min_speed={min(low, _floor(speeds.min()))}, max_speed={max(high, _ceil(speeds.max()))} would do; "
+            "or use method dtw, which may skip points.",
+        )
+    return music, source
+
+
+def _floor(speed: float) -> float:
+    return float(np.floor(speed * 100) / 100)
+
+
+def _ceil(speed: float) -> float:
+    return float(np.ceil(speed * 100) / 100)

@@ -1,0 +1,162 @@
+"""From two rhythms to a time map and the stretch of music it covers: no file is touched here.
+
+Chooses the pattern of section 4.4, and for dtw the tempo octave; refuses with the nearest feasible settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mudar.errors import RetargetRefused
+from mudar.records import Rhythm
+from mudar.retarget.acceleration import acceleration
+from mudar.retarget.dtw import Chain, Limits, align
+from mudar.retarget.points import Floats, Points, bridged, octaves, strokes, targets
+from mudar.retarget.settings import RetargetSettings
+from mudar.retarget.shift import shift
+from mudar.retarget.timewarp import TimeMap, max_speed_step, time_map
+
+WIDER = ((0.6, 1.67), (0.5, 2.0), (0.4, 2.5), (0.33, 3.0), (0.25, 4.0))  # bounds tried for the hint of a refusal
+MIN_LANDINGS = 3
+MIN_COVERED = 0.4  # of the stretch that could be covered
+SAFETY = 1e-6  # bounds are kept this much inside, against rounding
+SHORTEST_S = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be rendered. Output time 0 is music time `offset_s`; the map counts output time.
+
+    knots_music_s, knots_source_s: (K,) promised landings, music and source seconds. octave: of the targets' tempo.
+    """
+
+    method: str
+    time_map: TimeMap
+    offset_s: float
+    duration_s: float
+    knots_music_s: Floats
+    knots_source_s: Floats
+    octave: float
+    gain: float
+
+    @property
+    def knots_output_s(self) -> Floats:
+        """(K,) output seconds at which the knots should land; some may lie outside the output."""
+        return self.knots_music_s - self.offset_s
+
+
+@dataclass(frozen=True)
+class _Knots:
+    music_s: Floats
+    source_s: Floats
+    landing: np.ndarray
+    octave: float = 1.0
+    gain: float = 0.0
+
+
+def plan(
+    dance: Rhythm, dance_duration_s: float, music: Rhythm, music_duration_s: float, settings: RetargetSettings
+) -> Plan:
+    """The time map of this dance onto this music.
+
+    Raises RetargetRefused, with what would do in its hint, when no acceptable warp exists.
+    """
+    given, wanted = strokes(dance), targets(music, settings)
+    bounds = settings.speed_bounds
+    if settings.method == "shift":
+        music_left_s = music_duration_s - settings.music_start_s
+        later = wanted.times_s - settings.music_start_s
+        at, source = shift(given.times_s, dance_duration_s, later, music_left_s)
+        knots = _Knots(at + settings.music_start_s, source, np.ones(1, bool))
+        warp = time_map(knots.music_s, knots.source_s, (1.0, 1.0))
+    else:
+        knots = (
+            _accelerated(given, wanted, bounds)
+            if settings.method == "acceleration"
+            else _warped(given, wanted, settings)
+        )
+        warp = time_map(knots.music_s, knots.source_s, bounds, accent=settings.accent, landing=knots.landing)
+    return _fitted(warp, knots, dance_duration_s, music_duration_s, settings)
+
+
+def _accelerated(given: Points, wanted: Points, bounds: tuple[float, float]) -> _Knots:
+    at, source = acceleration(given.times_s, wanted.times_s, *bounds)
+    return _Knots(at, source, np.ones(len(at), bool))
+
+
+def _warped(given: Points, wanted: Points, settings: RetargetSettings) -> _Knots:
+    """The best chain over the tempo octaves; refuses when none is acceptable."""
+    if min(len(given), len(wanted)) < 2:
+        raise RetargetRefused(
+            f"The dance has {len(given)} strokes and the music {len(wanted)} {settings.on}; a warp needs two of each.",
+            hint="Use method shift, or take another clip or song.",
+        )
+    low, high = settings.speed_bounds
+    found = _best_chain(given, wanted, settings, low, high)
+    if found is not None:
+        return found
+    detail = f"No warp within speeds {low:g} to {high:g} lets {MIN_LANDINGS} or more strokes land and covers enough."
+    for lower, higher in WIDER:
+        if lower < low or higher > high:
+            wider = min(lower, low), max(higher, high)
+            if _best_chain(given, wanted, settings, *wider) is not None:
+                raise RetargetRefused(detail, hint=f"min_speed={wider[0]:g}, max_speed={wider[1]:g} would do.")
+    raise RetargetRefused(detail, hint="No speeds would do: use method shift, or take another clip or song.")
+
+
+def _best_chain(given: Points, wanted: Points, settings: RetargetSettings, low: float, high: float) -> _Knots | None:
+    low, high = low * (1 + SAFETY), high * (1 - SAFETY)
+    best: _Knots | None = None
+    source = bridged(given)
+    for octave, level in octaves(wanted, settings.on):
+        goal = bridged(level)
+        chain = align(source, goal, _limits(source, goal, low, high))
+        landing = source.real[chain.strokes] & goal.real[chain.targets]
+        if (best is None or chain.gain > best.gain + 1e-9) and _acceptable(source, goal, chain, landing):
+            at, shown = goal.times_s[chain.targets], source.times_s[chain.strokes]
+            best = _Knots(at, shown, landing, octave, chain.gain)
+    return best
+
+
+def _limits(source: Points, goal: Points, low: float, high: float) -> Limits:
+    """How far an edge may reach follows from the typical intervals: the sparser side need skip little."""
+    ratio = float(np.median(np.diff(goal.times_s)) / np.median(np.diff(source.times_s)))  # strokes a target
+    reach = [int(np.clip(np.ceil(1.5 * r) + 1, 2, 8)) for r in (ratio, 1 / ratio)]
+    return Limits(low, high, max_speed_step(low, high) * (1 - SAFETY), *reach)
+
+
+def _acceptable(source: Points, goal: Points, chain: Chain, landing: np.ndarray) -> bool:
+    if int(landing.sum()) < min(MIN_LANDINGS, len(source), len(goal)) or len(chain.strokes) < 2:
+        return False
+    covered = goal.times_s[chain.targets[-1]] - goal.times_s[chain.targets[0]]
+    possible = min(np.ptp(source.times_s), np.ptp(goal.times_s))
+    return bool(covered >= MIN_COVERED * possible)
+
+
+def _fitted(warp: TimeMap, knots: _Knots, dance_s: float, music_s: float, settings: RetargetSettings) -> Plan:
+    """The stretch of music for which there is picture, cut to `max_duration_s` where most strokes land."""
+    start, end = (float(t) for t in warp.at_source(np.array([0.0, dance_s])))
+    start, end = max(start, settings.music_start_s, 0.0), min(end, music_s)
+    landings = knots.music_s[knots.landing]
+    longest = settings.max_duration_s
+    if longest is not None and end - start > longest:
+        starts = np.append(np.arange(start, end - longest, 0.5), end - longest)
+        counts = np.searchsorted(landings, starts + longest) - np.searchsorted(landings, starts)
+        start = float(starts[np.argmax(counts)])
+        end = start + longest
+    if end - start < SHORTEST_S:
+        raise RetargetRefused(
+            f"Only {max(end - start, 0):.2f} s of the dance and the music overlap.", hint="Take another clip or song."
+        )
+    return Plan(
+        method=settings.method,
+        time_map=warp.shifted(start),
+        offset_s=start,
+        duration_s=end - start,
+        knots_music_s=landings,
+        knots_source_s=knots.source_s[knots.landing],
+        octave=knots.octave,
+        gain=knots.gain,
+    )

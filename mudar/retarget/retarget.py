@@ -1,0 +1,108 @@
+"""Section 4.4 as a whole: plan the warp, render it, report what was measured on the frames shown."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mudar.errors import UnreadableMedia
+from mudar.media.measure import av_lengths
+from mudar.media.render import Renderer, RenderSettings
+from mudar.progress import Progress, ignore, scaled
+from mudar.records import Rhythm
+from mudar.retarget.plan import Plan, plan
+from mudar.retarget.points import Floats
+from mudar.retarget.report import motion_report, plan_report, rhythm_report
+from mudar.retarget.settings import RetargetSettings
+from mudar.retarget.timewarp import TimeMap
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a retargeting gives: the report (JSON-able), the map from output to source time, the output's length."""
+
+    report: dict[str, Any]
+    time_map: TimeMap
+    duration_s: float
+
+
+def retarget(
+    dance_path: str | Path,
+    music_path: str | Path,
+    out_path: str | Path,
+    dance: Rhythm,
+    music: Rhythm,
+    settings: RetargetSettings | None = None,
+    progress: Progress = ignore,
+) -> Result:
+    """Render the dance onto the music as `out_path` and report.
+
+    Raises RetargetRefused when no acceptable warp exists, errors of the media, and whatever `progress` raises; then
+    no file is left behind.
+    """
+    settings = settings or RetargetSettings()
+    started = time.perf_counter()
+    progress(0.0, "plan")
+    renderer = Renderer(dance_path, music_path, _render_settings(settings))
+    dance_s, music_s = renderer.dance_duration_s, renderer.music_duration_s
+    chosen = plan(dance, dance_s, music, music_s, settings)
+    planned = time.perf_counter()
+    rendered = renderer.render(
+        out_path,
+        chosen.time_map.source_s,
+        offset_s=chosen.offset_s,
+        duration_s=chosen.duration_s,
+        progress=scaled(progress, 0.02, 0.98),
+    )
+    wall = time.perf_counter()
+    video_s, audio_s = av_lengths(out_path)
+    report = (
+        plan_report(chosen, dance, music, settings)
+        | rhythm_report(chosen, dance, music, rendered.shown_s, rendered.fps)
+        | motion_report(chosen, rendered.shown_s, rendered.fps, dance_s)
+        | {
+            "duplicate_share": round(float(rendered.duplicate.mean()), 4),
+            "interpolated_share": round(float(rendered.interpolated.mean()), 4),
+            "av_length_difference_ms": round(abs(video_s - audio_s) * 1000, 3),
+            "frames": len(rendered.shown_s),
+            "fps": round(rendered.fps, 6),
+            "width": rendered.width,
+            "height": rendered.height,
+            "is_hdr": rendered.is_hdr,
+            "duration_s": round(rendered.duration_s, 4),
+            "stage_s": {
+                "plan": round(planned - started, 4),
+                "render": round(wall - planned, 4),
+                **{name: round(seconds, 4) for name, seconds in rendered.stage_s.items()},
+                "report": round(time.perf_counter() - wall, 4),
+            },
+        }
+    )
+    progress(1.0, "done")
+    return Result(report, chosen.time_map, rendered.duration_s)
+
+
+def dry_run(
+    dance: Rhythm, dance_s: float, music: Rhythm, music_s: float, fps: float, settings: RetargetSettings
+) -> tuple[Plan, dict[str, Any]]:
+    """The plan and the report it foretells at this frame rate, without rendering; RetargetRefused as `plan`."""
+    chosen = plan(dance, dance_s, music, music_s, settings)
+    shown: Floats = chosen.time_map.source_s(np.arange(max(1, int(chosen.duration_s * fps))) / fps)
+    if settings.interpolation == "nearest":
+        shown = np.round(shown * fps) / fps
+    report = (
+        plan_report(chosen, dance, music, settings)
+        | rhythm_report(chosen, dance, music, shown, fps)
+        | motion_report(chosen, shown, fps, dance_s)
+    )
+    return chosen, report | {"duration_s": round(chosen.duration_s, 4), "dry_run": True}
+
+
+def _render_settings(settings: RetargetSettings) -> RenderSettings:
+    if settings.original_gain_db is not None:
+        raise UnreadableMedia("Mixing the clip's own sound is not built yet.")
+    return RenderSettings(settings.interpolation, settings.crf, settings.preset, settings.fade_s)

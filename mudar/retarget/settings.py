@@ -1,0 +1,83 @@
+"""What a caller may choose about a retargeting, checked once. Light: no file, no numpy.
+
+The paper (4.4) leaves every number open; the defaults are ours. Speeds are source seconds per output second.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mudar.errors import OutOfRange, UnknownMethod
+
+Method = Literal["dtw", "acceleration", "shift"]
+Interpolation = Literal["nearest", "blend", "flow"]
+Targets = Literal["beats", "onsets", "downbeats", "every_nth"]
+
+DTW_MIN_SPEED = 0.67
+DTW_MAX_SPEED = 1.5
+LOWEST_SPEED, HIGHEST_SPEED = 0.05, 20.0  # outside, a picture no longer moves or no longer shows its frames
+
+
+@dataclass(frozen=True)
+class RetargetSettings:
+    """How to retarget; raises OutOfRange or UnknownMethod when it makes no sense.
+
+    min_speed, max_speed: hard bounds; None = the method's own (dtw: 0.67 to 1.5; acceleration: none, as in the
+    paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it.
+    on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
+    second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
+    """
+
+    method: Method = "dtw"
+    accent: float = 0.5
+    min_speed: float | None = None
+    max_speed: float | None = None
+    interpolation: Interpolation = "blend"
+    on: Targets = "beats"
+    nth: int = 2
+    music_start_s: float = 0.0
+    max_duration_s: float | None = None
+    crf: int = 20
+    preset: str = "veryfast"
+    fade_s: float = 0.25
+    original_gain_db: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no retargeting could do."""
+        if self.method not in get_args(Method):
+            raise UnknownMethod(f"There is no method {self.method!r}.")
+        _one_of("interpolation", self.interpolation, get_args(Interpolation))
+        _one_of("on", self.on, get_args(Targets))
+        _within("accent", self.accent, 0.0, 1.0)
+        _within("nth", self.nth, 1, 16)
+        _within("music_start_s", self.music_start_s, 0.0, 36_000.0)
+        _within("crf", self.crf, 0, 51)
+        _within("fade_s", self.fade_s, 0.0, 10.0)
+        if self.max_duration_s is not None:
+            _within("max_duration_s", self.max_duration_s, 1.0, 36_000.0)
+        if self.original_gain_db is not None:
+            _within("original_gain_db", self.original_gain_db, -60.0, 6.0)
+        if self.min_speed is not None:
+            _within("min_speed", self.min_speed, LOWEST_SPEED, 1.0)
+        if self.max_speed is not None:
+            _within("max_speed", self.max_speed, 1.0, HIGHEST_SPEED)
+
+    @property
+    def speed_bounds(self) -> tuple[float, float]:
+        """(lowest, highest) speed for this method, source seconds per output second."""
+        free = self.method == "acceleration"
+        low = self.min_speed if self.min_speed is not None else (0.0 if free else DTW_MIN_SPEED)
+        high = self.max_speed if self.max_speed is not None else (math.inf if free else DTW_MAX_SPEED)
+        return low, high
+
+
+def _within(name: str, number: float, low: float, high: float) -> None:
+    if not (isinstance(number, (int, float)) and math.isfinite(number) and low <= number <= high):
+        raise OutOfRange(f"{name} = {number} is outside {low:g} to {high:g}.")
+
+
+def _one_of(name: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise OutOfRange(f"{name} = {word!r}: use {', '.join(words)}.")
