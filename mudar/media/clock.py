@@ -84,6 +84,26 @@ def ends_early(end_s: float, promised_s: float | None) -> bool:
     return promised_s is not None and promised_s - end_s > min(0.5, max(0.05 * promised_s, 0.1))
 
 
+class Stamps:
+    """The time stamp of each decoded frame. AVI has none of its own: what FFmpeg derives is in decoding order there,
+    so frames are counted out by the decoding stamps instead, from where the stream starts."""
+
+    def __init__(self, container: InputContainer, stream: Stream) -> None:
+        self._is_avi = container.format.name == "avi"
+        self._start = stream.start_time or 0
+        self._first: int | None = None
+
+    def seconds(self, frame: av.VideoFrame) -> float | None:
+        """Presentation time, None if the file does not say."""
+        if not self._is_avi:
+            return frame.time
+        if frame.dts is None or frame.time_base is None:
+            return None
+        if self._first is None:
+            self._first = frame.dts
+        return float((frame.dts - self._first + self._start) * frame.time_base)
+
+
 class Timeline:
     """Turns presentation time stamps into seconds on the file's clock, strictly increasing.
 

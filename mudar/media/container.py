@@ -41,6 +41,9 @@ def open_media(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Input
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableMedia(f"{name} cannot be opened as a video or as music ({_reason(error)}).") from error
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.codec_context.options = {"max_pixels": str(max_pixels)}
     try:
         yield container
     finally:
@@ -53,8 +56,7 @@ def _reason(error: Exception) -> str:
 
 def video_stream(container: InputContainer) -> VideoStream | None:
     """The picture track (the default one, else the first); cover art is not one. None if there is none."""
-    tracks = [s for s in container.streams.video if not s.disposition & NOT_A_PICTURE_TRACK]
-    return _default_first(tracks)
+    return _default_first([s for s in container.streams.video if not s.disposition & NOT_A_PICTURE_TRACK])
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
@@ -63,7 +65,9 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
 
 
 def _default_first(tracks: list[S]) -> S | None:
-    return next((s for s in tracks if s.disposition & Disposition.default), tracks[0] if tracks else None)
+    """A track whose codec FFmpeg does not know has no codec context, and does not count."""
+    known = [s for s in tracks if s.codec_context is not None]
+    return next((s for s in known if s.disposition & Disposition.default), known[0] if known else None)
 
 
 def read_only(container: InputContainer, *kept: VideoStream | AudioStream | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import NoVideoStream, TruncatedMedia, UnreadableMedia
-from mudar.media.clock import Timeline, ends_early, origin_s, promised_end_s
+from mudar.media.clock import Stamps, Timeline, ends_early, origin_s, promised_end_s
 from mudar.media.container import open_media, read_only, video_stream
+from mudar.media.orientation import Size, pixel_aspect
 from mudar.media.packets import decoded_frames
-from mudar.media.scale import Scaler, Size
+from mudar.media.scale import Scaler
 from mudar.media.waveform import Waveform, decode_audio
 
 __all__ = ["Frame", "NativeFrame", "TimedFrame", "Waveform", "decode_audio", "iter_dual", "iter_frames", "timed_frames"]
@@ -52,12 +53,16 @@ class NativeFrame:
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A decoded frame as FFmpeg gives it (not yet upright), shown from time_s until end_s on the file's clock."""
+    """A decoded frame as FFmpeg gives it (not yet upright), shown from time_s until end_s on the file's clock.
+
+    aspect: width of a pixel over its height.
+    """
 
     index: int
     time_s: float
     end_s: float
     frame: av.VideoFrame
+    aspect: float = 1.0
 
 
 def timed_frames(path: str | Path) -> Iterator[TimedFrame]:
@@ -71,32 +76,34 @@ def timed_frames(path: str | Path) -> Iterator[TimedFrame]:
         read_only(container, stream)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
+        aspect = pixel_aspect(stream.sample_aspect_ratio)
         step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         timeline = Timeline(start_s, step_s, container.duration / av.time_base if container.duration else None)
+        stamps = Stamps(container, stream)
         held: tuple[float, av.VideoFrame] | None = None
         index = 0
         for frame in decoded_frames(container, stream, name):
             assert isinstance(frame, av.VideoFrame)
-            time_s = timeline.place(frame.time)
+            time_s = timeline.place(stamps.seconds(frame))
             if time_s is None:
                 continue
             if held is not None:
-                yield TimedFrame(index, held[0], time_s, held[1])
-                index += 1
+                yield TimedFrame(index, held[0], time_s, held[1], aspect)
+                index, step_s = index + 1, time_s - held[0]
             held = time_s, frame
         if held is None:
             raise UnreadableMedia(f"No picture in {name} could be decoded.")
         end_s = held[0] + _shown_s(held[1], step_s)
-        yield TimedFrame(index, held[0], end_s, held[1])
+        yield TimedFrame(index, held[0], end_s, held[1], aspect)
         promised_s = promised_end_s(container, stream)
     if ends_early(end_s + start_s, promised_s):
         raise TruncatedMedia(f"The picture of {name} ends at {end_s:.1f} s of {promised_s:.1f} s.")
 
 
 def _shown_s(frame: av.VideoFrame, step_s: float) -> float:
-    """How long the last frame is shown: its own duration if it states a sane one."""
+    """How long the last frame is shown: its own duration if it states a sane one, else that of the one before."""
     own_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-    return own_s if 0 < own_s <= 1.0 else step_s
+    return own_s if 0.25 * step_s < own_s <= 1.0 else min(step_s, 1.0)
 
 
 def iter_frames(path: str | Path, *, fps: float | None, size: Size | None, pixel: Pixel = "rgb24") -> Iterator[Frame]:
@@ -108,9 +115,9 @@ def iter_frames(path: str | Path, *, fps: float | None, size: Size | None, pixel
     clock = _SampleClock(fps)
     for shown in timed_frames(path):
         if fps is None:
-            yield Frame(shown.index, shown.time_s, scale(shown.frame))
+            yield Frame(shown.index, shown.time_s, scale(shown.frame, shown.aspect))
         elif times := clock.due(shown.end_s):
-            image = scale(shown.frame)
+            image = scale(shown.frame, shown.aspect)
             yield from (Frame(index, time_s, image) for index, time_s in times)
 
 
@@ -163,6 +170,6 @@ def _thinned(frames: Iterator[TimedFrame], fps_max: float) -> Iterator[TimedFram
             held = shown
             due_s = max(due_s + step_s, shown.time_s + 0.5 * step_s) if due_s > float("-inf") else shown.time_s + step_s
         elif held is not None:
-            held = TimedFrame(held.index, held.time_s, shown.end_s, held.frame)
+            held = replace(held, end_s=shown.end_s)
     if held is not None:
         yield held

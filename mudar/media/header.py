@@ -112,7 +112,7 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
 def _read_iso(file: BinaryIO, size_bytes: int, header: Header) -> None:
     header.has_index = False
     for kind, body, box_end in _boxes(file, 0, size_bytes):
-        if kind in (b"moov", b"moof"):
+        if kind in (b"moov", b"moof") and box_end <= size_bytes:
             header.has_index = True
         if kind in (b"ftyp", b"moov", b"moof", b"mdat"):
             header.missing_bytes = max(header.missing_bytes, box_end - size_bytes)

@@ -1,0 +1,91 @@
+"""The records a probe fills. Light: plain dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mudar.errors import NoAudioStream, NoVideoStream, StillVideo
+
+
+@dataclass(frozen=True)
+class VideoStream:
+    """width, height: as displayed, upright and with square pixels. rotation_deg: clockwise turn from stored to upright.
+
+    fps: average rate. frames: counted, not estimated. start_s, duration_s: on the file's clock.
+    """
+
+    width: int
+    height: int
+    rotation_deg: int
+    fps: float
+    is_vfr: bool
+    frames: int | None
+    codec: str
+    pix_fmt: str
+    bit_depth: int
+    is_hdr: bool
+    has_alpha: bool
+    start_s: float = 0.0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class AudioStream:
+    """start_s, duration_s: on the file's clock."""
+
+    sample_rate_hz: int
+    channels: int
+    codec: str
+    start_s: float = 0.0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """One file. duration_s: from its time 0 to the end of its last stream."""
+
+    path: str
+    container: str
+    duration_s: float
+    video: VideoStream | None
+    audio: AudioStream | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain nested dict, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> MediaInfo:
+        """The inverse of `to_dict`."""
+        video = VideoStream(**data["video"]) if data["video"] else None
+        audio = AudioStream(**data["audio"]) if data["audio"] else None
+        return cls(**{**data, "video": video, "audio": audio})
+
+
+@dataclass(frozen=True)
+class ProbeLimits:
+    """What is taken; max_pixels is width times height."""
+
+    max_duration_s: float = 3600.0
+    max_pixels: int = 8192 * 8192
+    min_duration_s: float = 1.0
+
+
+def require_dance(info: MediaInfo) -> VideoStream:
+    """The picture of a dance; NoVideoStream without one, StillVideo if it is a single picture."""
+    name = Path(info.path).name
+    if info.video is None:
+        raise NoVideoStream(f"{name} has no picture, only sound.")
+    if info.video.frames == 1:
+        raise StillVideo(f"The picture of {name} is a single frame.")
+    return info.video
+
+
+def require_music(info: MediaInfo) -> AudioStream:
+    """The sound of a piece of music; NoAudioStream without one."""
+    if info.audio is None:
+        raise NoAudioStream(f"{Path(info.path).name} has no sound.")
+    return info.audio
