@@ -1,0 +1,105 @@
+"""What preprocessing leaves on disk: one .npz for each clip's dance and one for its music. No pickle, no torch.
+
+A file appears whole or not at all (written beside, then renamed), so a run that was killed goes on where it stopped.
+Shapes: T model frames; M spec.motion_dim; Ta audio feature frames; F the audio encoder's input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+_META = ("clip_id", "song_id", "source", "style", "origin", "duration_s")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One clip. `between[t]` is the motion from frame t to frame t+1; `audio` the music encoder's input.
+
+    origin: "generated" (strokes_s are the dancer's own) or "real" (strokes are unknown: strokes_s is empty and the
+    beats, found in the clip's own sound, stand for them). source: who filmed it; a split never parts one.
+    """
+
+    clip_id: str
+    song_id: str
+    source: str
+    style: str
+    origin: str
+    duration_s: float
+    between: Array  # (T - 1, M)
+    audio: Array  # (Ta, F)
+    envelope: Array  # (T,) onset strength at the model's frame rate, 0..1
+    onsets_s: Array
+    strokes_s: Array
+    beats_s: Array
+    downbeats_s: Array
+
+    @property
+    def frames(self) -> int:
+        """T: model frames."""
+        return len(self.between) + 1
+
+    def curves_s(self) -> dict[str, Array]:
+        """Event times in seconds for each rhythm head; `beat` are the strokes where they are known."""
+        beats = self.beats_s
+        own = self.strokes_s if self.origin == "generated" else beats
+        return {"onset": self.onsets_s, "beat": own, "beat13": _one_and_three(beats, self.downbeats_s),
+                "downbeat": self.downbeats_s}  # fmt: skip
+
+
+def _one_and_three(beats_s: Array, downbeats_s: Array) -> Array:
+    """Beats 1 and 3 of the bars: the downbeats and the second beat after each."""
+    if not len(downbeats_s) or not len(beats_s):
+        return beats_s[:0]
+    first = int(np.argmin(np.abs(beats_s - downbeats_s[0])))
+    return beats_s[first % 2 :: 2]
+
+
+def save_record(folder: Path, record: Record) -> Path:
+    """Write `folder/<clip_id>.npz`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record.clip_id}.npz"
+    fields = asdict(record)
+    meta = json.dumps({name: fields.pop(name) for name in _META})
+    part = path.with_suffix(f".{os.getpid()}.part")
+    half = {name: fields[name].astype(np.float16) for name in ("between", "audio", "envelope")}
+    with part.open("wb") as out:
+        np.savez(out, meta=np.frombuffer(meta.encode(), np.uint8), **{**fields, **half})
+    part.replace(path)
+    return path
+
+
+def load_record(path: Path) -> Record:
+    """Read what `save_record` wrote; arrays come back as float32."""
+    with np.load(path, allow_pickle=False) as data:
+        arrays = {name: data[name].astype(np.float32) for name in data.files if name != "meta"}
+        meta = json.loads(data["meta"].tobytes().decode())
+    return Record(**meta, **arrays)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder of records, loaded when first asked for and kept."""
+
+    folder: Path
+    _kept: dict[str, Record] = field(default_factory=dict, compare=False)
+
+    def clip_ids(self) -> list[str]:
+        """Names of the clips that are there, sorted."""
+        return sorted(path.stem for path in self.folder.glob("*.npz"))
+
+    def load(self, clip_id: str) -> Record:
+        """The record of this clip."""
+        if clip_id not in self._kept:
+            self._kept[clip_id] = load_record(self.folder / f"{clip_id}.npz")
+        return self._kept[clip_id]
+
+    def all(self) -> list[Record]:
+        """Every record, by name."""
+        return [self.load(clip_id) for clip_id in self.clip_ids()]
