@@ -32,11 +32,11 @@ class AudioSpec:
     onset_lag_frames: int = 3  # 25 ms at 120 frames a second
     onset_max_size: int = 3  # bins of the frequency-axis maximum filter
     peak_pre_max_s: float = 0.030
-    peak_post_max_s: float = 0.010
+    peak_post_max_s: float = 0.030
     peak_pre_avg_s: float = 0.100
     peak_post_avg_s: float = 0.100
     peak_wait_s: float = 0.030
-    peak_delta: float = 0.07  # of the envelope scaled to a maximum of 1
+    peak_delta: float = 0.09  # of the envelope scaled to 0..1: about 4.2 onsets a second in ordinary music
     tempogram_window_s: float = 8.0
     tempogram_bins: int = 46  # log-spaced tempi the tempogram is resampled to
     tempo_min_bpm: float = 40.0

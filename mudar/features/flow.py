@@ -87,9 +87,7 @@ def make_flow(spec: VideoSpec, weights: Path | None = None) -> FlowEstimator:
         raise ValueError("flow = 'pwcnet' needs the path of its weights: see `mudar models import-pwcnet`")
     from mudar.model.pwcnet import PwcNet, read_weights
 
-    net = PwcNet(stop_level=spec.pwcnet_stop_level)
-    net.load_state_dict(read_weights(weights))
-    return PwcFlow(net, spec)
+    return PwcFlow(PwcNet.from_state(read_weights(weights), spec.pwcnet_stop_level), spec)
 
 
 def _gray(frame: Image) -> Image:
