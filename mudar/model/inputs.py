@@ -13,7 +13,7 @@ from mudar.spec import AudioSpec, VideoSpec
 LARGEST = 8.0  # times a clip's usual motion; beyond it lies a cut or a flash, not a dancer
 _GAIN_QUANTILE = 0.75
 _GAIN_FLOOR = 1e-4  # picture sides a second: below, there is only the noise of the flow
-_MEL_CENTRE_DB, _MEL_SCALE_DB = -40.0, 20.0  # log-mel spans -80..0
+_MEL_GAIN = 2.0  # `features.music.model_input` gives mel in -1..1; most of it lies in the middle
 
 
 def audio_dim(spec: AudioSpec) -> int:
@@ -41,8 +41,7 @@ def normalise_motion(motion: Array, spec: VideoSpec, gain: float | None = None) 
 
 
 def normalise_audio(audio: Array, spec: AudioSpec) -> Array:
-    """Music input (Ta, F) with its decibels brought to about -2..2; the other columns lie in 0..1 already."""
+    """Music input (Ta, F), as `model_input` gives it, with its mel brought to -2..2; the rest lies in 0..1 already."""
     scaled = audio.astype(np.float32, copy=True)
-    scaled[:, : spec.n_mels] -= _MEL_CENTRE_DB
-    scaled[:, : spec.n_mels] /= _MEL_SCALE_DB
+    scaled[:, : spec.n_mels] *= _MEL_GAIN
     return scaled
