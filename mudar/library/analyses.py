@@ -5,7 +5,7 @@ Knows rows and records; the index that searches them follows the change log (fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,18 +17,17 @@ from mudar.library import tables as t
 from mudar.library.codec import from_bytes, rhythm_of, rhythm_record, to_bytes
 from mudar.library.db import Session, clock
 from mudar.library.items import get_item
-from mudar.records import Analysis, Array, Rhythm, Segment
+from mudar.records import Analysis, Array, Kind, Rhythm, Segment
 
 
 class SegmentBlock(NamedTuple):
-    """Many segments at once, as an index wants them: N rows of ids, seconds, embeddings and rhythm vectors."""
+    """N segments as an index takes them, in the order of `HybridIndex.add`."""
 
     segment_ids: np.ndarray[Any, np.dtype[np.int64]]  # (N,)
     item_ids: list[str]  # N
-    kinds: list[str]  # N
-    start_s: Array  # (N,)
     embeddings: Array  # (N, E)
     rhythms: Array  # (N, R)
+    start_s: Array  # (N,)
 
 
 def store_analysis(session: Session, item_id: str, model: str, analysis: Analysis) -> dict[str, Any]:
@@ -127,30 +126,45 @@ def _not_ready(session: Session, item_id: str, model: str | None) -> NotReady:
     return NotReady(f"item {item_id} has not been embedded with {model}; its job is {item['state']}")
 
 
-def segment_blocks(session: Session, model: str, item_ids: list[str] | None = None) -> Iterator[SegmentBlock]:
-    """All segments of a model (or of some of its items) in blocks, for an index that is being built."""
+def segment_blocks(
+    session: Session, model: str, kind: Kind, dims: tuple[int, int], item_ids: Sequence[str] | None = None
+) -> Iterator[SegmentBlock]:
+    """All segments of a model and a kind (or those of some items) in blocks, for an index of vectors of (E, R).
+
+    Vectors of other sizes, from a model that took another's name, are left out: an index cannot hold them.
+    """
+    vectors = (t.segments.c.embedding, t.segments.c.rhythm)
     query = (
-        select(t.segments, t.items.c.kind)
+        select(t.segments.c.id, t.segments.c.item_id, t.segments.c.start_s, *vectors)
         .join(t.items, t.items.c.id == t.segments.c.item_id)
-        .where(t.segments.c.model == model)
+        .where(t.segments.c.model == model, t.items.c.kind == kind)
+        .where(*(func.length(vector) == 4 * dim for vector, dim in zip(vectors, dims, strict=True)))
         .order_by(t.segments.c.id)
     )
     if item_ids is not None:
         query = query.where(t.segments.c.item_id.in_(item_ids))
     for rows in session.execute(query.execution_options(yield_per=4096)).partitions():
-        yield SegmentBlock(
-            np.array([row.id for row in rows], np.int64),
-            [row.item_id for row in rows],
-            [row.kind for row in rows],
-            np.array([row.start_s for row in rows], np.float32),
-            _matrix([row.embedding for row in rows]),
-            _matrix([row.rhythm for row in rows]),
-        )
+        ids, names, start_s, embeddings, rhythms = zip(*rows, strict=True)
+        seconds = np.array(start_s, np.float32)
+        yield SegmentBlock(np.array(ids, np.int64), list(names), _matrix(embeddings), _matrix(rhythms), seconds)
 
 
-def _matrix(vectors: list[bytes]) -> Array:
-    """(N, D); ValueError when the vectors are not of one length."""
-    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), len(vectors[0]) // 4).astype(np.float32)
+def segments_of(
+    session: Session, model: str, kind: Kind, dims: tuple[int, int], item_ids: Sequence[str]
+) -> SegmentBlock:
+    """The same for some items, in one block that may be empty."""
+    empty = (np.zeros(0, np.int64), *(np.zeros((0, dim), np.float32) for dim in dims), np.zeros(0, np.float32))
+    blocks = list(segment_blocks(session, model, kind, dims, item_ids))
+    ids, embeddings, rhythms, start_s = (
+        np.concatenate([none, *(block[column] for block in blocks)])
+        for none, column in zip(empty, (0, 2, 3, 4), strict=True)
+    )
+    return SegmentBlock(ids, [name for block in blocks for name in block.item_ids], embeddings, rhythms, start_s)
+
+
+def _matrix(vectors: Sequence[bytes]) -> Array:
+    """N vectors as (N, D)."""
+    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32)
 
 
 def count_segments(session: Session) -> dict[str, int]:

@@ -53,10 +53,10 @@ def segment_record(segment: Segment) -> dict[str, Any]:
 
 
 def to_bytes(vector: Array) -> bytes:
-    """(D,) as little-endian float32; ValueError when a number is not finite."""
+    """(D,) as little-endian float32; ValueError unless its numbers are finite and its norm at most 1."""
     array = np.asarray(vector, "<f4")
-    if array.ndim != 1 or not np.isfinite(array).all():
-        raise ValueError("a vector must have one axis and finite numbers")
+    if array.ndim != 1 or not float(array.astype(np.float64) @ array.astype(np.float64)) <= 1.001:
+        raise ValueError("a vector must have one axis, finite numbers, and a norm of 1 at most")
     return array.tobytes()
 
 
