@@ -8,6 +8,7 @@ Shapes: B pairs; H, W multiples of 64; level l is H / 2^l x W / 2^l. Flow is in 
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -147,8 +148,10 @@ def import_public(path: Path) -> State:
     """
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
         raise CardInvalid(f"{path} is no checkpoint that torch can read safely") from error
+    if not isinstance(found, Mapping):
+        raise CardInvalid(f"{path} holds no weights by name")
     state = rename_public(found.get("state_dict", found))
     PwcNet.from_state(state)
     return state
