@@ -39,7 +39,7 @@ const library = new Library(find("#library"), {
   onPick: (item) => panels[item.kind].open(item.id),
   onDelete: (item) => {
     if (panels[item.kind].item?.id === item.id) panels[item.kind].clear();
-    else matches.ask();
+    matches.forget(item.id);
   },
 });
 
@@ -107,7 +107,8 @@ function listenForDrops() {
 
 /** One sound at a time. */
 document.addEventListener("play", (event) => {
-  for (const media of document.querySelectorAll("video, audio")) if (media !== event.target) media.pause();
+  if (event.target.muted) return;
+  for (const media of document.querySelectorAll("video, audio")) if (media !== event.target && !media.muted) media.pause();
 }, { capture: true });
 
 async function watchHealth() {

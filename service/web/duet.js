@@ -4,7 +4,7 @@
 import { lowerBound } from "./timeline.js";
 import { line, paintBeats, paintPlayhead, paintSeconds, paintTicks } from "./score.js";
 
-const HIT_S = 0.04; // drawn as met when they lie this close: about one frame
+const FPS = 25; // for a report that does not tell its frame rate
 
 /** Both rhythms on the output's clock: strokes through the inverse time map, the song shifted by its offset. */
 export function retimed(report, dance, music) {
@@ -27,7 +27,8 @@ export function retimed(report, dance, music) {
   });
   const beats = { beats_s: shift(music?.beats_s).filter((t) => t >= 0 && t <= end_s), downbeats_s: shift(music?.downbeats_s) };
   const targets = [...onsets.times_s, ...beats.beats_s].sort((a, b) => a - b);
-  const met = strokes.times_s.filter((time_s) => nearest(time_s, targets) <= HIT_S);
+  const frame_s = 1 / (report.fps ?? FPS); // met means within a frame, as in the report
+  const met = strokes.times_s.filter((time_s) => nearest(time_s, targets) <= frame_s);
   return { output_s, source_s, strokes, onsets, beats, met, speed: speeds(output_s, source_s) };
 }
 

@@ -54,8 +54,8 @@ export class Library {
   }
 
   #row(item) {
-    const facts = [item.tempo_bpm ? `${Math.round(item.tempo_bpm)} bpm` : "not analysed", clock(item.duration_s ?? 0)];
-    const pick = make("button.pick", { type: "button", title: item.title, onclick: () => this.onPick(item) },
+    const facts = [item.tempo_bpm ? `${Math.round(item.tempo_bpm)} bpm` : "not analysed yet", clock(item.duration_s ?? 0)];
+    const pick = make("button.pick", { type: "button", disabled: item.ready === false, title: item.title, onclick: () => this.onPick(item) },
       make("span.title", {}, item.title || item.id), make("span.facts", {}, facts.join("  ·  ")));
     const remove = make("button.quiet.remove", { type: "button", "aria-label": `Delete ${item.title || item.id}` }, "×");
     const row = make("li", {}, pick, remove);

@@ -8,7 +8,7 @@ import { showProblem } from "./work.js";
 export class Matches {
   /** `onChoose(kind, match)`: kind is what the match is. */
   constructor(root, { onChoose }) {
-    Object.assign(this, { root, onChoose, items: { dance: null, music: null }, asked: null, touched: false });
+    Object.assign(this, { root, onChoose, items: { dance: null, music: null }, asked: null, touched: false, gone: new Set() });
     this.slider = find("#lambda", root);
     this.list = find("ol", root);
     this.none = find(".none", root);
@@ -37,9 +37,16 @@ export class Matches {
     this.items[kind] = item;
     if (!this.chosen && !this.items[this.direction]) this.#choose(this.items.dance ? "dance" : "music");
     this.#direct();
-    if (kind === this.direction || !item) return this.ask();
-    this.#mark();
-    return null;
+    this.ask();
+    clearTimeout(this.again);
+    // A file that was just embedded joins the service's index within a second.
+    if (item) this.again = setTimeout(() => this.ask(), 1500);
+  }
+
+  /** An item was deleted: the index may still know it for a second, the page does not. */
+  forget(itemId) {
+    this.gone.add(itemId);
+    this.ask();
   }
 
   get direction() {
@@ -68,7 +75,7 @@ export class Matches {
         this.slider.value = used;
         this.#sayLambda();
       }
-      this.#show(answer.results, this.#nothing());
+      this.#show(answer.results.filter((match) => !this.gone.has(match.id)), this.#nothing());
     } catch (problem) {
       if (problem.name === "AbortError") return undefined;
       if (problem.code === "empty_library") return this.#show([], this.#nothing());
@@ -116,8 +123,8 @@ export class Matches {
     find("button", row).onclick = () => this.onChoose(kind, match);
     find(".rank", row).textContent = rank + 1;
     find(".title", row).textContent = match.title || match.id;
-    find(".where", row).textContent = `${bpm(match.tempo_bpm)}  ·  ${clock(match.start_s)} meets ${clock(match.query_start_s)}`;
-    find(".where", row).title = `Its seconds from ${clock(match.start_s)} match yours from ${clock(match.query_start_s)}`;
+    find(".where", row).textContent = `${bpm(match.tempo_bpm)}  ·  ${kind === "music" ? "song" : "clip"} ${clock(match.start_s)} fits ${kind === "music" ? "clip" : "song"} ${clock(match.query_start_s)}`;
+    find(".where", row).title = find(".where", row).textContent;
     paintBar(row, match, Number(this.slider.value));
     return row;
   }

@@ -1,18 +1,22 @@
 // The result: the video, how well it sits on the song (the report), and two pictures of the time map.
 
+import { mediaUrl } from "./api.js";
+import { Compare } from "./compare.js";
 import { find, fixed, make, percent } from "./dom.js";
 import { paintDuet, paintMap, retimed } from "./duet.js";
 import { palette, Timeline } from "./timeline.js";
 
 const MEASURES = [
   ["onsets_hit", "Onsets hit", "Share of the song's onsets with a stroke within one frame"],
+  ["beats_hit", "Beats hit", "Share of the song's beats with a stroke within one frame"],
   ["beat_alignment", "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
 ];
 
 export class Result {
   constructor(root) {
     this.root = root;
-    this.video = find("video", root);
+    this.video = find("#result-video", root);
+    this.compare = new Compare(find(".compare", root), find(".stage", root), find(".was", root), this.video);
     this.score = null;
     this.timeline = new Timeline(find(".duet canvas", root), this.video, {
       label: "Strokes and onsets of the result; arrow keys move through it",
@@ -33,6 +37,7 @@ export class Result {
     this.root.hidden = false;
     this.#unplayable(false);
     this.video.src = result.video_url;
+    this.compare.load(dance && mediaUrl(dance.id), report.time_map?.source_s[0] ?? 0);
     const link = find(".download", this.root);
     link.href = result.video_url;
     link.download = `${dance?.title ?? "dance"} on ${music?.title ?? "song"}.mp4`;
@@ -69,7 +74,7 @@ export class Result {
     const { landing_error_ms: landing, speed, tempo, stage_s } = report;
     const ms = (x) => (Number.isFinite(x) ? `${x.toFixed(0)} ms` : "–");
     const facts = [
-      ["Landing error", landing && `${ms(landing.p50)} typical, ${ms(landing.p95)} at worst (p95)`],
+      ["Landing error", Number.isFinite(landing?.p50) && `${ms(landing.p50)} typical, ${ms(landing.p95)} at worst (p95)`],
       ["Speed", speed && `${fixed(speed.p1)}× to ${fixed(speed.p99)}×, mostly ${fixed(speed.p50)}×`],
       ["Source used", report.source_used !== undefined && percent(report.source_used)],
       ["Frames", report.duplicate_share !== undefined &&
@@ -77,7 +82,7 @@ export class Result {
       ["Tempo", tempo?.dance && tempo?.music && `${Math.round(tempo.dance)} to ${Math.round(tempo.music)} bpm`],
       ["Sound and picture", report.av_length_difference_ms !== undefined &&
         `end ${ms(Math.abs(report.av_length_difference_ms))} apart`],
-      ["Made in", stage_s && `${fixed(Object.values(stage_s).reduce((a, b) => a + b, 0), 1)} s for ${fixed(result.duration_s, 1)} s of video`],
+      ["Made in", stage_s && `${fixed((stage_s.plan ?? 0) + (stage_s.render ?? 0) + (stage_s.report ?? 0), 1)} s for ${fixed(result.duration_s, 1)} s of video`],
     ];
     const shown = facts.filter(([, value]) => value);
     find("dl", this.root).replaceChildren(

@@ -4,6 +4,8 @@ import { retarget } from "./api.js";
 import { find, fixed } from "./dom.js";
 import { showProblem, Work } from "./work.js";
 
+const OWN_LIMITS = { dtw: ["0.67", "1.5"], acceleration: ["no limit", "no limit"], shift: ["1", "1"] };
+
 export class Retarget {
   /** `onStart(jobId)`, `onResult(result, {dance, music, fresh})`. */
   constructor(root, { onStart, onResult }) {
@@ -56,26 +58,29 @@ export class Retarget {
 
   #settings() {
     const data = new FormData(this.form);
-    return {
-      method: data.get("method"),
-      accent: Number(data.get("accent")),
-      min_speed: Number(data.get("min_speed")),
-      max_speed: Number(data.get("max_speed")),
-      interpolation: data.get("interpolation"),
-    };
+    const settings = { method: data.get("method"), on: data.get("on"), accent: Number(data.get("accent")), interpolation: data.get("interpolation") };
+    // An empty limit is the method's own, which the service knows best.
+    for (const name of ["min_speed", "max_speed"]) if (data.get(name)) settings[name] = Number(data.get(name));
+    return settings;
   }
 
   #limitsWrong() {
-    const { min_speed, max_speed } = this.#settings();
-    const fine = min_speed > 0 && min_speed <= 1 && max_speed >= 1;
-    for (const name of ["min_speed", "max_speed"]) this.form.elements[name].setAttribute("aria-invalid", String(!fine));
-    if (fine) return null;
+    const wrong = ["min_speed", "max_speed"].filter((name) => {
+      const input = this.form.elements[name];
+      input.setAttribute("aria-invalid", String(!input.checkValidity()));
+      return !input.checkValidity();
+    });
+    if (!wrong.length) return null;
     find("details", this.root).open = true;
-    return { message: `A speed from ${min_speed} to ${max_speed} leaves no room.`, hint: "Slowest lies above 0 and up to 1, fastest is 1 or more." };
+    this.form.elements[wrong[0]].focus();
+    return { message: "These speed limits leave no room.", hint: "Slowest is 0.05 to 1, fastest is 1 to 20. Leave one empty for the method's own." };
   }
 
   #paint() {
     const ready = this.dance && this.music;
+    const [slowest, fastest] = OWN_LIMITS[new FormData(this.form).get("method")];
+    this.form.elements.min_speed.placeholder = slowest;
+    this.form.elements.max_speed.placeholder = fastest;
     this.button.disabled = !ready || Boolean(this.work.running);
     const missing = this.dance ? "Add a song first." : this.music ? "Add a clip first." : "Add a clip and a song first.";
     find("#go-help", this.root).textContent = ready ? `${this.dance.title} on ${this.music.title}` : missing;
