@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mudar.model.config import ModelConfig
+from mudar.model.pyramid import PyramidEncoder
 from mudar.model.temporal import Code, SequenceEncoder
 from mudar.spec import VideoSpec
 
@@ -22,9 +23,7 @@ class FrameMaps(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        from mudar.model.pwcnet import PyramidEncoder
-
-        self.pyramid = PyramidEncoder(config.pyramid_levels, config.pyramid_channels)
+        self.pyramid = PyramidEncoder(config.pyramid_channels[: config.pyramid_levels])
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, 3, S, S) in 0..1 to (B, T, k, C)."""

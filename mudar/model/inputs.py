@@ -1,6 +1,7 @@
-"""What the network is fed: features brought to one scale, the same for training and serving. numpy only.
+"""What the network is fed of a dance: motion brought to one scale, the same for training and serving. numpy only.
 
-Knows no files and no weights. Shapes: T frames; M = spec.motion_dim; Ta audio frames; F = audio_dim(spec).
+Music needs none of this: mudar/features/music.py's `model_input` lies within -1..1 already.
+Knows no files and no weights. Shapes: T frames; M = spec.motion_dim.
 """
 
 from __future__ import annotations
@@ -8,17 +9,27 @@ from __future__ import annotations
 import numpy as np
 
 from mudar.records import Array
-from mudar.spec import AudioSpec, VideoSpec
+from mudar.spec import VideoSpec
 
 LARGEST = 8.0  # times a clip's usual motion; beyond it lies a cut or a flash, not a dancer
 _GAIN_QUANTILE = 0.75
 _GAIN_FLOOR = 1e-4  # picture sides a second: below, there is only the noise of the flow
-_MEL_GAIN = 2.0  # `features.music.model_input` gives mel in -1..1; most of it lies in the middle
 
 
-def audio_dim(spec: AudioSpec) -> int:
-    """F: columns of the music input, [log-mel | onset | beat | tempogram]."""
-    return spec.n_mels + 2 + spec.tempogram_bins
+def motion_input(between: Array, spec: VideoSpec) -> Array:
+    """The network's (T, M) input, from a whole clip's (T - 1, M) descriptors of the motion between its frames."""
+    return normalise_motion(at_frames(between), spec)
+
+
+def at_frames(between: Array) -> Array:
+    """(T, M) motion at each frame, the mean of what lies before and after it; at both ends, of the one there is.
+
+    A pair's motion belongs to the moment between its frames: used for either of them it would be half a frame off.
+    """
+    if not len(between):
+        return np.zeros((1, between.shape[1]), np.float32)
+    padded = np.concatenate([between[:1], between, between[-1:]])
+    return (0.5 * (padded[:-1] + padded[1:])).astype(np.float32)
 
 
 def motion_gain(motion: Array, spec: VideoSpec) -> float:
@@ -38,10 +49,3 @@ def normalise_motion(motion: Array, spec: VideoSpec, gain: float | None = None) 
     scale[spec.hoof_bins + 1 :] = spec.grid_directions
     scale /= motion_gain(motion, spec) if gain is None else gain
     return np.minimum(motion * scale, np.float32(LARGEST)).astype(np.float32)
-
-
-def normalise_audio(audio: Array, spec: AudioSpec) -> Array:
-    """Music input (Ta, F), as `model_input` gives it, with its mel brought to -2..2; the rest lies in 0..1 already."""
-    scaled = audio.astype(np.float32, copy=True)
-    scaled[:, : spec.n_mels] *= _MEL_GAIN
-    return scaled

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from mudar.model.config import ModelConfig
 from mudar.model.dance import DanceEncoder, FrameMaps, GridCells
 from mudar.model.injector import Injector
-from mudar.model.inputs import audio_dim
 from mudar.model.music import MusicEncoder
 from mudar.model.rhythm import CrfHead, RhythmFeatures, make_head
 from mudar.model.temporal import Code
@@ -34,7 +33,8 @@ class Mudar(nn.Module):
     """One network, as its ModelConfig says, for features as its FeatureSpec says.
 
     `frames` are pictures (B, T, 3, S, S) in 0..1, or their maps (B, T, k, C) as `maps` gave them; only a config
-    with `needs_frames` looks at them. All inputs are normalised by mudar/model/inputs.py.
+    with `needs_frames` looks at them. Motion comes from `inputs.motion_input`, audio from
+    `features.music.model_input`.
     """
 
     def __init__(self, config: ModelConfig, spec: FeatureSpec) -> None:
@@ -45,7 +45,7 @@ class Mudar(nn.Module):
         self.grid_cells = GridCells(config, spec.video) if from_grid else None
         cells = spec.video.grid**2 if from_grid else config.map_cells
         self.dance = DanceEncoder(config, spec.video)
-        self.music = MusicEncoder(config, audio_dim(spec.audio))
+        self.music = MusicEncoder(config, spec.audio.input_dim)
         self.injector = Injector(cells, config.injected_dim, config.d_model, config.heads, config.audio_gate_share)
         self.rhythm_features = RhythmFeatures(config, spec.video.motion_dim)
         self.rhythm_head = make_head(config)
