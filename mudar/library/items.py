@@ -91,10 +91,11 @@ def _insert_or_hold(session: Session, row: dict[str, Any]) -> tuple[str, bool]:
     """The id of the item of these bytes and kind, locked, and whether it is new."""
     same = (t.items.c.sha256 == row["sha256"]) & (t.items.c.kind == row["kind"])
     while True:
-        added = session.execute(insert_new(session, t.items, row).on_conflict_do_nothing()).rowcount
+        query = insert_new(session, t.items, row).on_conflict_do_nothing().returning(t.items.c.id)
+        added = session.execute(query).first() is not None
         item_id = session.execute(select(t.items.c.id).where(same).with_for_update()).scalar_one_or_none()
         if item_id is not None:  # else it was there, and somebody deleted it while we waited for its lock
-            return str(item_id), bool(added)
+            return str(item_id), added
 
 
 def _clean_labels(labels: Iterable[str]) -> list[str]:

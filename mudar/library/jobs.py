@@ -91,9 +91,9 @@ def create_job(
 
 def _insert_or_find(session: Session, row: dict[str, Any]) -> str | None:
     """Insert the job, or give the id of the one that has its key."""
-    query = insert_new(session, t.jobs, row).on_conflict_do_nothing(index_elements=["key"])
+    query = insert_new(session, t.jobs, row).on_conflict_do_nothing(index_elements=["key"]).returning(t.jobs.c.id)
     holder = select(t.jobs.c.id).where(t.jobs.c.key == row["key"])
-    while not session.execute(query).rowcount:
+    while session.execute(query).first() is None:
         other = session.execute(holder).scalar_one_or_none()
         if other is not None:  # else it ended badly between our two looks, and let go of the key
             return str(other)
