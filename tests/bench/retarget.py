@@ -1,0 +1,66 @@
+"""Retargeting a 30 s 720p clip against a plain transcode of it with the same encoder settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from model_store.loader import load_served
+from mudar.embed import Embedder
+from mudar.media.encode import AUDIO_BIT_RATE
+from mudar.media.render import RenderSettings
+from mudar.retarget.retarget import retarget
+from mudar.retarget.settings import RetargetSettings
+from tests.bench.media import clip_720p, song
+from tests.bench.row import Row, in_turns
+
+GOALS = {"nearest": 2.0, "blend": 2.0, "flow": 4.0}
+
+
+def transcode(source: Path, out: Path, seconds: float) -> None:
+    """Decode and encode `seconds` of the clip, picture and sound, with the renderer's own encoder settings."""
+    settings = RenderSettings()
+    with av.open(str(source)) as reader, av.open(str(out), "w") as writer:
+        picture, sound = reader.streams.video[0], reader.streams.audio[0]
+        picture.thread_type = "AUTO"
+        rate = picture.average_rate or Fraction(30)
+        options = {"crf": str(settings.crf), "preset": settings.preset, "profile": "high"}
+        video = writer.add_stream("libx264", rate=rate, options=options)
+        video.width, video.height, video.pix_fmt = picture.width, picture.height, "yuv420p"
+        audio = writer.add_stream("aac", rate=sound.rate, layout="stereo")
+        audio.bit_rate = AUDIO_BIT_RATE
+        resampler = av.AudioResampler("fltp", "stereo", sound.rate)
+        for frame in reader.decode(picture, sound):
+            if frame.time is not None and frame.time >= seconds:
+                continue
+            if isinstance(frame, av.VideoFrame):
+                frame.pict_type = 0
+                writer.mux(video.encode(frame))
+            else:
+                for block in resampler.resample(frame):
+                    writer.mux(audio.encode(block))
+        writer.mux(video.encode(None))
+        writer.mux(audio.encode(None))
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """One row for each way of making frames in between."""
+    clip, music, out = clip_720p(folder), song(folder), folder / "out.mp4"
+    embedder = Embedder.from_loaded(load_served())
+    dance, heard = embedder.dance(clip).rhythm, embedder.music(music).rhythm
+    for interpolation, goal in GOALS.items():
+        settings = RetargetSettings(interpolation=interpolation)
+        length_s = retarget(clip, music, out, dance, heard, settings).duration_s
+        warp_s, plain_s = in_turns(
+            lambda settings=settings: retarget(clip, music, out, dance, heard, settings),
+            lambda length_s=length_s: transcode(clip, folder / "plain.mp4", length_s),
+            rounds=2,
+        )
+        ratio = warp_s / plain_s
+        yield Row(
+            f"retarget 30 s 720p, {interpolation}", f"{warp_s:.2f} s for {length_s:.1f} s",
+            f"transcode {plain_s:.2f} s", ratio, ratio, f"<= {goal:g}x", ratio <= goal,
+        )  # fmt: skip
