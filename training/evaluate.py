@@ -1,0 +1,210 @@
+"""`python -m training.evaluate CHECKPOINT --records DIR …`: what a network is worth, always beside chance.
+
+    python -m training.evaluate runs/small --records data/test --records data/real
+
+Rhythm: F1 of the served strokes at ±50 and ±70 ms, the same after circular shifts, and the difference ("lift") with a
+bootstrap interval over clips. Retrieval: each dance looks for its song among one stretch of every song.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from mudar.model.inputs import motion_input
+from mudar.model.mudar import Mudar, build
+from mudar.rhythm import strokes_from_curve
+from mudar.spec import segment_starts
+from mudar.tempo import rhythm_vector
+from training import metrics
+from training.data.store import Record, Shelf
+from training.recipes import registry
+
+Array = NDArray[np.float32]
+TOLERANCES_S = (0.05, 0.07)
+LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network says of one clip: the served curve (T,), strokes (N,) seconds, and its segments' vectors."""
+
+    record: Record
+    curve: Array
+    strokes_s: Array
+    dance: Array  # (S, E)
+    dance_rhythm: Array  # (S, R)
+    music: Array  # (S, E)
+    music_rhythm: Array  # (S, R)
+
+
+@torch.inference_mode()
+def look(model: Mudar, record: Record) -> View:
+    """Run the network over the clip's segments, as serving does: overlapping windows, their curves averaged."""
+    spec, config = model.spec, model.config
+    fps, frames = spec.video.fps, spec.frames_per_segment
+    motion = motion_input(record.between, spec.video)
+    rate = spec.audio.frame_rate_hz
+    starts = [round(s * fps) for s in segment_starts(len(motion) / fps, spec.segment)]
+    windows = np.stack([_padded(motion[s : s + frames], frames) for s in starts])
+    count = round(frames / fps * rate)
+    audio = np.stack(
+        [_padded(record.audio[round(s / fps * rate) :][:count], count, -1.0, spec.audio.n_mels) for s in starts]
+    )
+    out = model(torch.from_numpy(windows))
+    music = model(None, torch.from_numpy(audio)).music
+    curve = stitch(torch.sigmoid(out.rhythm_logits[..., config.served_index]).numpy(), starts, len(motion))
+    strokes_s, _ = strokes_from_curve(curve, fps)
+    envelope = _padded(record.envelope[:, None], len(motion))[:, 0]
+    vectors = [
+        np.stack([rhythm_vector(line[s : s + frames], fps, config.rhythm_dim, config.rhythm_vector) for s in starts])
+        for line in (curve, envelope)
+    ]
+    return View(record, curve, strokes_s, out.dance.embedding.numpy(), vectors[0], music.embedding.numpy(), vectors[1])
+
+
+def stitch(curves: Array, starts: list[int], length: int) -> Array:
+    """(S, T) curves of windows at `starts` to one of `length`, overlaps averaged with more weight to the middles."""
+    frames = curves.shape[1]
+    weight = np.minimum(np.arange(frames) + 1, frames - np.arange(frames)).astype(np.float32)
+    total, norm = (
+        np.zeros(max(length, starts[-1] + frames), np.float32),
+        np.zeros(max(length, starts[-1] + frames), np.float32),
+    )
+    for curve, start in zip(curves, starts, strict=True):
+        total[start : start + frames] += curve * weight
+        norm[start : start + frames] += weight
+    return (total / np.maximum(norm, 1e-9))[:length]
+
+
+def _padded(rows: Array, count: int, value: float = 0.0, columns: int | None = None) -> Array:
+    out = np.zeros((count, rows.shape[1]), np.float32)
+    out[:, :columns] = value
+    out[: min(len(rows), count)] = rows[:count]
+    return out
+
+
+def rhythm_figures(views: list[View], head: str = "beat") -> dict[str, Any]:
+    """Mean F1, chance and lift with their intervals over clips, and the median timing error."""
+    figures: dict[str, Any] = {"clips": len(views)}
+    for tolerance_s in TOLERANCES_S:
+        scores, chances, errors = [], [], []
+        for view in views:
+            truth = view.record.curves_s()[head]
+            truth = truth[(truth >= 0) & (truth < view.record.duration_s)]
+            scores.append(metrics.f1(truth, view.strokes_s, tolerance_s))
+            chances.append(metrics.chance_f1(truth, view.strokes_s, tolerance_s, view.record.duration_s))
+            errors.append(metrics.timing_errors_s(truth, view.strokes_s))
+        name = f"{round(tolerance_s * 1000)}ms"
+        figures[f"f1_{name}"] = metrics.bootstrap(scores)[0]
+        figures[f"chance_{name}"] = metrics.bootstrap(chances)[0]
+        figures[f"lift_{name}"] = list(metrics.bootstrap(np.subtract(scores, chances)))
+    every = np.concatenate(errors) if errors else np.zeros(0)
+    figures["median_error_ms"] = float(np.median(np.abs(every)) * 1000) if len(every) else float("nan")
+    figures["bias_ms"] = float(np.median(every) * 1000) if len(every) else float("nan")
+    return figures
+
+
+def retrieval_figures(views: list[View]) -> dict[str, Any]:
+    """R@1, R@5 and mean rank of a dance's song among one clip's music of every song, for each λ; chance beside."""
+    songs = list(dict.fromkeys(v.record.song_id for v in views))
+    library = [next(v for v in views if v.record.song_id == song) for song in songs]
+    embedding = _best_pairs([v.dance for v in library], [v.music for v in library])
+    rhythm = _best_pairs([v.dance_rhythm for v in library], [v.music_rhythm for v in library])
+    figures: dict[str, Any] = {"songs": len(songs), "chance_r1": 1 / len(songs), "chance_r5": min(5 / len(songs), 1.0)}
+    for lam in LAMBDAS:
+        ranks = metrics.true_ranks(_hybrid(library, lam, embedding, rhythm), songs, songs)
+        figures[f"lambda_{lam}"] = {
+            "r1": metrics.recall_at(ranks, 1),
+            "r5": metrics.recall_at(ranks, 5),
+            "rank": float(1.0 - ranks.mean() / max(len(songs) - 1, 1)),
+        }
+    return figures
+
+
+def _hybrid(library: list[View], lam: float, embedding: Array, rhythm: Array) -> Array:
+    """(21) on the best segment pair; exact at both ends, where one of the two decides alone."""
+    if lam in (0.0, 1.0):
+        return embedding if lam else rhythm
+    queries = [np.concatenate([lam * v.dance, (1 - lam) * v.dance_rhythm], axis=1) for v in library]
+    return _best_pairs(queries, [np.concatenate([v.music, v.music_rhythm], axis=1) for v in library])
+
+
+def _best_pairs(queries: list[Array], items: list[Array]) -> Array:
+    """(Q, N) largest inner product of any segment of the query with any of the item."""
+    return np.array([[float((q @ x.T).max()) for x in items] for q in queries], np.float32)
+
+
+def group_of(record: Record) -> str:
+    """The row of the table that a record belongs to."""
+    if record.origin == "generated":
+        return "generated"
+    return "real, " + record.clip_id.split("_")[0]
+
+
+def figures(model: Mudar, records: list[Record], tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """All figures for each group of records."""
+    groups: dict[str, list[View]] = {}
+    for record in records:
+        groups.setdefault(group_of(record), []).append(look(model, record))
+        tick()
+    return {
+        name: {"rhythm": rhythm_figures(views), "retrieval": retrieval_figures(views)}
+        for name, views in sorted(groups.items())
+    }
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Print the tables."""
+    rhythm = Table("group", "clips", "F1 ±50", "chance", "F1 ±70", "chance", "lift ±70 (95 %)", "median |error|")
+    retrieval = Table("group", "songs", "λ", "R@1", "chance", "R@5", "chance", "rank")
+    for name, both in found.items():
+        r, q = both["rhythm"], both["retrieval"]
+        lift, low, high = (100 * v for v in r["lift_70ms"])
+        rhythm.add_row(name, str(r["clips"]), *(f"{r[k]:.3f}" for k in ("f1_50ms", "chance_50ms", "f1_70ms", "chance_70ms")),
+                       f"{lift:+.1f} ({low:+.1f} … {high:+.1f})", f"{r['median_error_ms']:.0f} ms")  # fmt: skip
+        for lam in LAMBDAS:
+            at = q[f"lambda_{lam}"]
+            retrieval.add_row(name, str(q["songs"]), str(lam), f"{at['r1']:.3f}", f"{q['chance_r1']:.3f}", f"{at['r5']:.3f}",
+                              f"{q['chance_r5']:.3f}", f"{at['rank']:.2f}")  # fmt: skip
+    console.print(rhythm)
+    console.print(retrieval)
+
+
+def load_run(folder: Path) -> Mudar:
+    """The averaged network of a run's folder."""
+    recipe = registry.get(json.loads((folder / "recipe.json").read_text())["name"])
+    model = build(recipe.model, recipe.features)
+    model.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
+    return model.eval()
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("--records", type=Path, action="append", required=True)
+    parser.add_argument("--only", type=Path, help="a file with one clip id a line: evaluate on these alone")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    only = set(args.only.read_text().split()) if args.only else None
+    records = [r for folder in args.records for r in Shelf(folder).all() if only is None or r.clip_id in only]
+    found = figures(load_run(args.run), records)
+    show(found, Console())
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

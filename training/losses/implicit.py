@@ -1,0 +1,35 @@
+"""The implicit pathway's losses, section 3.2: triplet (18), and InfoNCE as an option. Knows no network.
+
+Shapes: B pairs; E embedding. Embeddings have norm 1.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def triplet(dance: Tensor, positive: Tensor, negative: Tensor, allowed: Tensor, margin: float = 0.4) -> Tensor:
+    """(18): Σ [‖v - a+‖² - ‖v - a-‖² + margin]_+ as a mean over the `allowed` (B,) pairs. (B, E) each. Scalar."""
+    near = (dance - positive).square().sum(-1)
+    far = (dance - negative).square().sum(-1)
+    loss = F.relu(near - far + margin)
+    return (loss * allowed).sum() / allowed.sum().clamp_min(1.0)
+
+
+def hardest(dance: Tensor, music: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """For each dance the nearest music that `allowed` (B, B) lets be its negative: index (B,), and (B,) 1 if any."""
+    with torch.no_grad():
+        similarity = (dance @ music.T).masked_fill(~allowed, -2.0)
+        return similarity.argmax(dim=1), allowed.any(dim=1).float()
+
+
+def info_nce(dance: Tensor, music: Tensor, allowed: Tensor, temperature: float = 0.1) -> Tensor:
+    """Both ways' cross-entropy of the true pair among itself and its allowed negatives (B, B). Scalar."""
+    logits = dance @ music.T / temperature
+    keep = allowed | torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    logits = logits.masked_fill(~keep, -1e4)
+    truth = torch.arange(len(logits), device=logits.device)
+    columns = logits.T.masked_fill(~keep.T, -1e4)
+    return 0.5 * (F.cross_entropy(logits, truth) + F.cross_entropy(columns, truth))

@@ -1,0 +1,69 @@
+"""What a run is: one frozen object, from which all else follows. A variant changes one field. Light: no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mudar.model.config import ModelConfig
+from mudar.spec import FeatureSpec
+from training.data.augment import Augmentation
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """(18), (19) and (20), and what the paper leaves open in them."""
+
+    rhythm: Literal["focal", "bce", "regression", "crf"] = "focal"
+    rhythm_weight: float = 1.0  # λ2; 0 = "w/o rhythm"
+    focal_alpha: float = 0.75
+    focal_gamma: float = 2.0
+    target_sigma_s: float = 0.035  # 0 = hard frames
+    head_weights: tuple[tuple[str, float], ...] = ()  # others count 1
+    implicit: Literal["triplet", "infonce"] = "triplet"
+    implicit_weight: float = 1.0  # λ1
+    margin: float = 0.4
+    temperature: float = 0.1
+    onset_alpha: float = 0.2  # α of (16)
+    avts_from: float = 0.7  # share of the run after which negatives are shifted own music; the paper: epoch 36 of 50
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What a batch is drawn from."""
+
+    batch: int = 32
+    fraction: float = 1.0  # of the generated clips, by the order of their names
+    real_share: float = 0.0  # of each batch
+    bachata_share: float = 0.5  # of the real part: rare sources are weighted up against the one large one
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """AdamW with a linear warm-up and a cosine to zero, and a moving average of the weights."""
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    steps: int = 1000
+    warmup_steps: int = 50
+    clip_norm: float = 1.0
+    ema: float = 0.0  # 0 = the weights themselves are what is kept
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run. Two runs of the same recipe on the same records give the same weights."""
+
+    name: str
+    model: ModelConfig
+    features: FeatureSpec
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain nested dict, for the log of a run."""
+        return asdict(self)

@@ -1,0 +1,42 @@
+"""Every run by name. An ablation is a base with one field changed: `<base>/<ablation>`, such as `small/bce`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from training.recipe import Recipe
+from training.recipes.paper import paper
+from training.recipes.small import small, small_synthetic
+
+BASES: Final[dict[str, Callable[[], Recipe]]] = {"paper": paper, "small": small, "small-synthetic": small_synthetic}
+
+ABLATIONS: Final[dict[str, Callable[[Recipe], Recipe]]] = {
+    "bce": lambda r: replace(r, loss=replace(r.loss, rhythm="bce"), model=replace(r.model, rhythm_head_kind="bce")),
+    "regression": lambda r: replace(
+        r, loss=replace(r.loss, rhythm="regression"), model=replace(r.model, rhythm_head_kind="regression")
+    ),
+    "crf": lambda r: replace(r, loss=replace(r.loss, rhythm="crf"), model=replace(r.model, rhythm_head_kind="crf")),
+    "no-rhythm": lambda r: replace(r, loss=replace(r.loss, rhythm_weight=0.0)),
+    "no-implicit": lambda r: replace(r, loss=replace(r.loss, implicit_weight=0.0)),
+    "triplet": lambda r: replace(r, loss=replace(r.loss, implicit="triplet")),
+    "infonce": lambda r: replace(r, loss=replace(r.loss, implicit="infonce")),
+    "data25": lambda r: replace(r, data=replace(r.data, fraction=0.25)),
+    "data75": lambda r: replace(r, data=replace(r.data, fraction=0.75)),
+    "tcn": lambda r: replace(r, model=replace(r.model, temporal_network="tcn")),
+}
+
+
+def names() -> list[str]:
+    """Every name that `get` knows."""
+    return [base + suffix for base in BASES for suffix in ("", *(f"/{a}" for a in ABLATIONS))]
+
+
+def get(name: str) -> Recipe:
+    """The recipe of this name. Raises KeyError with what there is."""
+    base, _, ablation = name.partition("/")
+    if base not in BASES or (ablation and ablation not in ABLATIONS):
+        raise KeyError(f"no recipe {name!r}; there are {', '.join(names())}")
+    recipe = BASES[base]()
+    return replace(ABLATIONS[ablation](recipe), name=name) if ablation else recipe

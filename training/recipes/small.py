@@ -1,0 +1,38 @@
+"""`mudar-small`: motion only, 15 fps, a CPU and minutes. SCIENCE: all sources mixed, rare ones weighted up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mudar.model import config
+from mudar.spec import FeatureSpec
+from training.data.augment import Augmentation
+from training.recipe import DataRecipe, LossRecipe, OptimiserRecipe, Recipe
+
+BENT = Augmentation(
+    stretch=(0.8, 1.25), mirror=0.5, gain_sd=0.15, noise_sd=0.15, move_cells=0.3, drop_cells=0.1, glitch=0.02
+)
+
+
+def small_synthetic() -> Recipe:
+    """Generated dancers only."""
+    return Recipe(
+        name="small-synthetic",
+        model=config.small(),
+        features=FeatureSpec(),
+        loss=LossRecipe(
+            implicit="infonce",
+            implicit_weight=0.05,
+            rhythm_weight=10.0,
+            head_weights=(("beat", 2.0), ("onset", 0.25)),
+            avts_from=0.85,
+        ),
+        data=DataRecipe(batch=32, augmentation=BENT),
+        optimiser=OptimiserRecipe(learning_rate=1.5e-3, weight_decay=0.02, steps=800, warmup_steps=60, ema=0.99),
+    )
+
+
+def small() -> Recipe:
+    """Generated dancers and real clips."""
+    base = small_synthetic()
+    return replace(base, name="small", data=replace(base.data, real_share=0.375))
