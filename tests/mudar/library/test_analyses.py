@@ -1,0 +1,115 @@
+"""What a model found comes back as it was, one model apart from another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from mudar.errors import ItemDeleted, NotReady, UnknownItem
+from mudar.library import analyses, changes, codec, items
+from mudar.library.db import Database
+from mudar.records import Analysis, Rhythm
+
+Make = Callable[..., Analysis]
+NewItem = Callable[..., str]
+
+
+def same_rhythm(a: Rhythm, b: Rhythm) -> bool:
+    """Bit for bit."""
+    return all(np.array_equal(x, vars(b)[name]) for name, x in vars(a).items())
+
+
+def store(database: Database, item_id: str, analysis: Analysis) -> dict[str, object]:
+    with database.begin() as session:
+        return analyses.store_analysis(session, item_id, analysis.model, analysis)
+
+
+def test_every_number_comes_back_bit_for_bit(database: Database, new_item: NewItem, analysis: Make) -> None:
+    item_id, given = new_item(), analysis(segments=5)
+    summary = store(database, item_id, given)
+    expected = {"duration_s": 20.5, "tempo_bpm": 118.5, "strokes": 7, "segments": 5, "model": "m@1"}
+    assert summary == {"id": item_id, "kind": "dance", **expected}
+    with database.read() as session:
+        assert same_rhythm(analyses.rhythm(session, item_id), given.rhythm)
+        found = analyses.segments(session, item_id)
+        assert analyses.summary(session, item_id, "m@1") == summary
+        assert items.get_item(session, item_id).items() >= {**expected, "state": "ready", "models": ["m@1"]}.items()
+    assert len(found) == 5
+    for a, b in zip(found, given.segments, strict=True):
+        assert (a.start_s, a.end_s) == (b.start_s, b.end_s)
+        assert np.array_equal(a.embedding, b.embedding)
+        assert np.array_equal(a.rhythm, b.rhythm)
+
+
+def test_the_json_records_hold_the_same_numbers(analysis: Make) -> None:
+    given = analysis()
+    record = json.loads(json.dumps(codec.rhythm_record(given.rhythm)))
+    assert record.keys() >= {"times_s", "strengths", "curve", "fps", "tempo_bpm"}
+    assert same_rhythm(codec.rhythm_of(record), given.rhythm)
+    segment = json.loads(json.dumps(codec.segment_record(given.segments[0])))
+    assert np.array_equal(np.array(segment["embedding"], np.float32), given.segments[0].embedding)
+
+
+def test_a_model_sees_only_its_own(database: Database, new_item: NewItem, analysis: Make) -> None:
+    item_id = new_item()
+    store(database, item_id, analysis(1, model="m@1"))
+    store(database, item_id, analysis(2, model="m@2", segments=2))
+    with database.read() as session:
+        assert same_rhythm(analyses.rhythm(session, item_id, "m@1"), analysis(1).rhythm)
+        assert same_rhythm(analyses.rhythm(session, item_id), analysis(2).rhythm)  # the newest
+        assert items.get_item(session, item_id, "m@1")["segments"] == 3
+        assert analyses.count_segments(session) == {"m@1": 3, "m@2": 2}
+        raises = pytest.raises(NotReady)
+        with raises:
+            analyses.segments(session, item_id, "m@3")
+
+
+def test_embedding_again_replaces(database: Database, new_item: NewItem, analysis: Make) -> None:
+    item_id = new_item()
+    store(database, item_id, analysis(1, segments=4))
+    store(database, item_id, analysis(2, segments=2))
+    with database.read() as session:
+        assert len(analyses.segments(session, item_id)) == 2
+        assert same_rhythm(analyses.rhythm(session, item_id), analysis(2).rhythm)
+        assert [c.seq for c in changes.since(session, 0)] == [1, 2]
+
+
+def test_no_item_no_analysis(database: Database, new_item: NewItem, analysis: Make) -> None:
+    item_id = new_item()
+    with database.read() as session:
+        for call in (analyses.rhythm, analyses.segments):
+            with pytest.raises(NotReady, match="its job is new"):
+                call(session, item_id)
+            with pytest.raises(UnknownItem):
+                call(session, "dance-0")
+    with database.begin() as session:
+        items.delete_item(session, item_id)
+    with pytest.raises(ItemDeleted):
+        store(database, item_id, analysis())
+    with database.read() as session:
+        assert changes.last_seq(session) == 1  # the refused one took no number
+
+
+@pytest.mark.parametrize("where", ["curve", "embedding", "norm", "kind"])
+def test_what_would_poison_an_index_is_refused_whole(
+    database: Database, new_item: NewItem, analysis: Make, where: str
+) -> None:
+    item_id, good = new_item(), analysis()
+    bad = np.full(6, np.nan, np.float32) if where == "embedding" else np.full(6, 1, np.float32)
+    if where == "curve":
+        rhythm = dataclasses.replace(good.rhythm, curve=np.array([0, np.inf], np.float32))
+        broken = dataclasses.replace(good, rhythm=rhythm)
+    elif where == "kind":
+        broken = dataclasses.replace(good, kind="music")
+    else:
+        last = dataclasses.replace(good.segments[-1], embedding=bad)
+        broken = dataclasses.replace(good, segments=(*good.segments[:-1], last))
+    with pytest.raises(ValueError, match=r"finite|norm|music"):
+        store(database, item_id, broken)
+    with database.read() as session:
+        assert analyses.count_segments(session) == {}
+        assert changes.last_seq(session) == 0
