@@ -42,7 +42,13 @@ export const listItems = (kind, cursor) =>
 export const getItem = (itemId) => call("GET", `/items/${id(itemId)}?include=rhythm`);
 export const deleteItem = (itemId) => call("DELETE", `/items/${id(itemId)}`);
 export const mediaUrl = (itemId) => `/items/${id(itemId)}/media`;
-export const ready = () => call("GET", "/health/ready");
+/** The parts that are not ready yet, by name: an empty list means ready. */
+export async function notReady() {
+  const answer = await fetch("/health/ready").catch(() => Promise.reject(unreachable()));
+  const { checks = {} } = await answer.json().catch(() => ({}));
+  const missing = Object.keys(checks).filter((name) => !checks[name].ok);
+  return answer.ok ? [] : missing.length ? missing : ["service"];
+}
 export const retarget = (request) => call("POST", "/retarget", { json: request });
 export const getJob = (jobId) => call("GET", `/jobs/${id(jobId)}`);
 export const cancelJob = (jobId) => call("DELETE", `/jobs/${id(jobId)}`);

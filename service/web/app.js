@@ -1,7 +1,7 @@
 // The composition: makes the parts, tells each what the others did, keeps the address bar true.
 // Only this file knows them all.
 
-import { getJob, ready } from "./api.js";
+import { getJob, notReady } from "./api.js";
 import { calm, find } from "./dom.js";
 import { Library } from "./library.js";
 import { Matches } from "./matches.js";
@@ -118,11 +118,11 @@ async function watchHealth() {
     if (health.textContent !== words) health.textContent = words;
   };
   try {
-    await ready();
-    say("ready", "Ready");
+    const missing = await notReady();
+    if (missing.length) say("starting", `Waiting for the ${missing.join(", ")}`);
+    else say("ready", "Ready");
   } catch (problem) {
-    if (problem.code === "unreachable") say("down", "The service does not answer");
-    else say("starting", "Starting up");
+    say("down", problem.message);
   }
   setTimeout(watchHealth, health.dataset.state === "ready" ? 15000 : 2000);
 }

@@ -1,0 +1,134 @@
+"""The page as an editor uses it: drop, look, rank, retarget, watch. Real service, real Chromium, real media."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+DROP = """([selector, name, type, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name, {type}));
+  const how = {dataTransfer, bubbles: true, cancelable: true};
+  for (const kind of ["dragover", "drop"]) document.querySelector(selector).dispatchEvent(new DragEvent(kind, how));
+}"""
+# The shares of a canvas that are drawn warm (strokes of the dance) and blue (onsets of the song).
+INK = """(canvas) => {
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const share = {dance: 0, music: 0};
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] < 60) continue;
+    if (data[i] > data[i + 2] + 60) share.dance += 4 / data.length;
+    if (data[i + 2] > data[i] + 60) share.music += 4 / data.length;
+  }
+  return share;
+}"""
+PLAYS = """() => { const v = document.querySelector("#result-video");
+  return v.videoWidth > 0 && v.currentTime > 0.4 && !v.error; }"""
+# A job may wait for the other tests' jobs; each of ours takes seconds.
+JOB_MS = 120_000
+PHONE = {"width": 390, "height": 844}
+
+
+def drop(page: Page, selector: str, path: Path, media_type: str) -> None:
+    page.evaluate(DROP, [selector, path.name, media_type, base64.b64encode(path.read_bytes()).decode()])
+
+
+def add_pair(page: Page, media: Any) -> None:
+    """The clip by dropping it, the song by choosing it; until both are analysed."""
+    drop(page, "#dance", media.clip, "video/mp4")
+    page.set_input_files("#music .drop input", media.song)
+    for kind in ("dance", "music"):
+        expect(page.locator(f"#{kind}")).to_have_attribute("data-state", "ready", timeout=JOB_MS)
+
+
+def shown_item(page: Page, kind: str) -> str:
+    """The id of what stands in a panel, as the address bar has it."""
+    return str(page.evaluate("(kind) => new URLSearchParams(location.hash.slice(1)).get(kind)", kind))
+
+
+def overflow_px(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def test_from_two_files_to_a_video_that_plays(stack: Any, opened: Any, media: Any, tmp_path: Path) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    page.screenshot(path=tmp_path / "1-empty.png")
+    add_pair(page, media)
+    for kind in ("dance", "music"):
+        assert page.locator(f"#{kind} .score canvas").evaluate(INK)[kind] > 0.003, f"no strokes drawn for the {kind}"
+    expect(page.locator("#matches li").first).to_be_visible()
+    page.screenshot(path=tmp_path / "2-pair.png", full_page=True)
+
+    page.get_by_role("button", name="Put it on the beat").click()
+    page.wait_for_function(PLAYS, timeout=JOB_MS)
+    assert page.evaluate("document.querySelector('#result-video').videoWidth") == 320
+    expect(page.locator("#result tbody tr").first).to_contain_text("%")
+    for figure in ("duet", "map"):
+        ink = page.locator(f".{figure} canvas").evaluate(INK)
+        assert min(ink.values()) > 0.002, f"{figure} shows {ink}"
+    page.screenshot(path=tmp_path / "3-result.png", full_page=True)
+    video = httpx.get(str(page.locator(".download").evaluate("(link) => link.href")), headers={"range": "bytes=0-99"})
+    assert (video.status_code, len(video.content)) == (206, 100)
+
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_function("() => document.querySelector('.was').videoWidth > 0")
+    page.set_viewport_size(PHONE)
+    assert overflow_px(page) <= 0
+    page.screenshot(path=tmp_path / "4-phone.png", full_page=True)
+    assert opened.complaints == []
+
+
+def test_the_balance_asks_again_and_shows_what_the_service_answers(stack: Any, opened: Any, media: Any) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    add_pair(page, media)
+    rows = page.locator("#matches li")
+    expect(rows.first).to_be_visible()
+    for wanted in (1.0, 0.25):
+        with page.expect_response(lambda answer, wanted=wanted: f"lambda={wanted:g}" in answer.url):
+            page.locator("#lambda").fill(str(wanted))
+        asked = {"dance_id": shown_item(page, "dance"), "lambda": wanted, "k": 12}
+        best = httpx.post(f"{stack.url}/retrieve", params=asked).json()["results"][0]
+        expect(rows.first.locator(".number")).to_have_text(f"{best['score']:.2f}")
+        expect(rows.first.locator(".title")).to_have_text(best["title"])
+        look = rows.first.locator(".look").evaluate("(bar) => parseFloat(bar.style.width)")
+        assert look == pytest.approx(100 * wanted * max(best["embedding_score"], 0), abs=0.01)
+    assert opened.complaints == []
+
+
+def test_a_reload_shows_the_same_pair(stack: Any, opened: Any, media: Any) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    add_pair(page, media)
+    pair = [shown_item(page, kind) for kind in ("dance", "music")]
+    page.reload()
+    for kind in ("dance", "music"):
+        expect(page.locator(f"#{kind}")).to_have_attribute("data-state", "ready")
+    assert [shown_item(page, kind) for kind in ("dance", "music")] == pair
+    expect(page.locator("#dance .facts")).to_contain_text(media.clip.stem)
+    expect(page.get_by_role("button", name="Put it on the beat")).to_be_enabled()
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("opened", [PHONE], ids=["phone"], indirect=True)
+def test_a_refused_file_says_why_where_it_was_dropped(stack: Any, opened: Any, media: Any, tmp_path: Path) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    drop(page, "#dance", media.text, "video/mp4")
+    trouble = page.locator("#dance .trouble")
+    expect(trouble).to_be_visible()
+    assert trouble.locator(".detail").inner_text()
+    assert "mp4" in trouble.locator(".hint").inner_text()
+    drop(page, "#dance", media.song, "audio/flac")
+    page.get_by_role("button", name="Use it as the song").click()
+    expect(page.locator("#music")).to_have_attribute("data-state", "ready", timeout=JOB_MS)
+    expect(page.locator("#dance")).to_have_attribute("data-state", "empty")
+    assert overflow_px(page) <= 0
+    page.screenshot(path=tmp_path / "phone.png", full_page=True)
