@@ -1,8 +1,11 @@
-"""Frames between frames, on yuv420p planes: nearest, blend. Knows no time map, only pairs and a share between them."""
+"""Frames between frames, on yuv420p planes. Knows no time map, only pairs of frames and shares of the way.
+
+`nearest` makes none; `blend` cross-fades; `flow` moves pixels (interpolate_flow.py). None goes across a cut.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import cv2
@@ -15,16 +18,20 @@ CUT_DIFFERENCE = 30.0  # mean luma difference (of 255) above which two frames be
 
 
 class Between(Protocol):
-    """Makes the frame at `share` (0..1) of the way from `first` to `second`; None = it cannot, show the nearest."""
+    """Makes frames between two; `workers` = how many pairs are worth making at a time."""
 
-    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, share: float) -> av.VideoFrame | None:
-        """A new frame; the given ones stay untouched."""
+    workers: int
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, shares: list[float]) -> list[av.VideoFrame | None]:
+        """A new frame at each share (0..1) of the way; None = it cannot, show the nearest. Safe in threads."""
 
 
 def planes(frame: av.VideoFrame) -> list[Plane]:
     """Views (no copies) of Y, U, V, each (height, width) uint8."""
     return [
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]  # type: ignore[call-overload]
+        np.frombuffer(cast("memoryview[int]", plane), np.uint8).reshape(-1, plane.line_size)[
+            : plane.height, : plane.width
+        ]
         for plane in frame.planes
     ]
 
@@ -41,20 +48,18 @@ def is_cut(first: av.VideoFrame, second: av.VideoFrame) -> bool:
 
 
 class Blend:
-    """A cross-fade of the two frames; never across a cut."""
+    """A cross-fade of the two frames."""
 
-    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, share: float) -> av.VideoFrame | None:
+    workers = 1
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, shares: list[float]) -> list[av.VideoFrame | None]:
         """(1 - share) of the first and share of the second, plane by plane."""
         if is_cut(first, second):
-            return None
+            return [None] * len(shares)
+        return [self._mixed(first, second, share) for share in shares]
+
+    def _mixed(self, first: av.VideoFrame, second: av.VideoFrame, share: float) -> av.VideoFrame:
         made = blank(first)
         for a, b, out in zip(planes(first), planes(second), planes(made), strict=True):
             cv2.addWeighted(a, 1 - share, b, share, 0.0, dst=out)
         return made
-
-
-def between(name: str) -> Between | None:
-    """The interpolation of this name; None for `nearest`."""
-    if name == "blend":
-        return Blend()
-    return None

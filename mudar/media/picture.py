@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 from mudar.errors import NoVideoStream, UnreadableMedia
 from mudar.media.clock import Timeline, origin_s, promised_end_s
 from mudar.media.container import open_media, read_only, video_stream
+from mudar.media.orientation import Orientation, orientation
 from mudar.media.packets import decoded_frames
-from mudar.media.scale import Orientation, orientation
 
 Step = tuple[str, str]
 """A filter's name and arguments."""

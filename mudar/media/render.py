@@ -7,7 +7,9 @@ else one made between its neighbours. Knows no rhythm; the map is any ascending 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 from mudar.errors import MediaTooShort, UnreadableMedia
 from mudar.media import audio_out, picture
 from mudar.media.encode import Mp4Writer
-from mudar.media.interpolate import Between, between
+from mudar.media.interpolate import Between, Blend
+from mudar.media.interpolate_flow import FlowBetween
 from mudar.media.measure import sound_length_s
 from mudar.media.pipe import Ahead
 from mudar.progress import Progress, ignore
@@ -28,6 +31,7 @@ from mudar.progress import Progress, ignore
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 DEPTH = 4  # frames each stage may run ahead
+MOST_SHARES = 8  # frames between one pair that are made at a time
 SNAP = 0.08  # of a frame interval: nearer than this to a real frame, the real frame is shown
 
 
@@ -62,7 +66,18 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Ask:
+    """A pair of neighbouring source frames (no second: the end) and the shares of the way between them to show."""
+
+    before: picture.Timed
+    after: picture.Timed | None
+    shares: list[float]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame for the output, the source second it shows, and whether it was made."""
+
     frame: av.VideoFrame
     time_s: float
     interpolated: bool
@@ -107,13 +122,14 @@ class Renderer:
         clock = _Clock()
         shown: list[tuple[float, bool]] = []
         options = self._settings
+        make = maker(options.interpolation)
 
         def decoded() -> Iterator[picture.Timed]:
             return clock.timed("decode", picture.frames(self._dance, self.look, float(wanted[0])))
 
-        def warped() -> Iterator[_Shown]:
+        def warped() -> Iterator[Shown]:
             waiting = clock.timed("warp_waits", iter(raw))
-            return clock.timed("warp", sample(waiting, wanted, between(options.interpolation)), without="warp_waits")
+            return clock.timed("warp", answers(sample(waiting, wanted), make), without="warp_waits")
 
         with (
             Ahead(decoded, DEPTH) as raw,
@@ -138,28 +154,66 @@ class Renderer:
         return Rendered(self.look.width, self.look.height, self.fps, times, made, same, self.look.is_hdr, clock.seconds)
 
 
-def sample(frames: Iterator[picture.Timed], wanted_s: Floats, make: Between | None) -> Iterator[_Shown]:
-    """What to show at each of `wanted_s` (N,), ascending source seconds; after the last frame, the last frame."""
+def sample(frames: Iterator[picture.Timed], wanted_s: Floats) -> Iterator[Ask]:
+    """Which pair each of `wanted_s` (N,), ascending source seconds, lies between; a pair's shares come together."""
     before = next(frames, None)
     after = next(frames, None)
+    shares: list[float] = []
     for at in wanted_s:
-        while before is not None and after is not None and after[0] <= at:
-            before, after = after, next(frames, None)
         if before is None:
             return
-        yield _pick(before, after, float(at), make)
+        if shares and after is not None and after[0] <= at:
+            yield Ask(before, after, shares)
+            shares = []
+        while after is not None and after[0] <= at:
+            before, after = after, next(frames, None)
+        inside = after is not None and at > before[0]
+        shares.append(float((at - before[0]) / (after[0] - before[0])) if after is not None and inside else 0.0)
+        if len(shares) == MOST_SHARES:
+            yield Ask(before, after, shares)
+            shares = []
+    if before is not None and shares:
+        yield Ask(before, after, shares)
 
 
-def _pick(before: picture.Timed, after: picture.Timed | None, at: float, make: Between | None) -> _Shown:
-    if after is None or at <= before[0]:
-        return _Shown(before[1], before[0], False)
-    share = (at - before[0]) / (after[0] - before[0])
-    if make is not None and SNAP < share < 1 - SNAP:
-        made = make(before[1], after[1], share)
-        if made is not None:
-            return _Shown(made, at, True)
-    nearest = before if share < 0.5 else after
-    return _Shown(nearest[1], nearest[0], False)
+def answer(ask: Ask, make: Between | None) -> list[Shown]:
+    """The frames to show for one pair."""
+    before, after = ask.before, ask.after
+    if after is None:
+        return [Shown(before[1], before[0], False)] * len(ask.shares)
+    apart = [s for s in ask.shares if SNAP < s < 1 - SNAP]
+    made = iter(make(before[1], after[1], apart) if make is not None and apart else [None] * len(apart))
+    shown = []
+    for share in ask.shares:
+        between = next(made) if SNAP < share < 1 - SNAP else None
+        if between is not None:
+            shown.append(Shown(between, before[0] + share * (after[0] - before[0]), True))
+        else:
+            nearest = before if share < 0.5 else after
+            shown.append(Shown(nearest[1], nearest[0], False))
+    return shown
+
+
+def answers(asks: Iterator[Ask], make: Between | None) -> Iterator[Shown]:
+    """All of them in order; a maker with several workers makes several pairs at a time, no more."""
+    workers = make.workers if make is not None else 1
+    if workers == 1:
+        for ask in asks:
+            yield from answer(ask, make)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future[list[Shown]]] = deque()
+        for ask in asks:
+            pending.append(pool.submit(answer, ask, make))
+            if len(pending) > workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+
+def maker(interpolation: str) -> Between | None:
+    """Who makes the frames between frames; None for `nearest`."""
+    return {"nearest": lambda: None, "blend": Blend, "flow": FlowBetween}[interpolation]()
 
 
 class _Clock:

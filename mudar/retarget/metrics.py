@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from mudar.retarget.points import Floats
 
 BEAT_SIGMA_S = 0.05
-CHANCE_SHIFTS = 100
+CHANCE_SHIFTS = 200
+GOLDEN = (5**0.5 - 1) / 2  # steps of this share of the duration never fall into step with a beat
 
 
 def nearest_s(from_s: ArrayLike, to_s: ArrayLike) -> Floats:
@@ -36,9 +37,9 @@ def beat_alignment(beats_s: ArrayLike, strokes_s: ArrayLike, sigma_s: float = BE
 
 
 def by_chance(score: Callable[[Floats], float], strokes_s: ArrayLike, duration_s: float) -> float:
-    """Mean of `score` over evenly spaced circular shifts of the strokes within the duration: same density, no sync."""
+    """Mean of `score` over evenly spread circular shifts of the strokes within the duration: same density, no sync."""
     strokes = np.asarray(strokes_s, float)
     if not len(strokes) or duration_s <= 0:
         return 0.0
-    moves = duration_s * np.arange(1, CHANCE_SHIFTS) / CHANCE_SHIFTS
+    moves = duration_s * (np.arange(1, CHANCE_SHIFTS + 1) * GOLDEN % 1.0)
     return float(np.mean([score(np.sort((strokes + move) % duration_s)) for move in moves]))

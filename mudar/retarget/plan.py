@@ -77,6 +77,8 @@ def plan(
             if settings.method == "acceleration"
             else _warped(given, wanted, settings)
         )
+        if settings.method == "dtw":
+            bounds = bounds[0] * (1 + SAFETY / 2), bounds[1] * (1 - SAFETY / 2)
         warp = time_map(knots.music_s, knots.source_s, bounds, accent=settings.accent, landing=knots.landing)
     return _fitted(warp, knots, dance_duration_s, music_duration_s, settings)
 
