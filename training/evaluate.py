@@ -77,14 +77,12 @@ def stitch(curves: Array, starts: list[int], length: int) -> Array:
     """(S, T) curves of windows at `starts` to one of `length`, overlaps averaged with more weight to the middles."""
     frames = curves.shape[1]
     weight = np.minimum(np.arange(frames) + 1, frames - np.arange(frames)).astype(np.float32)
-    total, norm = (
-        np.zeros(max(length, starts[-1] + frames), np.float32),
-        np.zeros(max(length, starts[-1] + frames), np.float32),
-    )
+    total, norm = np.zeros((2, max(length, starts[-1] + frames)), np.float32)
     for curve, start in zip(curves, starts, strict=True):
         total[start : start + frames] += curve * weight
         norm[start : start + frames] += weight
-    return (total / np.maximum(norm, 1e-9))[:length]
+    stitched: Array = total / np.maximum(norm, np.float32(1e-9))
+    return stitched[:length]
 
 
 def _padded(rows: Array, count: int, value: float = 0.0, columns: int | None = None) -> Array:
@@ -171,12 +169,13 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name, both in found.items():
         r, q = both["rhythm"], both["retrieval"]
         lift, low, high = (100 * v for v in r["lift_70ms"])
-        rhythm.add_row(name, str(r["clips"]), *(f"{r[k]:.3f}" for k in ("f1_50ms", "chance_50ms", "f1_70ms", "chance_70ms")),
-                       f"{lift:+.1f} ({low:+.1f} … {high:+.1f})", f"{r['median_error_ms']:.0f} ms")  # fmt: skip
+        scores = [f"{r[key]:.3f}" for key in ("f1_50ms", "chance_50ms", "f1_70ms", "chance_70ms")]
+        error = f"{r['median_error_ms']:.0f} ms ({r['bias_ms']:+.0f})"
+        rhythm.add_row(name, str(r["clips"]), *scores, f"{lift:+.1f} ({low:+.1f} … {high:+.1f})", error)
         for lam in LAMBDAS:
             at = q[f"lambda_{lam}"]
-            retrieval.add_row(name, str(q["songs"]), str(lam), f"{at['r1']:.3f}", f"{q['chance_r1']:.3f}", f"{at['r5']:.3f}",
-                              f"{q['chance_r5']:.3f}", f"{at['rank']:.2f}")  # fmt: skip
+            cells = [at["r1"], q["chance_r1"], at["r5"], q["chance_r5"], at["rank"]]
+            retrieval.add_row(name, str(q["songs"]), str(lam), *(f"{cell:.3f}" for cell in cells))
     console.print(rhythm)
     console.print(retrieval)
 

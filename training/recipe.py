@@ -33,6 +33,7 @@ class DataRecipe:
     """What a batch is drawn from."""
 
     batch: int = 32
+    joint_every: int = 1  # only every so many steps hear music; the others train the rhythm of the dance alone
     fraction: float = 1.0  # of the generated clips, by the order of their names
     real_share: float = 0.0  # of each batch
     bachata_share: float = 0.5  # of the real part: rare sources are weighted up against the one large one

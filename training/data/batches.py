@@ -78,7 +78,7 @@ def make_batch(source: Source, recipe: Recipe, step: int) -> Batch:
     cut = [cut_motion(r, v, spec.video, recipe.data.augmentation, rng) for r, v in zip(records, views, strict=True)]
     targets = [_targets(r, v, recipe) for r, v in zip(records, views, strict=True)]
     known = np.stack([inside for _, inside in cut])[:, :, None]
-    first = round(len(records) * model.audio_gate_share)
+    first = round(len(records) * model.audio_gate_share) if step % recipe.data.joint_every == 0 else len(records)
     heard = list(zip(records, views, strict=True))[first:]
     shifted, shift_ok = _shifted(heard, recipe, step, rng)
     return Batch(
@@ -107,6 +107,8 @@ def _targets(record: Record, view: View, recipe: Recipe) -> Array:
 
 
 def _avc(heard: list[tuple[Record, View]], alpha: float, spec: FeatureSpec) -> Tensor:
+    if not heard:
+        return torch.zeros(0, 0, dtype=torch.bool)
     onsets = np.stack([
         onset_frames((r.onsets_s - v.start_s) / v.stretch, 0.0, v.frames, spec.video.fps) for r, v in heard
     ])  # fmt: skip
@@ -119,7 +121,7 @@ def _shifted(
     """Own music shifted as (17) allows, for the part of the run that is AVTS."""
     allowed = np.zeros(len(heard), np.float32)
     loss = recipe.loss
-    if not loss.implicit_weight or step < loss.avts_from * recipe.optimiser.steps:
+    if not heard or not loss.implicit_weight or step < loss.avts_from * recipe.optimiser.steps:
         return None, allowed
     fps, audio = recipe.features.video.fps, []
     for i, (record, view) in enumerate(heard):

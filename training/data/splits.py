@@ -1,0 +1,68 @@
+"""Which clips are held out: whole sources and whole songs, so that nothing learnt by heart helps.
+
+Two clips that share a song or a source end on the same side. A source too large to give away (`by_song`) is split by
+song alone, and figures on it say so: room, couple and outfits are then known from training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from training.data.store import Record, Shelf
+
+
+def components(records: Iterable[Record], by_song: frozenset[str] = frozenset()) -> list[list[str]]:
+    """Clip ids in groups that share songs or sources, directly or through others; largest first, then by name."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        parent.setdefault(key, key)
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    kept = list(records)
+    for record in kept:
+        parent[root(f"clip {record.clip_id}")] = root(f"song {record.song_id}")
+        if record.source not in by_song:
+            parent[root(f"clip {record.clip_id}")] = root(f"source {record.source}")
+    groups: dict[str, list[str]] = {}
+    for record in kept:
+        groups.setdefault(root(f"clip {record.clip_id}"), []).append(record.clip_id)
+    return sorted(groups.values(), key=lambda ids: (-len(ids), ids))
+
+
+def hold_out(records: list[Record], share: float, seed: int = 0, by_song: frozenset[str] = frozenset()) -> list[str]:
+    """Clip ids of about `share` of each origin's clips: the large source's and the others' separately."""
+    held: list[str] = []
+    large = [r for r in records if r.source in by_song]
+    for part in (large, [r for r in records if r.source not in by_song]):
+        groups = components(part, by_song)
+        rng, taken = np.random.default_rng(seed), 0
+        for index in rng.permutation(len(groups)):
+            if taken + len(groups[index]) / 2 <= share * len(part):
+                held += groups[index]
+                taken += len(groups[index])
+    return sorted(held)
+
+
+def main() -> None:
+    """`python -m training.data.splits RECORDS OUT.txt --share 0.4 --by-song SOURCE`: write the held-out clip ids."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("records", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--share", type=float, default=0.4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--by-song", action="append", default=[])
+    args = parser.parse_args()
+    held = hold_out(Shelf(args.records).all(), args.share, args.seed, frozenset(args.by_song))
+    args.out.write_text("\n".join(held) + "\n")
+
+
+if __name__ == "__main__":
+    main()
