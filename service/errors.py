@@ -79,7 +79,8 @@ class ProblemResponse(JSONResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
-            return await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send)
+            return
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         await send(start)
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
@@ -131,8 +132,8 @@ def on_anything_else(request: Request, error: Exception) -> ProblemResponse:
     """A fault of ours: logged with a reference, which is all that the caller is told."""
     reference = uuid.uuid4().hex[:12]
     log.error("unforeseen error %s at %s %s", reference, request.method, request.url.path, exc_info=error)
-    detail = f"Something went wrong on our side (reference {reference})."
-    return respond(_body("internal_error", "Internal error", 500, detail, "Try again; report the reference if it stays."))
+    detail, hint = f"Something went wrong on our side (reference {reference}).", "Try again; report it if it stays."
+    return respond(_body("internal_error", "Internal error", 500, detail, hint))
 
 
 def install(app: FastAPI) -> None:

@@ -91,7 +91,7 @@ class Queue:
 
     def waiting(self) -> int:
         """How many messages lie on the queue."""
-        return int(self.redis.llen(QUEUE))  # type: ignore[arg-type]
+        return int(self.redis.llen(QUEUE))
 
     def announce(self, job_id: str, state: str) -> None:
         """Wake whoever waits for this job, in this or another API process; best effort."""
@@ -104,7 +104,7 @@ class Queue:
         """The workers heard of in the last seconds: name to what it said of itself (model, device)."""
         keys = list(self.redis.scan_iter(match=f"{WORKERS}:*"))
         told = {key.removeprefix(f"{WORKERS}:"): self.redis.get(key) for key in keys}
-        return {name: json.loads(text) for name, text in told.items() if text}  # type: ignore[arg-type]
+        return {name: json.loads(text) for name, text in told.items() if text}
 
     def ping(self) -> None:
         """BrokerUnavailable when Redis does not answer."""

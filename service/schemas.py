@@ -48,6 +48,13 @@ class Job(BaseModel):
     item_ids: list[str]
 
 
+class Jobs(BaseModel):
+    """One page; `next_cursor` leads to the next one and is null on the last."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
 class Item(BaseModel):
     """A dance or a piece of music in the library; `ready` once it is embedded."""
 
@@ -59,7 +66,7 @@ class Item(BaseModel):
     labels: list[str]
     metadata: dict[str, Any]
     duration_s: float | None
-    ready: bool
+    state: str = Field(description="`ready` once embedded, else the state of its job.")
     model: str | None
     tempo_bpm: float | None
     strokes: int | None
@@ -96,10 +103,27 @@ class Matches(BaseModel):
     results: list[Match]
 
 
-class RetargetRequest(BaseModel):
-    """Which dance onto which music, and how; what is left out has the defaults of the method."""
+class RetargetOptions(BaseModel):
+    """How to retarget; what is left out has the method's own default. Ranges are checked by the core."""
 
-    model_config = ConfigDict(extra="allow")  # the method's own options are checked by the core
+    model_config = ConfigDict(extra="forbid")
+
+    method: str = Field("dtw", description="dtw, acceleration or shift")
+    accent: float = Field(0.5, description="0..1, how strongly the picture eases into a landing stroke")
+    min_speed: float | None = None
+    max_speed: float | None = None
+    interpolation: str = Field("blend", description="nearest, blend or flow")
+    on: str = Field("beats", description="which points of the music are met: beats, onsets, downbeats, every_nth")
+    nth: int = 2
+    music_start_s: float = 0.0
+    max_duration_s: float | None = None
+    crf: int = Field(20, description="quality of the video: 18 is fine, 28 is coarse")
+    fade_s: float = 0.25
+    original_gain_db: float | None = Field(None, description="mixes the clip's own sound in at this gain")
+
+
+class RetargetRequest(RetargetOptions):
+    """Which dance onto which music, and how."""
 
     dance_id: str
     music_id: str

@@ -41,8 +41,10 @@ class Settings(BaseSettings):
     sweep_s: float = Field(default=2, gt=0)
     index_refresh_s: float = Field(default=1, gt=0)
     index_snapshot_s: float = Field(default=300, gt=0)
+    tidy_s: float = Field(default=600, gt=0)
+    keep_jobs_s: float = Field(default=30 * 86400, gt=0)  # ended jobs, and the videos they made, are kept this long
     lost_after_s: float = Field(default=10, gt=0)  # queued this long while the broker holds nothing: queued anew
-    visibility_timeout_s: int = Field(default=6 * 3600, gt=0)  # above every job's hard limit
+    visibility_timeout_s: int = Field(default=24 * 3600, gt=0)  # above every job's hard limit
     keepalive_s: float = Field(default=15, gt=0)  # a comment on a quiet event stream
     base_limit_s: float = Field(default=120, gt=0)  # a job may take this ...
     limit_per_media_s: float = Field(default=10, gt=0)  # ... and this for each second of its media
@@ -77,6 +79,11 @@ class Settings(BaseSettings):
     def limit_s(self, media_s: float) -> float:
         """How long a job on this much media may take."""
         return self.base_limit_s + self.limit_per_media_s * media_s
+
+    @property
+    def longest_limit_s(self) -> float:
+        """What a job on two files of the longest kind may take."""
+        return self.limit_s(2 * self.max_duration_s)
 
 
 @lru_cache(maxsize=1)

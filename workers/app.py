@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A workers.app worker`. Only wiring; the work is in steps/, the state in the database.
+"""The Celery application: `celery -A workers.app worker`. Only wiring: work is in steps/, state in the database.
 
 Messages carry job ids. A message is acknowledged after its job and comes back when the process dies, but nothing rests
 on that: leases in the job table do (mudar/library/jobs.py). The parent process never loads torch nor touches CUDA.
@@ -48,7 +48,7 @@ def make(told: Settings) -> Celery:
 app = make(settings())
 
 
-@worker_process_init.connect  # type: ignore[untyped-decorator]
+@worker_process_init.connect
 def prepare(**_: Any) -> None:
     """In each worker process, before its first job: load the model, then say that we are there."""
     from workers.runtime import start

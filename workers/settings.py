@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=3, gt=0)
     progress_s: float = Field(default=0.5, gt=0)  # progress is written down at most this often
     base_limit_s: float = Field(default=120, gt=0)
-    visibility_timeout_s: int = Field(default=6 * 3600, gt=0)  # above every job's hard limit
+    visibility_timeout_s: int = Field(default=24 * 3600, gt=0)  # above every job's hard limit
     worker_memory_mb: int = Field(default=4096, gt=0)  # a process above this is replaced after its job
     worker_start_s: float = Field(default=180, gt=0)  # loading torch and the model may take this long
 

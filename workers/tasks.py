@@ -1,4 +1,4 @@
-"""What Celery may call: one task, which takes a job's id. Idempotent: a second delivery finds the job taken or ended."""
+"""What Celery may call: one task, with a job's id. Idempotent: a second delivery finds the job taken or ended."""
 
 from __future__ import annotations
 

@@ -1,0 +1,64 @@
+"""The front door as an ASGI application: `uvicorn --factory service.app:create_app`. Loads no torch.
+
+Long-lived parts are built when the application starts (deps.py) and live in its lifespan, with three quiet tasks:
+listening for wake-ups, sweeping for lost jobs, removing what nobody needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from service import errors
+from service.background import Background
+from service.deps import build
+from service.metrics import Measured
+from service.routes import embed, health, items, jobs, models, retarget, retrieve, videos
+from service.schemas import PROBLEMS
+from service.settings import Settings
+from service.settings import settings as read_settings
+
+WEB = Path(__file__).parent / "web"
+DESCRIPTION = """Music and dance, understood together: **embed** a dance or a song, **retrieve** what fits it,
+**retarget** a dance onto another song's beat. Long work answers 202 with a job; follow it at `/jobs/{id}`."""
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Migrations first, then the quiet tasks; all ended in the reverse order."""
+    house = app.state.house
+    await run_in_threadpool(house.database.migrate)
+    house.events.start()
+    background = Background(house)
+    background.start()
+    yield
+    await background.stop()
+    await house.events.stop()
+    house.queue.close()
+    house.database.close()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application for these settings (default: from the environment)."""
+    app = FastAPI(title="MuDaR", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, responses=PROBLEMS)
+    app.state.house = house = build(settings or read_settings())
+    app.add_middleware(Measured, metrics=house.metrics)
+    errors.install(app)
+    for room in (embed, retrieve, retarget, jobs, items, models, videos, health):
+        app.include_router(room.router)
+    if house.settings.enable_noop:
+        app.include_router(jobs.noop_router)
+    if WEB.is_dir():
+        app.mount("/static", StaticFiles(directory=WEB), name="static")
+        app.add_api_route("/", _page, include_in_schema=False)
+    return app
+
+
+def _page() -> FileResponse:
+    return FileResponse(WEB / "index.html", headers={"cache-control": "no-cache"})

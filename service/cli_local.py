@@ -1,0 +1,87 @@
+"""`--local`: the core in this process, no server. Imports what is heavy inside the functions that need it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mudar.errors import UnreadableMedia
+from mudar.progress import Progress, scaled
+from mudar.records import Analysis, Kind
+from service.settings import settings
+
+if TYPE_CHECKING:
+    from mudar.embed import Embedder
+
+
+def embedder(model: str | None) -> Embedder:
+    """The embedder of this model, default the served one. UnknownModel, ChecksumMismatch."""
+    from model_store.loader import load
+    from mudar.embed import Embedder
+
+    told = settings()
+    return Embedder.from_loaded(load(model or told.model, told.model_roots))
+
+
+def looked_at(path: Path, asked: str | None) -> Kind:
+    """What the file is to be taken for, after a look at it; the media error that says why it cannot be used."""
+    from mudar.media.probe import ProbeLimits, probe_in_child, require_dance, require_music
+
+    if not path.is_file():
+        raise UnreadableMedia(f"There is no file {path}.", hint="Check the path.")
+    told = settings()
+    limits = ProbeLimits(max_duration_s=told.max_duration_s, max_pixels=told.max_pixels)
+    info = probe_in_child(path, limits, timeout_s=told.probe_timeout_s)
+    kind: Kind = "music" if asked == "music" or (asked is None and info.video is None) else "dance"
+    (require_dance if kind == "dance" else require_music)(info)
+    return kind
+
+
+def analyse(path: Path, kind: str | None, model: str | None, progress: Progress) -> Analysis:
+    """All that embedding gives for a file."""
+    chosen = looked_at(path, kind)
+    progress(0.0, "model")
+    return embedder(model).file(path, chosen, progress)
+
+
+def embedded(path: Path, analysis: Analysis) -> dict[str, Any]:
+    """The record that the service gives for an item, with `?include=embedding,rhythm`; its id is the file's path."""
+    from mudar.library.codec import segment_record
+
+    return {
+        "id": str(path),
+        "kind": analysis.kind,
+        "duration_s": analysis.duration_s,
+        "tempo_bpm": analysis.rhythm.tempo_bpm,
+        "strokes": len(analysis.rhythm.times_s),
+        "segments": len(analysis.segments),
+        "model": analysis.model,
+        "stage_s": analysis.stage_s,
+        "rhythm": rhythm(analysis),
+        "embedding": [segment_record(segment) for segment in analysis.segments],
+    }
+
+
+def rhythm(analysis: Analysis) -> dict[str, Any]:
+    """The rhythm record of the service."""
+    from mudar.library.codec import rhythm_record
+
+    return rhythm_record(analysis.rhythm)
+
+
+def retarget(
+    dance: Path, music: Path, out: Path, chosen: dict[str, Any], model: str | None, progress: Progress
+) -> dict[str, Any]:
+    """Renders `out`; the result that the service gives, with the file's path as its URL."""
+    from mudar.retarget.retarget import retarget as render
+    from mudar.retarget.settings import RetargetSettings
+
+    options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
+    looked_at(dance, "dance")
+    looked_at(music, "music")
+    progress(0.0, "model")
+    use = embedder(model)
+    dance_rhythm = use.file(dance, "dance", scaled(progress, 0.0, 0.3)).rhythm
+    music_rhythm = use.file(music, "music", scaled(progress, 0.3, 0.4)).rhythm
+    result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
+    return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

@@ -1,0 +1,1 @@
+"""One file for each word of the interface; a route declares, calls and returns."""

@@ -1,0 +1,37 @@
+"""POST /embed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from service.deps import HouseDep
+from service.embed import embed
+from service.routes.responses import accepted, multipart
+from service.schemas import Accepted
+from service.uploads import receive
+
+router = APIRouter(tags=["embed"])
+
+BODY = multipart(
+    {"file": "a dance (video) or a piece of music"},
+    kind={"type": "string", "enum": ["dance", "music", "both"], "description": "default: dance if it has a picture"},
+    title={"type": "string"},
+    labels={"type": "array", "items": {"type": "string"}},
+    metadata={"type": "string", "description": "a JSON object"},
+    model={"type": "string", "description": "name, name@alias or name@version; default: the served one"},
+)
+
+
+@router.post(
+    "/embed",
+    status_code=202,
+    response_model=Accepted,
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": BODY}}},
+)
+async def post_embed(request: Request, response: Response, house: HouseDep) -> dict[str, Any]:
+    """Put a dance or a piece of music into the library; the same bytes again are the same item, and no new work."""
+    async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
+        return accepted(response, await run_in_threadpool(embed, house, form))

@@ -1,0 +1,44 @@
+"""POST /retrieve."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from service import retrieve
+from service.deps import HouseDep
+from service.routes.responses import accepted, multipart
+from service.schemas import Accepted, Matches
+from service.uploads import receive
+
+router = APIRouter(tags=["retrieve"])
+BODY = multipart({"file": "a dance or a piece of music to search with; it does not become an item"})
+
+
+@router.post(
+    "/retrieve",
+    response_model=Matches,
+    responses={202: {"model": Accepted, "description": "Searching with a file: the job's result has the same shape."}},
+    openapi_extra={"requestBody": {"required": False, "content": {"multipart/form-data": BODY}}},
+)
+async def post_retrieve(
+    request: Request,
+    house: HouseDep,
+    music_id: str | None = None,
+    dance_id: str | None = None,
+    k: Annotated[int, Query(ge=1, le=100)] = 10,
+    lam: Annotated[float | None, Query(alias="lambda", ge=0, le=1, allow_inf_nan=False)] = None,
+    label: Annotated[list[str] | None, Query()] = None,
+    model: str | None = None,
+) -> Any:
+    """What fits: dances for `music_id`, music for `dance_id`; or search with a file that is not stored."""
+    asked = retrieve.Asked(k, lam, label or [], model)
+    if not request.headers.get("content-type", "").startswith("multipart/"):
+        return await run_in_threadpool(retrieve.by_item, house, music_id, dance_id, asked)
+    async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
+        held = Response()
+        body = accepted(held, await run_in_threadpool(retrieve.by_file, house, form, asked))
+    return JSONResponse(body, status_code=202, headers={"location": held.headers["location"]})

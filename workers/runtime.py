@@ -1,0 +1,97 @@
+"""What a worker process holds from its first job to its last: database, files, Redis, models. The composition root.
+
+Heavy things are loaded here, in the worker process, never in the parent that manages it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+
+from mudar.errors import MudarError
+from mudar.library.blobs import BlobStore
+from mudar.library.db import Database
+from mudar.library.follow import IndexFollower
+from workers.presence import announce, die_with_parent
+from workers.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from mudar.embed import Embedder
+
+log = logging.getLogger(__name__)
+
+MODELS_HELD = 2  # the served one, and one that a job asked for by name
+
+
+@dataclass
+class Runtime:
+    """One a process, made after the fork."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    redis: redis.Redis
+    embedders: dict[str, Embedder] = field(default_factory=dict)
+    followers: dict[str, IndexFollower] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def embedder(self, model: str) -> Embedder:
+        """The embedder of this model (`name@version` or `name@alias`). UnknownModel, ChecksumMismatch, CardInvalid."""
+        with self.lock:
+            if model not in self.embedders:
+                while len(self.embedders) >= MODELS_HELD:
+                    self.embedders.pop(next(iter(self.embedders)))
+                self.embedders[model] = _load(model, self.settings)
+            return self.embedders[model]
+
+    def follower(self, model: str, embed_dim: int, rhythm_dim: int) -> IndexFollower:
+        """This process's own index of the model; it catches up when it is asked."""
+        with self.lock:
+            if model not in self.followers:
+                # A folder of its own: the front door's processes write their snapshots elsewhere.
+                folder = self.settings.data_dir / "index" / "worker"
+                self.followers[model] = IndexFollower(self.database, model, embed_dim, rhythm_dim, folder)
+                self.followers[model].open()
+            return self.followers[model]
+
+
+def _load(model: str, told: Settings) -> Embedder:
+    import torch
+
+    from model_store.loader import load
+    from mudar.embed import Embedder
+
+    torch.set_num_threads(told.torch_threads)
+    return Embedder.from_loaded(load(model, told.model_roots, told.device))
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    """The process's runtime, made at first use."""
+    told = settings()
+    Path(told.data_dir).mkdir(parents=True, exist_ok=True)
+    return Runtime(
+        settings=told,
+        database=Database(told.database),
+        blobs=BlobStore(told.blobs_dir),
+        redis=redis.Redis.from_url(told.redis_url, socket_timeout=5, socket_connect_timeout=2),
+    )
+
+
+def start() -> None:
+    """Prepare this process for its first job; a model that does not load fails the jobs that need it, with a reason."""
+    die_with_parent()
+    held = runtime()
+    about = {"model": held.settings.model, "device": held.settings.device}
+    try:
+        held.embedder(held.settings.model)
+    except MudarError as error:
+        log.error("the model %s cannot be loaded: %s", held.settings.model, error)
+        about["error"] = error.detail
+    announce(held.settings.redis_url, about)
