@@ -6,6 +6,7 @@ decoder allocates a picture. Knows boxes and chunks (ISO BMFF, Matroska, RIFF, a
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ PICTURES = {
     b"MM\0*": "TIFF",
     b"\0\0\x01\0": "ICO",
 }
+ISO_PICTURES = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
 ISO_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"sidx"}
 ISO_FOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 MKV_FOLDERS = {0x18538067, 0x1654AE6B, 0xAE, 0xE0}  # Segment, Tracks, TrackEntry, Video
 MKV_LIMIT = 10_000  # elements looked at; Tracks come long before
+BOX_LIMIT = 500_000  # boxes side by side; an hour in fragments of 50 ms has a third of that
 
 
 @dataclass
@@ -55,6 +58,7 @@ def read_header(path: str | Path) -> Header:
         header = Header()
         if start[4:8] in ISO_FIRST:
             header.kind = "iso"
+            header.still = ISO_PICTURES.get(start[8:12], "")
             _read_iso(file, size_bytes, header)
         elif start[:4] == b"\x1aE\xdf\xa3":
             header.kind = "matroska"
@@ -67,7 +71,7 @@ def read_header(path: str | Path) -> Header:
 
 
 def _read_picture(start: bytes, header: Header) -> None:
-    """Still pictures (and GIF, which may move) by their magic bytes."""
+    """Still pictures by their magic bytes; also GIF and raw video, which move but may ask for any size."""
     if start[:4] == b"GIF8":
         header.kind = "gif"
         header.saw_picture(*struct.unpack("<HH", start[6:10].ljust(4, b"\0")))
@@ -75,6 +79,8 @@ def _read_picture(start: bytes, header: Header) -> None:
     for magic, name in PICTURES.items():
         if start.startswith(magic):
             header.kind = header.still = name
+    if start.startswith(b"YUV4MPEG2 ") and (match := re.match(rb"YUV4MPEG2 W(\d{1,9}) H(\d{1,9}) ", start)):
+        header.saw_picture(int(match[1]), int(match[2]))
     if header.kind == "PNG" and len(start) >= 24:
         header.saw_picture(*struct.unpack(">II", start[16:24]))
 
@@ -94,7 +100,9 @@ def _read_riff(file: BinaryIO, start: bytes, size_bytes: int, header: Header) ->
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(kind, body start, box end) of each box in start..end; the last box end may lie past `end`."""
-    while start + 8 <= end:
+    for _ in range(BOX_LIMIT):
+        if start + 8 > end:
+            return
         file.seek(start)
         size, kind = struct.unpack(">I4s", file.read(8))
         body = start + 8
@@ -120,17 +128,19 @@ def _read_iso(file: BinaryIO, size_bytes: int, header: Header) -> None:
             _read_iso_folder(file, body, min(box_end, size_bytes), header)
 
 
-def _read_iso_folder(file: BinaryIO, start: int, end: int, header: Header, is_video: bool = False) -> None:
+def _read_iso_folder(
+    file: BinaryIO, start: int, end: int, header: Header, is_video: bool = False, depth: int = 0
+) -> None:
+    """Track sizes: tkhd states one, the sample description of a picture track another; the larger counts."""
     for kind, body, box_end in _boxes(file, start, end):
-        if kind in ISO_FOLDERS:
-            _read_iso_folder(file, body, min(box_end, end), header, is_video)
+        if kind in ISO_FOLDERS and depth < len(ISO_FOLDERS):
+            _read_iso_folder(file, body, min(box_end, end), header, is_video, depth + 1)
         elif kind == b"tkhd" and box_end <= end:
             file.seek(box_end - 8)  # width and height close the box, as 16.16
             width, height = struct.unpack(">II", file.read(8))
             header.saw_picture(width >> 16, height >> 16)
-        elif kind == b"hdlr":
-            file.seek(body + 8)
-            is_video = file.read(4) == b"vide"
+        elif kind == b"vmhd":  # video media header, beside the folder that the sample description is in
+            is_video = True
         elif kind == b"stsd" and is_video:
             file.seek(body + 8 + 32)  # first sample entry: 8 head, 8 reference, 16 reserved, then the size
             header.saw_picture(*struct.unpack(">HH", file.read(4).ljust(4, b"\0")))

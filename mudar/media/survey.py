@@ -25,7 +25,8 @@ from mudar.media.orientation import display_size, orientation, pixel_aspect
 TRIES = 300  # packets that may fail before a stream counts as one that cannot be decoded
 HDR_TRANSFERS = {16, 18}  # PQ and HLG in ITU-T H.273
 JITTER = 0.2  # an interval this far from the usual one is another interval,
-VFR_SHARE = 0.01  # and this share of them makes the rate variable; a single dropped frame does not
+VFR_SHARE = 0.01  # and more than this share of them makes the rate variable,
+VFR_COUNT = 2  # if they are more than the odd first and last
 LENGTH_IN_HEADER = {"wav", "w64", "aiff", "caf", "au"}  # plain samples: the header is exact, the packets are many
 
 
@@ -207,5 +208,5 @@ def _rate(stream: AvVideoStream, times_s: array[float]) -> tuple[float, bool]:
     steps = sorted(b - a for a, b in itertools.pairwise(ordered))
     usual = steps[len(steps) // 2]
     slack = JITTER * usual + 1.5 * float(stream.time_base or 0)
-    is_vfr = sum(abs(step - usual) > slack for step in steps) > VFR_SHARE * len(steps)
+    is_vfr = sum(abs(step - usual) > slack for step in steps) > max(VFR_SHARE * len(steps), VFR_COUNT)
     return (stated if not is_vfr and abs(stated - measured) < 0.01 * measured else measured), is_vfr

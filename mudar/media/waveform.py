@@ -22,6 +22,7 @@ from mudar.media.clock import ends_early, origin_s, promised_end_s
 from mudar.media.container import audio_stream, open_media, read_only
 from mudar.media.packets import decoded_frames
 
+UNIT_GAIN = {"rematrix_maxval": "1.0"}  # the weights of a mix sum to 1: stereo is no louder than the same in mono
 SLIP_S = 0.04  # time stamps that slip less than this are rounding, not a gap: matroska counts in milliseconds
 
 
@@ -102,7 +103,7 @@ class _Samples:
         self._skip = self.count - place
         self._expected_s = time_s
         self._format = form
-        self._resampler = AudioResampler(format="flt", layout="mono", rate=self.rate_hz)
+        self._resampler = AudioResampler(format="flt", layout="mono", rate=self.rate_hz, options=UNIT_GAIN)
 
     def end_run(self) -> None:
         """Let the resampler give out what it still holds."""
