@@ -242,16 +242,17 @@ class HybridIndex:
 
     def _scan(self, query: Query, lam: float, k: int, rows: Ints) -> list[Match]:
         """Every pair in float64, block by block: for queries with so many near ties that a list would not end."""
-        winners: list[_Pairs] = []
-        segments = np.arange(len(query.embeddings))
-        for start in range(0, len(rows), max(1, _MAX_PAIRS // len(segments))):
-            block = rows[start : start + max(1, _MAX_PAIRS // len(segments))]
-            pairs = self._scored(query, lam, np.repeat(segments, len(block)), np.tile(block, len(segments)))
-            winners.append(self._best_pairs(query, pairs, k))
-        merged = _Pairs(
-            *(np.concatenate(columns) for columns in zip(*(vars(w).values() for w in winners), strict=True))
-        )
-        return self._matches(query, self._best_pairs(query, merged, k))
+        by_time = np.argsort(query.start_s, kind="stable")  # so that the first of equal scores is the earliest
+        q = np.hstack([lam * query.embeddings.astype(np.float64), (1 - lam) * query.rhythms.astype(np.float64)])
+        vectors, best_rows, best_queries = self._vectors(), [], []
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = rows[start : start + _BLOCK_ROWS]
+            scores = np.round(q[by_time] @ vectors[block].T.astype(np.float64), TIE_DIGITS)  # (S, block)
+            queries = by_time[scores.argmax(axis=0)]
+            best = self._best_pairs(query, self._scored(query, lam, queries, block), k)
+            best_rows.append(best.row)
+            best_queries.append(best.query)
+        return self._best(query, lam, k, np.concatenate(best_queries), np.concatenate(best_rows))
 
     def _best(self, query: Query, lam: float, k: int, queries: Ints, rows: Ints) -> list[Match]:
         return self._matches(query, self._best_pairs(query, self._scored(query, lam, queries, rows), k))

@@ -93,14 +93,18 @@ def test_who_lost_the_lease_can_store_nothing(database: Database, new_item: NewI
         with pytest.raises(LeaseLost), database.begin() as session:
             late(session)
     made: Analysis = analysis()  # type: ignore[operator]
-    with pytest.raises(LeaseLost), database.begin() as session:
-        analyses.store_analysis(session, item_id, "m", made)
-        jobs.finish(session, job_id, slow.token, {})
+
+    def end(token: str) -> dict[str, object]:
+        with database.begin() as session:
+            result = analyses.store_analysis(session, item_id, "m", made)
+            jobs.finish(session, job_id, token, {"items": [result]})
+            return result
+
+    with pytest.raises(LeaseLost):
+        end(slow.token)
     with database.read() as session:
         assert analyses.summary(session, item_id, "m") is None
-    with database.begin() as session:
-        result = analyses.store_analysis(session, item_id, "m", made)
-        jobs.finish(session, job_id, quick.token, {"items": [result]})
+    result = end(quick.token)
     assert look(database, job_id)["result"] == {"items": [result]}
 
 
