@@ -48,6 +48,7 @@ class ModelConfig:
     estimator_layers: int = 4  # dilated convolutions before W_e; 0 = W_e alone, as in (15)
 
     rhythm_vector: RhythmVectorKind = "tempo"  # R: phase-free tempo, the curve itself (as in the paper), or both
+    rhythm_vector_from: Literal["head", "deceleration"] = "head"  # of a dance: learned, or how hard the body brakes
     rhythm_dim: int = 64  # R
     lambda_default: float = 0.5
 

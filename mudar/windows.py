@@ -1,0 +1,48 @@
+"""Segments of a file as frame ranges, and a curve put together again from its overlapping windows. numpy only.
+
+A file shorter than a window is one window of its own length: the network takes any length, so nothing is padded.
+Shapes: T frames of the file; W frames of a window; S windows; H curves side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mudar.records import Array
+from mudar.spec import FeatureSpec, segment_starts
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a segment lies: in seconds, and from `first_frame` for `frames` frames of the model's rate."""
+
+    start_s: float
+    end_s: float
+    first_frame: int
+    frames: int
+
+
+def windows(duration_s: float, frames: int, spec: FeatureSpec) -> list[Window]:
+    """The S segments of a file that lasts `duration_s` and has `frames` model frames; all of one length in frames."""
+    length = min(spec.frames_per_segment, frames)
+    last = frames - length
+    found = []
+    for start_s in segment_starts(duration_s, spec.segment):
+        first = min(round(start_s * spec.video.fps), last)
+        found.append(Window(start_s, min(start_s + spec.segment.window_s, duration_s), first, length))
+    found[-1] = replace(found[-1], first_frame=last)  # to the very last frame, however the seconds round
+    return found
+
+
+def stitch(curves: Array, where: list[Window], frames: int) -> Array:
+    """(T, H) from the (S, W, H) curves of its windows, each weighted towards its middle, where it sees both sides."""
+    total = np.zeros((frames, curves.shape[2]), np.float64)
+    weight = np.zeros((frames, 1), np.float64)
+    for curve, window in zip(curves, where, strict=True):
+        part = slice(window.first_frame, window.first_frame + window.frames)
+        trust = np.minimum(np.arange(1, window.frames + 1), np.arange(window.frames, 0, -1))[:, None]
+        total[part] += trust * curve
+        weight[part] += trust
+    return (total / np.maximum(weight, 1e-9)).astype(np.float32)
