@@ -35,7 +35,7 @@ export class Matches {
   /** An item came to a panel or left it. A new item is the new question, unless the other direction was chosen. */
   changed(kind, item) {
     this.items[kind] = item;
-    if (!this.chosen && !this.items[this.direction]) this.#choose(this.items.dance ? "dance" : "music");
+    if (!this.chosen || !this.items[this.direction]) this.#choose(this.items.dance ? "dance" : "music");
     this.#direct();
     this.ask();
     clearTimeout(this.again);

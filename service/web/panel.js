@@ -2,7 +2,7 @@
 // Knows one kind of item; what to do with the item is the caller's (`onItem`).
 
 import { getItem, mediaUrl, upload } from "./api.js";
-import { bpm, clock, find } from "./dom.js";
+import { bpm, clock, find, make } from "./dom.js";
 import { paintRhythm, paintWhole } from "./score.js";
 import { Timeline } from "./timeline.js";
 import { showProblem, Work } from "./work.js";
@@ -52,12 +52,20 @@ export class Panel {
   async open(itemId, at_s = 0) {
     this.lastFile = null;
     this.work.cancel();
-    if (this.item?.id === itemId) return this.timeline.seek(at_s);
+    if (this.item?.id === itemId) {
+      this.wanted = null;
+      this.timeline.seek(at_s);
+      return;
+    }
+    this.wanted = itemId;
+    const still = () => this.wanted === itemId && !this.lastFile; // nothing else was asked for meanwhile
     try {
       const item = await getItem(itemId);
-      this.show(item, { at_s });
+      if (still()) this.show(item, { at_s });
     } catch (problem) {
+      if (!still()) return;
       showProblem(this.trouble, problem);
+      if (!this.item) this.onItem(null);
     }
   }
 
@@ -116,9 +124,9 @@ export class Panel {
     root.dataset.state = item ? "ready" : "empty";
     find(".replace", root).hidden = !item;
     const points = item && `${item.rhythm.times_s.length} ${this.kind === "dance" ? "strokes" : "onsets"}`;
-    const facts = item ? [item.title || item.id, bpm(item.tempo_bpm), clock(item.duration_s), points] : [];
-    find(".facts", root).textContent = facts.join("  ·  ");
-    find(".facts", root).title = item?.title ?? "";
+    const facts = item ? [bpm(item.tempo_bpm), clock(item.duration_s), points] : [];
+    find(".facts", root).replaceChildren(
+      make("span.title", { title: item?.title ?? "" }, item ? item.title || item.id : ""), make("span", {}, facts.join("  ·  ")));
   }
 
   #waysOut(problem) {
