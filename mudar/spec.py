@@ -41,7 +41,7 @@ class AudioSpec:
     tempogram_bins: int = 46  # log-spaced tempi the tempogram is resampled to
     tempo_min_bpm: float = 40.0
     tempo_max_bpm: float = 240.0
-    start_bpm: float = 120.0
+    start_bpm: float = 110.0  # centre of the tempo's prior
     tightness: float = 100.0
     silence_dbfs: float = -60.0  # a file whose loudest 50 ms lie below this is silent
 

@@ -40,9 +40,9 @@ def music_features(samples: Array, spec: AudioSpec) -> MusicFeatures:
     """Everything about (N,) mono samples at spec.sample_rate_hz. Raises SilentAudio."""
     require_sound(samples, spec)
     mel_db, onset_db = both_log_mels(samples, spec)
-    envelope, bass = superflux(onset_db, spec)
+    envelope, bass, swell = superflux(onset_db, spec)
     onset_times_s, onset_strengths = pick_onsets(envelope, spec)
-    found = beats(envelope, spec)
+    found = beats(envelope, spec, accent=swell)
     return MusicFeatures(
         log_mel=mel_db,
         envelope=envelope,

@@ -9,7 +9,7 @@ Shapes: N samples; T = 1 + N // hop envelope frames, frame t standing for the ti
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,23 +24,33 @@ _SCALE_BLOCK_S, _SCALE_QUANTILE = 2.0, 0.8
 BASS_HZ = 160.0  # below: kick drum and bass, which mark the bar
 
 
+class Flux(NamedTuple):
+    """Three (T,) curves of how much louder it gets."""
+
+    envelope: Array  # SuperFlux (2), mean decibels over all bands: every onset counts, however soft its sound
+    bass: Array  # the same over the bands of kick and bass
+    swell: Array  # mean rise in amplitude: the loudest instruments count, which carry the beat
+
+
 def onset_envelope(samples: Array, spec: AudioSpec) -> Array:
     """(T,) onset strength of (N,) mono samples, in mean decibels of rise; see `scaled` for 0..1."""
-    return superflux(to_db(mel_power(samples, spec, onset_bands(spec))), spec)[0]
+    return superflux(to_db(mel_power(samples, spec, onset_bands(spec))), spec).envelope
 
 
-def superflux(mel_db: Array, spec: AudioSpec) -> tuple[Array, Array]:
-    """Two (T,) envelopes of a (T, onset_n_mels) log-mel spectrogram: over all bands, and over those of the bass."""
-    lag, bands = spec.onset_lag_frames, mel_db.shape[1]
-    bass = int(np.count_nonzero(_centres_hz(spec) < BASS_HZ))
-    whole, low = np.zeros(len(mel_db), np.float32), np.zeros(len(mel_db), np.float32)
-    for start in range(lag, len(mel_db), _BLOCK_FRAMES):
-        stop = min(start + _BLOCK_FRAMES, len(mel_db))
-        rise = mel_db[start:stop] - _loudest_neighbour(mel_db[start - lag : stop - lag], spec.onset_max_size)
-        np.maximum(rise, 0.0, out=rise)
-        whole[start:stop] = rise.sum(axis=1) / bands
-        low[start:stop] = rise[:, :bass].sum(axis=1) / max(bass, 1)
-    return whole, low
+def superflux(mel_db: Array, spec: AudioSpec) -> Flux:
+    """The curves of a (T, onset_n_mels) log-mel spectrogram."""
+    lag, frames = spec.onset_lag_frames, len(mel_db)
+    bass = max(1, int(np.count_nonzero(_centres_hz(spec) < BASS_HZ)))
+    envelope, low, swell = (np.zeros(frames, np.float32) for _ in range(3))
+    for start in range(lag, frames, _BLOCK_FRAMES):
+        stop = min(start + _BLOCK_FRAMES, frames)
+        now, before = mel_db[start:stop], mel_db[start - lag : stop - lag]
+        rise = np.maximum(now - _loudest_neighbour(before, spec.onset_max_size), 0.0)
+        envelope[start:stop] = rise.mean(axis=1)
+        low[start:stop] = rise[:, :bass].mean(axis=1)
+        amplitude = np.exp(mel_db[start - lag : stop] * np.float32(np.log(10) / 20))
+        swell[start:stop] = np.maximum(amplitude[lag:] - amplitude[:-lag], 0.0).mean(axis=1)
+    return Flux(envelope, low, swell)
 
 
 def latency_s(spec: AudioSpec) -> float:
