@@ -10,12 +10,16 @@ export class Problem extends Error {
   }
 }
 
-const unreachable = () =>
-  new Problem({ code: "unreachable", detail: "The service does not answer.", hint: "Check that it is running, then try again." });
+const UNREACHABLE = {
+  code: "unreachable",
+  detail: "The service does not answer.",
+  hint: "Check that it is running, then try again.",
+};
+const unreachable = () => new Problem(UNREACHABLE);
 
 function problemOf(status, body) {
   if (body && body.code) return new Problem({ ...body, status });
-  return new Problem({ status, detail: body?.detail && typeof body.detail === "string" ? body.detail : `The service answered ${status}.` });
+  return new Problem({ status, detail: `The service answered ${status}.` });
 }
 
 async function call(method, path, { json, signal } = {}) {

@@ -7,7 +7,9 @@ export class Compare {
   constructor(button, stage, was, now) {
     Object.assign(this, { button, stage, was, now, start_s: 0 });
     button.addEventListener("click", () => this.set(this.was.hidden));
-    for (const event of ["play", "pause", "seeked", "timeupdate", "ratechange"]) now.addEventListener(event, () => this.#keepUp());
+    for (const event of ["play", "pause", "seeked", "timeupdate", "ratechange"]) {
+      now.addEventListener(event, () => this.#keepUp());
+    }
   }
 
   /** `url` of the original, and its second that the result begins with. */

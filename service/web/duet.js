@@ -25,7 +25,8 @@ export function retimed(report, dance, music) {
     onsets.times_s.push(time_s);
     onsets.strengths.push(music.strengths[i]);
   });
-  const beats = { beats_s: shift(music?.beats_s).filter((t) => t >= 0 && t <= end_s), downbeats_s: shift(music?.downbeats_s) };
+  const heard = shift(music?.beats_s).filter((time_s) => time_s >= 0 && time_s <= end_s);
+  const beats = { beats_s: heard, downbeats_s: shift(music?.downbeats_s) };
   const targets = [...onsets.times_s, ...beats.beats_s].sort((a, b) => a - b);
   const frame_s = 1 / (report.fps ?? FPS); // met means within a frame, as in the report
   const met = strokes.times_s.filter((time_s) => nearest(time_s, targets) <= frame_s);
@@ -40,7 +41,7 @@ function interpolate(x, xs, ys) {
 
 function nearest(time_s, sorted) {
   const right = lowerBound(sorted, time_s);
-  return Math.min(...[sorted[right - 1], sorted[right]].filter((t) => t !== undefined).map((t) => Math.abs(t - time_s)), Infinity);
+  return Math.min(time_s - (sorted[right - 1] ?? -Infinity), (sorted[right] ?? Infinity) - time_s);
 }
 
 const speeds = (output_s, source_s) =>
@@ -107,7 +108,9 @@ export function paintMap(g, width, height, score, now, colours) {
     g.stroke();
   };
   for (const time_s of score.beats.beats_s) rule(colours.music, 0.28, x(time_s), top, x(time_s), bottom);
-  score.strokes.source_s.forEach((time_s, i) => rule(colours.dance, 0.12 + 0.3 * score.strokes.strengths[i], left, y(time_s), width - 4, y(time_s)));
+  score.strokes.source_s.forEach((time_s, i) => {
+    rule(colours.dance, 0.12 + 0.3 * score.strokes.strengths[i], left, y(time_s), width - 4, y(time_s));
+  });
   rule(colours.soft, 0.5, x(0), y(s0), x(output_s.at(-1)), y(s1));
   g.globalAlpha = 1;
   g.strokeStyle = colours.ink;

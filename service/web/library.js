@@ -55,9 +55,10 @@ export class Library {
 
   #row(item) {
     const facts = [item.tempo_bpm ? `${Math.round(item.tempo_bpm)} bpm` : "not analysed yet", clock(item.duration_s ?? 0)];
-    const pick = make("button.pick", { type: "button", disabled: item.ready === false, title: item.title, onclick: () => this.onPick(item) },
+    const pick = make("button.pick", { type: "button", title: item.title, onclick: () => this.onPick(item) },
       make("span.title", {}, item.title || item.id), make("span.facts", {}, facts.join("  ·  ")));
     const remove = make("button.quiet.remove", { type: "button", "aria-label": `Delete ${item.title || item.id}` }, "×");
+    pick.disabled = item.ready === false;
     const row = make("li", {}, pick, remove);
     row.item = item;
     remove.addEventListener("click", () => this.#remove(row, remove));

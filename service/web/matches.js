@@ -58,7 +58,9 @@ export class Matches {
   }
 
   #direct() {
-    for (const kind of ["dance", "music"]) find(`[name=direction][value=${kind}]`, this.root).disabled = !this.items[kind];
+    for (const kind of ["dance", "music"]) {
+      find(`[name=direction][value=${kind}]`, this.root).disabled = !this.items[kind];
+    }
   }
 
   async ask() {
@@ -86,13 +88,14 @@ export class Matches {
   }
 
   #nothing() {
-    return this.direction === "dance" ? "No song to compare with yet. Drop one above." : "No dance to compare with yet. Drop one above.";
+    return `No ${this.direction === "dance" ? "song" : "dance"} to compare with yet. Drop one above.`;
   }
 
   #sayLambda() {
     const lambda = Number(this.slider.value);
     find("#lambda-value", this.root).textContent = `λ ${fixed(lambda)}`;
-    this.slider.setAttribute("aria-valuetext", `λ ${fixed(lambda)}: ${Math.round(lambda * 100)} % look and sound, the rest rhythm`);
+    const share = Math.round(lambda * 100);
+    this.slider.setAttribute("aria-valuetext", `${share} % look and sound, ${100 - share} % rhythm`);
   }
 
   /** While the finger moves, the bars follow at once from the parts we know; the ranks come with the answer. */
@@ -123,8 +126,9 @@ export class Matches {
     find("button", row).onclick = () => this.onChoose(kind, match);
     find(".rank", row).textContent = rank + 1;
     find(".title", row).textContent = match.title || match.id;
-    find(".where", row).textContent = `${bpm(match.tempo_bpm)}  ·  ${kind === "music" ? "song" : "clip"} ${clock(match.start_s)} fits ${kind === "music" ? "clip" : "song"} ${clock(match.query_start_s)}`;
-    find(".where", row).title = find(".where", row).textContent;
+    const [its, yours] = kind === "music" ? ["song", "clip"] : ["clip", "song"];
+    const seconds = `${its} ${clock(match.start_s)} fits ${yours} ${clock(match.query_start_s)}`;
+    find(".where", row).textContent = `${bpm(match.tempo_bpm)}  ·  ${seconds}`;
     paintBar(row, match, Number(this.slider.value));
     return row;
   }

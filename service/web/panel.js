@@ -18,7 +18,7 @@ export class Panel {
     this.work = new Work(find(".work", root), this.trouble, { waysOut: (problem) => this.#waysOut(problem) });
     const colour = (view) => view.colours[kind];
     this.timeline = new Timeline(find("canvas", root), this.media, {
-      label: kind === "dance" ? "Strokes of the dance; arrow keys move through it" : "Onsets of the song; arrow keys move through it",
+      label: `${kind === "dance" ? "Strokes of the dance" : "Onsets of the song"}; arrow keys move through it`,
       paint: (view) => paintRhythm(view, this.item.rhythm, colour(view), { mirrored: kind === "music" }),
       paintOverview: (view, close) => paintWhole(view, this.item.rhythm, colour(view), close),
     });
@@ -126,13 +126,14 @@ export class Panel {
     const points = item && `${item.rhythm.times_s.length} ${this.kind === "dance" ? "strokes" : "onsets"}`;
     const facts = item ? [bpm(item.tempo_bpm), clock(item.duration_s), points] : [];
     find(".facts", root).replaceChildren(
-      make("span.title", { title: item?.title ?? "" }, item ? item.title || item.id : ""), make("span", {}, facts.join("  ·  ")));
+      make("span.title", { title: item?.title ?? "" }, item ? item.title || item.id : ""),
+      make("span", {}, facts.join("  ·  ")));
   }
 
   #waysOut(problem) {
     const file = this.lastFile;
     if (!file) return [];
-    if (problem.code === "no_video_stream" && this.kind === "dance") return [["Use it as the song", () => this.#hand(file)]];
+    if (problem.code === "no_video_stream") return [["Use it as the song", () => this.#hand(file)]];
     if (problem.code === "unreachable") return [["Try again", () => this.send(file)]];
     return [];
   }

@@ -12,6 +12,9 @@ const MEASURES = [
   ["beat_alignment", "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
 ];
 
+/** Only these follow one another; the report's other stages run side by side within them. */
+const wall_s = (stage_s) => ["plan", "render", "report"].reduce((sum, name) => sum + (stage_s[name] ?? 0), 0);
+
 export class Result {
   constructor(root) {
     this.root = root;
@@ -82,7 +85,7 @@ export class Result {
       ["Tempo", tempo?.dance && tempo?.music && `${Math.round(tempo.dance)} to ${Math.round(tempo.music)} bpm`],
       ["Sound and picture", report.av_length_difference_ms !== undefined &&
         `end ${ms(Math.abs(report.av_length_difference_ms))} apart`],
-      ["Made in", stage_s && `${fixed((stage_s.plan ?? 0) + (stage_s.render ?? 0) + (stage_s.report ?? 0), 1)} s for ${fixed(result.duration_s, 1)} s of video`],
+      ["Made in", stage_s && `${fixed(wall_s(stage_s), 1)} s for ${fixed(result.duration_s, 1)} s of video`],
     ];
     const shown = facts.filter(([, value]) => value);
     find("dl", this.root).replaceChildren(

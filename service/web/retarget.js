@@ -58,7 +58,8 @@ export class Retarget {
 
   #settings() {
     const data = new FormData(this.form);
-    const settings = { method: data.get("method"), on: data.get("on"), accent: Number(data.get("accent")), interpolation: data.get("interpolation") };
+    const settings = { accent: Number(data.get("accent")) };
+    for (const name of ["method", "on", "interpolation"]) settings[name] = data.get(name);
     // An empty limit is the method's own, which the service knows best.
     for (const name of ["min_speed", "max_speed"]) if (data.get(name)) settings[name] = Number(data.get(name));
     return settings;
@@ -73,7 +74,8 @@ export class Retarget {
     if (!wrong.length) return null;
     find("details", this.root).open = true;
     this.form.elements[wrong[0]].focus();
-    return { message: "These speed limits leave no room.", hint: "Slowest is 0.05 to 1, fastest is 1 to 20. Leave one empty for the method's own." };
+    const hint = "Slowest is 0.05 to 1, fastest is 1 to 20. Leave one empty for the method's own.";
+    return { message: "These speed limits leave no room.", hint };
   }
 
   #paint() {
