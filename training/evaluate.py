@@ -23,9 +23,9 @@ from rich.table import Table
 
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
-from mudar.rhythm import strokes_from_curve
-from mudar.spec import segment_starts
+from mudar.rhythm import deceleration, strokes_from_curve
 from mudar.tempo import rhythm_vector
+from mudar.windows import Window, stitch, windows
 from training import metrics
 from training.data.store import Record, Shelf
 from training.recipes import registry
@@ -52,44 +52,33 @@ class View:
 def look(model: Mudar, record: Record) -> View:
     """Run the network over the clip's segments, as serving does: overlapping windows, their curves averaged."""
     spec, config = model.spec, model.config
-    fps, frames = spec.video.fps, spec.frames_per_segment
-    motion = motion_input(record.between, spec.video)
-    rate = spec.audio.frame_rate_hz
-    starts = [round(s * fps) for s in segment_starts(len(motion) / fps, spec.segment)]
-    windows = np.stack([_padded(motion[s : s + frames], frames) for s in starts])
-    count = round(frames / fps * rate)
-    audio = np.stack(
-        [_padded(record.audio[round(s / fps * rate) :][:count], count, -1.0, spec.audio.n_mels) for s in starts]
-    )
-    out = model(torch.from_numpy(windows))
-    music = model(None, torch.from_numpy(audio)).music
-    curve = stitch(torch.sigmoid(out.rhythm_logits[..., config.served_index]).numpy(), starts, len(motion))
+    fps, rows = spec.video.fps, motion_input(record.between, spec.video)
+    where = windows(len(rows) / fps, len(rows), spec)
+    seen = torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
+    curves = stitch(torch.sigmoid(model.rhythm_logits(seen)).numpy(), where, len(rows))
+    curve = np.ascontiguousarray(curves[:, config.served_index])
+    repeating = curve if config.rhythm_vector_from == "head" else deceleration(rows[:, spec.video.hoof_bins])
+    envelope = np.pad(record.envelope, (0, max(len(rows) - len(record.envelope), 0)))[: len(rows)]
+    dance_rhythm, music_rhythm = (
+        np.stack([
+            rhythm_vector(line[w.first_frame : w.first_frame + w.frames], fps, config.rhythm_dim, config.rhythm_vector)
+            for w in where
+        ])
+        for line in (repeating, envelope)
+    )  # fmt: skip
     strokes_s, _ = strokes_from_curve(curve, fps)
-    envelope = _padded(record.envelope[:, None], len(motion))[:, 0]
-    vectors = [
-        np.stack([rhythm_vector(line[s : s + frames], fps, config.rhythm_dim, config.rhythm_vector) for s in starts])
-        for line in (curve, envelope)
-    ]
-    return View(record, curve, strokes_s, out.dance.embedding.numpy(), vectors[0], music.embedding.numpy(), vectors[1])
+    dance = model.encode_dance(seen).embedding.numpy()
+    return View(record, curve, strokes_s, dance, dance_rhythm, _hear(model, record, where), music_rhythm)
 
 
-def stitch(curves: Array, starts: list[int], length: int) -> Array:
-    """(S, T) curves of windows at `starts` to one of `length`, overlaps averaged with more weight to the middles."""
-    frames = curves.shape[1]
-    weight = np.minimum(np.arange(frames) + 1, frames - np.arange(frames)).astype(np.float32)
-    total, norm = np.zeros((2, max(length, starts[-1] + frames)), np.float32)
-    for curve, start in zip(curves, starts, strict=True):
-        total[start : start + frames] += curve * weight
-        norm[start : start + frames] += weight
-    stitched: Array = total / np.maximum(norm, np.float32(1e-9))
-    return stitched[:length]
-
-
-def _padded(rows: Array, count: int, value: float = 0.0, columns: int | None = None) -> Array:
-    out = np.zeros((count, rows.shape[1]), np.float32)
-    out[:, :columns] = value
-    out[: min(len(rows), count)] = rows[:count]
-    return out
+def _hear(model: Mudar, record: Record, where: list[Window]) -> Array:
+    """(S, E) of the clip's music."""
+    rate_hz, fps = model.spec.audio.frame_rate_hz, model.spec.video.fps
+    length = min(round(where[0].frames / fps * rate_hz), len(record.audio))
+    firsts = [min(round(w.first_frame / fps * rate_hz), len(record.audio) - length) for w in where]
+    audio = np.stack([record.audio[first : first + length] for first in firsts])
+    embedding: Array = model.encode_music(torch.from_numpy(audio), where[0].frames).embedding.numpy()
+    return embedding
 
 
 def rhythm_figures(views: list[View], head: str = "beat") -> dict[str, Any]:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-SHIFTS = 48
+SHIFTS = 60
+_GOLDEN = 0.6180339887498949  # steps of it never fall in with a regular pulse, as even steps do
 
 
 def matches(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float) -> list[tuple[int, int]]:
@@ -51,9 +52,9 @@ def f1(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float) -> fl
 
 
 def chance_f1(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float, duration_s: float) -> float:
-    """Mean F1 over `SHIFTS` circular shifts of the estimates, evenly through the clip."""
+    """Mean F1 over `SHIFTS` circular shifts of the estimates, all through the clip."""
     estimated = np.asarray(estimated_s, float)
-    shifts = (np.arange(SHIFTS) + 0.5) / SHIFTS * duration_s
+    shifts = (np.arange(1, SHIFTS + 1) * _GOLDEN % 1.0) * duration_s
     return float(np.mean([f1(reference_s, np.sort((estimated + s) % duration_s), tolerance_s) for s in shifts]))
 
 

@@ -12,7 +12,8 @@ from mudar.features.flow import DisFlow
 from mudar.features.hoof import motion_descriptor
 from mudar.features.music import model_input, music_features
 from mudar.features.onset import curve_at
-from mudar.media.decode import decode_audio, iter_frames
+from mudar.media.decode import decode_audio
+from mudar.motion import read_motion
 from mudar.spec import FeatureSpec, VideoSpec
 from training.data.clip import make_clip
 from training.data.store import Array, Record
@@ -73,9 +74,7 @@ def _generated(job: GeneratedJob, spec: FeatureSpec) -> Record:
 
 def _real(job: RealJob, spec: FeatureSpec) -> Record:
     heard = music_features(decode_audio(job.path, spec.audio.sample_rate_hz).samples, spec.audio)
-    side = (spec.video.flow_size_px, spec.video.flow_size_px)
-    frames = iter_frames(job.path, fps=spec.video.fps, size=side, pixel="gray")
-    between = flow_descriptors((frame.image for frame in frames), spec.video)
+    between = read_motion(job.path, spec).between
     count = len(between) + 1
     return Record(
         job.clip_id, job.song_id, job.source, "", "real", count / spec.video.fps, between, model_input(heard),

@@ -114,9 +114,9 @@ def _two_bones(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The joint between two bones that bends towards `pole`, and the end moved within reach."""
     reach = end - start
-    distance = np.linalg.norm(reach, axis=1, keepdims=True).clip(0.05, None)
+    distance = np.linalg.norm(reach, axis=1, keepdims=True).clip(1e-6, None)
     axis = reach / distance
-    distance = distance.clip(abs(first - second) + 1e-3, (first + second) * 0.998)
+    distance = distance.clip(abs(first - second) + 0.02, (first + second) * 0.998)
     along = (first**2 - second**2 + distance**2) / (2 * distance)
     height = np.sqrt((first**2 - along**2).clip(0.0, None))
     bend = pole - (pole * axis).sum(1, keepdims=True) * axis
