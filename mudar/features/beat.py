@@ -66,7 +66,7 @@ def beats(envelope: Array, spec: AudioSpec, accent: Array | None = None) -> Beat
     guess_bpm = candidates[0][0]
     period = 60.0 * spec.frame_rate_hz / guess_bpm
     score = _local_score(curve, period)
-    frames = _snapped(_trimmed(_best_chain(score, period, spec.tightness), score), envelope, spec)
+    frames = _snapped(_trimmed(best_chain(score, period, spec.tightness), score), envelope, spec)
     found_s = times_s(frames + parabola(envelope, frames), spec)
     tempo_bpm = _tempo_of(found_s, guess_bpm)
     return Beats(found_s, tempo_bpm, tuple((bpm * tempo_bpm / guess_bpm, weight) for bpm, weight in candidates))
@@ -164,7 +164,7 @@ def _local_score(envelope: Array, period: float) -> NDArray[np.float64]:
     return np.convolve(envelope / max(float(envelope.std()), 1e-9), kernel, "full")[reach : reach + len(envelope)]
 
 
-def _best_chain(score: NDArray[np.float64], period: float, tightness: float) -> NDArray[np.intp]:
+def best_chain(score: NDArray[np.float64], period: float, tightness: float) -> NDArray[np.intp]:
     """Frames of the chain with the largest score, a step d costing tightness * ln(d / period)^2."""
     shortest, longest = max(1, round(period / 2)), round(2 * period)
     steps = np.arange(shortest, longest + 1)[::-1]  # (S,), so that earlier frames come first

@@ -108,12 +108,16 @@ def _mel_to_hz(mel: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[
     return np.where(mel < _KNEE_MEL, mel * _HZ_PER_MEL, logarithmic)
 
 
+_COSINE_WINDOWS = {"hamming": 0.54, "hann": 0.5}
+
+
 @lru_cache(maxsize=8)
 def _window(name: str, n_fft: int) -> Array:
-    """The periodic (DFT-even) window."""
-    from scipy.signal import get_window
-
-    return np.asarray(get_window(name, n_fft, fftbins=True), np.float32)
+    """The periodic (DFT-even) window; written out, since importing scipy.signal takes a second."""
+    if name not in _COSINE_WINDOWS:
+        raise ValueError(f"window is one of {', '.join(_COSINE_WINDOWS)}, not {name}")
+    level = _COSINE_WINDOWS[name]
+    return (level - (1 - level) * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
 
 
 def _cut(samples: Array, first: int, last: int) -> Array:
