@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.retrieve import HybridIndex
+from mudar.retrieve import Frozen, HybridIndex
 
 _MAGIC = b"mudar-index-1\n"
 _BLOCK_ROWS = 16_384
@@ -33,21 +33,25 @@ class SnapshotUnusable(Exception):
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an index covers: a library, one model's vectors of one kind, all changes up to `seq`."""
+    """What an index covers: a library, one model's vectors of one kind, all changes up to `seq`, made `at` seconds."""
 
     library: int
     model: str
     kind: str
     seq: int
+    at: float = 0.0
 
 
-def save(index: HybridIndex, path: Path, stamp: Stamp) -> None:
-    """Write the index. OSError when that fails; the file of before is then untouched."""
+def save(index: HybridIndex | Frozen, path: Path, stamp: Stamp) -> None:
+    """Write the index beside its searches and additions.
+
+    OSError when that fails, Moved when a frozen index lost rows; the file of before is then untouched.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         with beside.open("xb") as file:
-            _write(index, file, stamp)
+            _write(index if isinstance(index, Frozen) else index.freeze(copy=True), file, stamp)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -55,7 +59,7 @@ def save(index: HybridIndex, path: Path, stamp: Stamp) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _write(index: HybridIndex, file: IO[bytes], stamp: Stamp) -> None:
+def _write(frozen: Frozen, file: IO[bytes], stamp: Stamp) -> None:
     checksum = 0
 
     def put(data: bytes | memoryview) -> None:
@@ -63,17 +67,16 @@ def _write(index: HybridIndex, file: IO[bytes], stamp: Stamp) -> None:
         checksum = zlib.crc32(data, checksum)
         file.write(data)
 
-    with index.reading() as (names, codes, segment_ids, start_s, vectors):
-        sizes = {"embed_dim": index.embed_dim, "rhythm_dim": index.rhythm_dim, "rows": len(codes)}
-        names_json = json.dumps(names).encode()
-        header = json.dumps({**asdict(stamp), **sizes, "names_bytes": len(names_json)}).encode()
-        put(_MAGIC + struct.pack("<Q", len(header)))
-        put(header)
-        put(names_json)
-        for column in (codes, segment_ids, start_s):
-            put(np.ascontiguousarray(column).data.cast("B") if len(column) else b"")
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            put(np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS]).data.cast("B"))
+    index, names = frozen.index, json.dumps(frozen.names).encode()
+    sizes = {"embed_dim": index.embed_dim, "rhythm_dim": index.rhythm_dim, "rows": len(frozen.codes)}
+    header = json.dumps({**asdict(stamp), **sizes, "names_bytes": len(names)}).encode()
+    put(_MAGIC + struct.pack("<Q", len(header)))
+    put(header)
+    put(names)
+    for column in (frozen.codes, frozen.segment_ids, frozen.start_s):
+        put(column.tobytes())
+    for block in frozen.blocks():
+        put(block.tobytes())
     file.write(struct.pack("<I", checksum))
 
 
@@ -94,8 +97,8 @@ class _Reader:
         return np.frombuffer(self.bytes(count * np.dtype(kind).itemsize), kind)
 
 
-def load(path: Path, wanted: Stamp, embed_dim: int, rhythm_dim: int) -> tuple[HybridIndex, int]:
-    """The index and the sequence number that it covers, at most `wanted.seq`. SnapshotUnusable says why not."""
+def load(path: Path, wanted: Stamp, embed_dim: int, rhythm_dim: int) -> tuple[HybridIndex, Stamp]:
+    """The index and what it covers: `wanted`, or a smaller `seq` of it. SnapshotUnusable says why not."""
     try:
         with path.open("rb") as file:
             return _read(_Reader(file), file, wanted, embed_dim, rhythm_dim)
@@ -105,12 +108,14 @@ def load(path: Path, wanted: Stamp, embed_dim: int, rhythm_dim: int) -> tuple[Hy
         raise SnapshotUnusable(f"the snapshot is damaged: {error}") from error
 
 
-def _read(reader: _Reader, file: IO[bytes], wanted: Stamp, embed_dim: int, rhythm_dim: int) -> tuple[HybridIndex, int]:
+def _read(
+    reader: _Reader, file: IO[bytes], wanted: Stamp, embed_dim: int, rhythm_dim: int
+) -> tuple[HybridIndex, Stamp]:
     header = _header(reader)
     for name, value in {**asdict(wanted), "embed_dim": embed_dim, "rhythm_dim": rhythm_dim}.items():
         if name == "seq" and header[name] > value:
             raise SnapshotUnusable(f"the snapshot covers change {header[name]}, the library has only {value}")
-        if name != "seq" and header[name] != value:
+        if name not in ("seq", "at") and header[name] != value:
             raise SnapshotUnusable(f"the snapshot's {name} is {header[name]}, not {value}")
     rows, index = int(header["rows"]), HybridIndex(embed_dim, rhythm_dim)
     rest = int(header["names_bytes"]) + rows * (4 + 8 + 4 + 4 * (embed_dim + rhythm_dim)) + 4
@@ -125,7 +130,7 @@ def _read(reader: _Reader, file: IO[bytes], wanted: Stamp, embed_dim: int, rhyth
         index.add(segment_ids[part], item_ids, block[:, :embed_dim], block[:, embed_dim:], start_s[part])
     if file.read() != struct.pack("<I", reader.checksum):
         raise SnapshotUnusable("the snapshot's checksum is wrong")
-    return index, int(header["seq"])
+    return index, Stamp(wanted.library, wanted.model, wanted.kind, int(header["seq"]), float(header["at"]))
 
 
 def _header(reader: _Reader) -> dict[str, Any]:

@@ -9,9 +9,7 @@ Shapes: N rows, S query segments, E embedding, R rhythm vector, D = E + R, P pai
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import OutOfRange
+from mudar.locks import ManyReadersOneWriter
 from mudar.records import Array
 
 # FAISS hands batches above this size to BLAS; its default of 20 makes batches several times slower here.
@@ -30,6 +29,7 @@ MARGIN = 2e-5
 TIE_DIGITS = 9  # scores equal to this many digits are equal
 _MAX_PAIRS = 1 << 20  # beyond this, a scan is cheaper than a list
 _BLOCK_ROWS = 4096
+_FROZEN_ROWS = 16_384
 
 Ints = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -74,35 +74,27 @@ class _Pairs:
         return _Pairs(*(values[chosen] for values in vars(self).values()))
 
 
-class _ManyReadersOneWriter:
-    """Searches run side by side; a change waits for them, and those that come later wait for it."""
+class Moved(Exception):
+    """Rows were removed while a snapshot of the index was read."""
 
-    def __init__(self) -> None:
-        self._gate = threading.Condition()
-        self._readers = self._writers = 0
 
-    @contextmanager
-    def read(self) -> Iterator[None]:
-        with self._gate:
-            self._gate.wait_for(lambda: self._writers == 0)
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._gate:
-                self._readers -= 1
-                self._gate.notify_all()
+@dataclass(frozen=True)
+class Frozen:
+    """An index at one moment: item ids by code, and (N,) columns. Its vectors are read bit by bit, beside searches."""
 
-    @contextmanager
-    def write(self) -> Iterator[None]:
-        with self._gate:
-            self._writers += 1
-            self._gate.wait_for(lambda: self._readers == 0)
-            try:
-                yield
-            finally:
-                self._writers -= 1
-                self._gate.notify_all()
+    index: HybridIndex
+    names: list[str]
+    codes: NDArray[np.int32]
+    segment_ids: Ints
+    start_s: Array
+    vectors: Array | None
+    moves: int
+
+    def blocks(self) -> Iterator[Array]:
+        """The vectors, some rows at a time. Rows added since do no harm; Moved if rows were removed since."""
+        for start in range(0, len(self.codes), _FROZEN_ROWS):
+            rows = slice(start, min(start + _FROZEN_ROWS, len(self.codes)))
+            yield self.vectors[rows] if self.vectors is not None else self.index._block(rows, self.moves)
 
 
 class HybridIndex:
@@ -116,7 +108,8 @@ class HybridIndex:
         self._start_s = np.zeros(0, np.float32)
         self._names: list[str] = []  # code → item id
         self._code_of: dict[str, int] = {}
-        self._lock = _ManyReadersOneWriter()
+        self._moves = 0  # how often rows changed their places
+        self._lock = ManyReadersOneWriter()
 
     def __len__(self) -> int:
         return int(self._flat.ntotal)
@@ -204,12 +197,13 @@ class HybridIndex:
                 return []
             return self._ranked(query, lam, k, rows_in)
 
-    @contextmanager
-    def reading(self) -> Iterator[tuple[list[str], NDArray[np.int32], Ints, Array, Array]]:
-        """Names by code, and the columns codes, segment ids, seconds, vectors, held still for a snapshot."""
+    def freeze(self, *, copy: bool = False) -> Frozen:
+        """What the index holds now, for a snapshot: small columns are copied, vectors only if `copy`."""
         with self._lock.read():
             n = len(self)
-            yield self._names, self._codes[:n], self._segment_ids[:n], self._start_s[:n], self._vectors()
+            columns = (self._codes[:n].copy(), self._segment_ids[:n].copy(), self._start_s[:n].copy())
+            vectors = self._vectors().copy() if copy else None
+            return Frozen(self, list(self._names), *columns, vectors, self._moves)
 
     def _ranked(self, query: Query, lam: float, k: int, rows_in: NDArray[np.bool_]) -> list[Match]:
         """Deepen FAISS's list until the k-th item surely beats all that the list does not show."""
@@ -313,6 +307,13 @@ class HybridIndex:
             return np.zeros(shape, np.float32)
         return faiss.rev_swig_ptr(self._flat.get_xb(), shape[0] * shape[1]).reshape(shape)
 
+    def _block(self, rows: slice, moves: int) -> Array:
+        """A copy of some rows' vectors, if none was moved since `moves` was read; else Moved."""
+        with self._lock.read():
+            if self._moves != moves:
+                raise Moved
+            return self._vectors()[rows].copy()
+
     def _code(self, item_id: str) -> int:
         code = self._code_of.get(item_id)
         if code is None:
@@ -332,6 +333,7 @@ class HybridIndex:
         codes = [self._code_of.pop(item_id) for item_id in item_ids if item_id in self._code_of]
         if not codes:
             return
+        self._moves += 1
         dead = np.isin(self._codes[: len(self)], codes)
         keep = len(self) - int(dead.sum())
         holes, movers = np.flatnonzero(dead[:keep]), keep + np.flatnonzero(~dead[keep:])

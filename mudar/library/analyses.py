@@ -56,7 +56,7 @@ def store_analysis(session: Session, item_id: str, model: str, analysis: Analysi
     session.execute(insert(t.analyses).values(**summary, **row))
     if analysis.segments:
         session.execute(insert(t.segments), _segment_rows(item_id, model, analysis.segments))
-    changes.record(session, changes.Change(seq, "stored", item_id, kind, model))
+    changes.record(session, seq, "stored", item_id, kind, model)
     return {"id": item_id, "kind": kind, **summary}
 
 

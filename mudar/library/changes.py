@@ -8,14 +8,14 @@ before it. That lock is the first one that any transaction of the library takes,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, update
 
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
 
-CHANNEL = "mudar_changes"  # PostgreSQL's LISTEN/NOTIFY
+Action = Literal["stored", "deleted"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,19 @@ class Change:
     """One event. A deletion concerns every model (`model` is None)."""
 
     seq: int
-    action: Literal["stored", "deleted"]
+    action: Action
     item_id: str
     kind: str
     model: str | None
+    at: float
+
+
+class Head(NamedTuple):
+    """Where a log ends: the library's own number, the last sequence number (0 before the first), its time."""
+
+    library: int
+    seq: int
+    at: float
 
 
 def next_seq(session: Session) -> int:
@@ -40,27 +49,29 @@ def next_seq(session: Session) -> int:
     return int(value)
 
 
-def record(session: Session, change: Change) -> None:
-    """Write the change; listeners on PostgreSQL hear of it at the commit."""
-    session.execute(insert(t.changes).values(**vars(change), at=clock()))
-    if session.dialect.name == "postgresql":
-        session.execute(text(f"NOTIFY {CHANNEL}"))
+def record(session: Session, seq: int, action: Action, item_id: str, kind: str, model: str | None = None) -> None:
+    """Write the change that has this number."""
+    row = {"seq": seq, "action": action, "item_id": item_id, "kind": kind, "model": model, "at": clock()}
+    session.execute(insert(t.changes).values(row))
 
 
-def last_seq(session: Session) -> int:
-    """The sequence number of the last committed change; 0 before the first."""
-    return int(session.execute(select(t.counters.c.value).where(t.counters.c.name == "changes")).scalar_one())
-
-
-def library_id(session: Session) -> int:
-    """A number that tells this library from any other, so that no index is built from two."""
-    return int(session.execute(select(t.counters.c.value).where(t.counters.c.name == "library")).scalar_one())
+def head(session: Session) -> Head:
+    """Where the log ends now."""
+    counter, library = t.counters.alias(), t.counters.alias()
+    row = session.execute(
+        select(library.c.value, counter.c.value, t.changes.c.at)
+        .select_from(
+            counter.join(library, library.c.name == "library").outerjoin(t.changes, t.changes.c.seq == counter.c.value)
+        )
+        .where(counter.c.name == "changes")
+    ).one()
+    return Head(int(row[0]), int(row[1]), float(row[2] or 0.0))
 
 
 def since(session: Session, seq: int, limit: int = 1000) -> list[Change]:
     """The next `limit` changes after `seq`, in order."""
     rows = session.execute(
-        select(*t.changes.c["seq", "action", "item_id", "kind", "model"])
+        select(*t.changes.c["seq", "action", "item_id", "kind", "model", "at"])
         .where(t.changes.c.seq > seq)
         .order_by(t.changes.c.seq)
         .limit(limit)

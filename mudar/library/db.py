@@ -53,13 +53,16 @@ def clock(now: float | None = None) -> ColumnElement[float]:
     return _EpochNow() if now is None else literal(now, Double())
 
 
-def _on_sqlite(engine: Engine) -> None:
+def _on_sqlite(engine: Engine, durable: bool) -> None:
+    # FULL: a commit survives a power cut, not only a crash. NORMAL never breaks the file, but may lose the last ones.
+    synchronous = "FULL" if durable else "NORMAL"
+
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         connection.execute(f"PRAGMA busy_timeout = {SQLITE_WAIT_MS}")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut, not only a crash
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
@@ -68,7 +71,7 @@ def _on_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, durable: bool = True) -> Engine:
     """An engine for `sqlite:///path` or `postgresql+psycopg://...`; the folder of a SQLite file is made."""
     parsed = make_url(url)
     to_json = partial(json.dumps, allow_nan=False, separators=(",", ":"))
@@ -76,11 +79,13 @@ def make_engine(url: str) -> Engine:
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed, json_serializer=to_json)
-        _on_sqlite(engine)
+        _on_sqlite(engine, durable)
         return engine
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, json_serializer=to_json, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    args = {} if durable else {"options": "-c synchronous_commit=off"}
+    pool: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30}
+    return create_engine(parsed, json_serializer=to_json, connect_args=args, **pool)
 
 
 def _is_full(error: DBAPIError) -> bool:
@@ -93,10 +98,14 @@ def _is_full(error: DBAPIError) -> bool:
 
 
 class Database:
-    """Opens transactions on one engine. Make one per process, after a fork."""
+    """Opens transactions on one engine. Make one per process, after a fork.
 
-    def __init__(self, url: str) -> None:
-        self.engine = make_engine(url)
+    durable: whether a commit waits for the disk. A worker need not: what a power cut takes from it, job and rows
+    together, is done again; what a client was promised (an item, a job) waits.
+    """
+
+    def __init__(self, url: str, *, durable: bool = True) -> None:
+        self.engine = make_engine(url, durable=durable)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,9 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from mudar import index_store
 from mudar.index_store import SnapshotUnusable, Stamp
 from mudar.library import analyses, changes
+from mudar.library.changes import Head
 from mudar.library.db import Database, Session
 from mudar.records import Kind
-from mudar.retrieve import HybridIndex
+from mudar.retrieve import HybridIndex, Moved
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +56,9 @@ class IndexFollower:
         self._database, self._dims = database, (embed_dim, rhythm_dim)
         self._poll_s, self._save_every_s = poll_s, save_every_s
         self._indexes = self._empty()
-        self._library = self.seq = self._saved_seq = -1
+        self._covers, self._saved = Head(-1, -1, 0.0), Head(-1, -1, 0.0)
         self._changing = threading.RLock()  # one catches up at a time
+        self._saving = threading.Lock()  # one saves, while others catch up
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.rebuilds: list[str] = []  # why the index was built from the database, each time it was
@@ -99,46 +104,67 @@ class IndexFollower:
                 if count < _BATCH:
                     return applied
 
+    @property
+    def seq(self) -> int:
+        """The last change that the indexes hold."""
+        return self._covers.seq
+
     def save(self) -> None:
-        """Write a snapshot if there is anything new; a failure (disk full) is logged, and the old one stays."""
-        with self._changing:
-            if self.seq == self._saved_seq:
-                return
+        """Write snapshots if there is anything new; a failure (disk full) is logged, and the old ones stay."""
+        with self._saving:
             try:
-                for kind in _KINDS:
-                    stamp = Stamp(self._library, self.model, kind, self.seq)
-                    index_store.save(self._indexes[kind], self._path(kind), stamp)
-                self._saved_seq = self.seq
+                with suppress(Moved):
+                    self._write(copy=False)
+                    return
+                self._write(copy=True)
             except OSError as error:
                 log.warning("no snapshot of the index of %s: %s", self.model, error)
 
+    def _write(self, copy: bool) -> None:
+        with self._changing:  # only while the small columns are copied: searches must not wait for a disk
+            covers = self._covers
+            if covers == self._saved:
+                return
+            frozen = {kind: self._indexes[kind].freeze(copy=copy) for kind in _KINDS}
+        for kind in _KINDS:
+            stamp = Stamp(covers.library, self.model, kind, covers.seq, covers.at)
+            index_store.save(frozen[kind], self._path(kind), stamp)
+        self._saved = covers
+
     def _follow(self) -> None:
-        waited_s = 0.0
+        saved_at = time.monotonic() if self._saved == self._covers else -math.inf
         while not self._stopping.wait(self._poll_s):
             try:
                 self.catch_up()
             except (SQLAlchemyError, OSError) as error:  # the database is away: what we hold still answers
                 log.warning("the index of %s cannot follow the database: %s", self.model, error)
                 self._stopping.wait(1.0)
-            waited_s += self._poll_s
-            if waited_s >= self._save_every_s:
+            if time.monotonic() - saved_at >= self._save_every_s:
                 self.save()
-                waited_s = 0.0
+                saved_at = time.monotonic()
 
     def _apply_next(self, session: Session) -> int:
-        last = changes.last_seq(session)
-        if changes.library_id(session) != self._library or last < self.seq:
+        """Apply the next batch; _Behind when what we hold is not a state that this log went through."""
+        covers, head = self._covers, changes.head(session)
+        if head.library != covers.library or head.seq < covers.seq:
             raise _Behind("the database is not the one that was followed")
-        if last == self.seq:
+        if head == covers:
             return 0
-        batch = changes.since(session, self.seq, _BATCH)
-        if not batch or batch[0].seq != self.seq + 1:
+        batch = changes.since(session, max(covers.seq - 1, 0), _BATCH + 1)
+        if covers.seq > 0:
+            if not batch or batch[0].seq != covers.seq:
+                raise _Behind("the log of changes does not reach back far enough")
+            if batch.pop(0).at != covers.at:
+                raise _Behind("the log of changes was set back")
+        if batch and batch[0].seq != covers.seq + 1:
             raise _Behind("the log of changes does not reach back far enough")
+        if not batch:
+            return 0
         touched = sorted({c.item_id for c in batch if c.action == "deleted" or c.model == self.model})
         for kind in _KINDS:
             rows = analyses.segments_of(session, self.model, kind, self._dims, touched)
             self._indexes[kind].replace(touched, *rows)
-        self.seq = batch[-1].seq
+        self._covers = Head(head.library, batch[-1].seq, batch[-1].at)
         return len(batch)
 
     def _rebuild(self, why: str) -> None:
@@ -146,25 +172,34 @@ class IndexFollower:
         indexes = self._empty()
         with self._database.read() as session:
             # The number before the rows: what commits in between is then applied once more, never missed.
-            library, seq = changes.library_id(session), changes.last_seq(session)
+            head = changes.head(session)
             for kind in _KINDS:
                 for block in analyses.segment_blocks(session, self.model, kind, self._dims):
                     indexes[kind].add(*block)
-        self._indexes, self._library, self.seq = indexes, library, seq
-        self._saved_seq = -1
+        self._indexes, self._covers = indexes, head
         self.rebuilds.append(why)
 
     def _load(self) -> None:
         with self._database.read() as session:
-            library, last = changes.library_id(session), changes.last_seq(session)
+            head = changes.head(session)
         loaded = {
-            kind: index_store.load(self._path(kind), Stamp(library, self.model, kind, last), *self._dims)
+            kind: index_store.load(self._path(kind), Stamp(head.library, self.model, kind, head.seq), *self._dims)
             for kind in _KINDS
         }
+        with self._database.read() as session:
+            for _, stamp in loaded.values():
+                self._check_mark(session, stamp)
         self._indexes = {kind: index for kind, (index, _) in loaded.items()}
         # The two are written one after the other; from the older number on, a change applied twice does no harm.
-        self._library, self.seq = library, min(seq for _, seq in loaded.values())
-        self._saved_seq = self.seq
+        oldest = min((stamp for _, stamp in loaded.values()), key=lambda stamp: stamp.seq)
+        self._covers = self._saved = Head(head.library, oldest.seq, oldest.at)
+
+    def _check_mark(self, session: Session, stamp: Stamp) -> None:
+        """A log that was set back and went on has the same numbers, but not at the same times."""
+        if stamp.seq > 0:
+            marked = changes.since(session, stamp.seq - 1, 1)
+            if not marked or (marked[0].seq, marked[0].at) != (stamp.seq, stamp.at):
+                raise SnapshotUnusable("the log of changes does not hold what the snapshot ends with")
 
     def _path(self, kind: Kind) -> Path:
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", self.model)[:60]

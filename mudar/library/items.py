@@ -223,7 +223,7 @@ def delete_item(session: Session, item_id: str) -> None:
     if kind is None:
         raise UnknownItem(f"there is no item {item_id!r}")
     session.execute(delete(t.items).where(t.items.c.id == item_id))
-    changes.record(session, changes.Change(seq, "deleted", item_id, kind, None))
+    changes.record(session, seq, "deleted", item_id, kind)
     _stop_jobs(session, item_id)
 
 

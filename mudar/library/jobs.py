@@ -101,7 +101,7 @@ def _insert_or_find(session: Session, row: dict[str, Any]) -> str | None:
 
 
 def _hold_blobs(session: Session, job_id: str, blobs: Mapping[str, str]) -> None:
-    for role, sha256 in blobs.items():
+    for role, sha256 in sorted(blobs.items(), key=lambda blob: blob[1]):  # one order of locks for all
         hold_blob(session, sha256)
         row = {"job_id": job_id, "role": role, "sha256": sha256}
         query = insert_new(session, t.job_blobs, row)

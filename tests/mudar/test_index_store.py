@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mudar.index_store import SnapshotUnusable, Stamp, load, save
-from mudar.retrieve import HybridIndex
+from mudar.retrieve import HybridIndex, Moved
 
-STAMP = Stamp(library=77, model="m@1", kind="dance", seq=12)
+STAMP = Stamp(library=77, model="m@1", kind="dance", seq=12, at=1234567890.123456)
 WANTED = dataclasses.replace(STAMP, seq=20)
 
 
@@ -30,8 +30,8 @@ def index() -> HybridIndex:
 def test_what_was_saved_comes_back(index: HybridIndex, tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "x.index"
     save(index, path, STAMP)
-    loaded, seq = load(path, WANTED, 6, 4)
-    assert (seq, len(loaded), loaded.item_ids()) == (12, 45, index.item_ids())
+    loaded, stamp = load(path, WANTED, 6, 4)
+    assert (stamp, len(loaded), loaded.item_ids()) == (STAMP, 45, index.item_ids())
     query = np.full((1, 6), 0.2, np.float32), np.full((1, 4), 0.2, np.float32)
     for lam in (0.0, 0.4, 1.0):
         assert loaded.search(*query, lam, 9) == index.search(*query, lam, 9)
@@ -93,4 +93,19 @@ def test_a_failed_save_leaves_the_old_snapshot(index: HybridIndex, tmp_path: Pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == whole
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_frozen_index_may_grow_but_not_lose_rows_while_it_is_saved(index: HybridIndex, tmp_path: Path) -> None:
+    frozen, items = index.freeze(), index.item_ids()
+    row = (np.zeros((1, 6), np.float32), np.zeros((1, 4), np.float32), [0.0])
+    for n in range(3000):  # enough to make every column and FAISS's memory move
+        index.add([1000 + n], [f"new{n}"], *row)
+    save(frozen, tmp_path / "x", STAMP)
+    assert load(tmp_path / "x", WANTED, 6, 4)[0].item_ids() == items
+    frozen = index.freeze()
+    index.remove("i4")
+    with pytest.raises(Moved):
+        save(frozen, tmp_path / "x", STAMP)
+    assert load(tmp_path / "x", WANTED, 6, 4)[0].item_ids() == items
     assert [p.name for p in tmp_path.iterdir()] == ["x"]

@@ -91,7 +91,7 @@ def test_no_item_no_analysis(database: Database, new_item: NewItem, analysis: Ma
     with pytest.raises(ItemDeleted):
         store(database, item_id, analysis())
     with database.read() as session:
-        assert changes.last_seq(session) == 1  # the refused one took no number
+        assert changes.head(session).seq == 1  # the refused one took no number
 
 
 @pytest.mark.parametrize("where", ["curve", "embedding", "norm", "kind"])
@@ -112,4 +112,4 @@ def test_what_would_poison_an_index_is_refused_whole(
         store(database, item_id, broken)
     with database.read() as session:
         assert analyses.count_segments(session) == {}
-        assert changes.last_seq(session) == 0
+        assert changes.head(session).seq == 0

@@ -170,6 +170,28 @@ def test_a_library_that_was_replaced_or_set_back_while_we_follow_is_noticed(
     check(database, follower, follow(tmp_path / "fresh"))
 
 
+def test_a_log_that_was_set_back_and_went_on_to_the_same_number_is_noticed(
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+) -> None:
+    """As after a power cut or a restored backup: the same numbers stand for other changes."""
+    put()
+    lost = put()
+    running, restarted = follow(), follow()
+    running.open()
+    running.save()
+    with database.begin() as session:
+        session.exec_driver_sql("UPDATE counters SET value = 1 WHERE name = 'changes'")
+        session.exec_driver_sql("DELETE FROM changes WHERE seq = 2")
+        session.exec_driver_sql(f"DELETE FROM items WHERE id = '{lost}'")
+    put()
+    for number, follower in enumerate((running, restarted)):
+        follower.open() if follower is restarted else follower.catch_up()
+        assert follower.index("dance").item_ids() == truth(database, "dance")
+        check(database, follower, follow(tmp_path / f"fresh{number}"))
+    assert running.rebuilds[1:] == ["the log of changes was set back"]
+    assert restarted.rebuilds == ["the log of changes does not hold what the snapshot ends with"]
+
+
 def test_who_is_further_behind_than_the_log_reaches_rebuilds(
     database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
 ) -> None:
