@@ -49,7 +49,6 @@ class Settings(BaseSettings):
     base_limit_s: float = Field(default=120, gt=0)  # a job may take this ...
     limit_per_media_s: float = Field(default=10, gt=0)  # ... and this for each second of its media
     enable_noop: bool = False  # POST /jobs/noop, for measuring what a request costs
-    worker_memory_mb: int = Field(default=4096, gt=0)
 
     @property
     def database(self) -> str:

@@ -78,7 +78,7 @@ def runtime() -> Runtime:
     Path(told.data_dir).mkdir(parents=True, exist_ok=True)
     return Runtime(
         settings=told,
-        database=Database(told.database),
+        database=Database(told.database, durable=False),
         blobs=BlobStore(told.blobs_dir),
         redis=redis.Redis.from_url(told.redis_url, socket_timeout=5, socket_connect_timeout=2),
     )

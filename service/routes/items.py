@@ -52,6 +52,7 @@ def get_item(item_id: str, house: HouseDep, include: str = "", model: str | None
     return item
 
 
+@router.head("/items/{item_id}/media", include_in_schema=False)
 @router.get("/items/{item_id}/media", response_class=FileResponse)
 def get_media(item_id: str, house: HouseDep) -> FileResponse:
     """The file as it was sent; answers Range."""

@@ -13,7 +13,8 @@ router = APIRouter(tags=["retarget"])
 HEADERS = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
-@router.api_route("/videos/{job_id}.mp4", methods=["GET", "HEAD"], response_class=FileResponse)
+@router.head("/videos/{job_id}.mp4", include_in_schema=False)
+@router.get("/videos/{job_id}.mp4", response_class=FileResponse)
 def get_video(job_id: str, house: HouseDep) -> FileResponse:
     """The video of a retargeting job; answers Range, so that a player can seek."""
     with house.database.read() as session:
@@ -23,6 +24,4 @@ def get_video(job_id: str, house: HouseDep) -> FileResponse:
     if "video" not in job["blobs"]:
         raise NotReady(f"The video of job {job_id} is not there; the job is {job['state']}.")
     path = house.blobs.path(job["blobs"]["video"])
-    return FileResponse(
-        path, media_type="video/mp4", headers=HEADERS, filename=f"{job_id}.mp4", content_disposition_type="inline"
-    )
+    return FileResponse(path, media_type="video/mp4", headers=HEADERS)
