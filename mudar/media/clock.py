@@ -7,6 +7,7 @@ Knows nothing of pixels or samples.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from mudar.media.container import audio_stream, open_media, read_only, video_stream
+from mudar.media.packets import packets
 
 PRIMING_PACKETS = 400  # how many packets may pass before the first sound; 8 s of AAC
 JUMP_S = 1.0  # a step back, or past the file's end, by more than this is a broken clock and not a slip
@@ -41,14 +43,9 @@ def first_sound_s(container: InputContainer) -> float | None:
     if audio is None:
         return None
     read_only(container, audio)
-    try:
-        for count, packet in enumerate(container.demux(audio)):
-            for frame in _decoded(packet):
-                return frame.time
-            if count > PRIMING_PACKETS:
-                break
-    except av.FFmpegError:  # whoever decodes this track to its end will say what is wrong with it
-        return None
+    for packet in islice(packets(container, audio), PRIMING_PACKETS):
+        for frame in _decoded(packet):
+            return frame.time
     return None
 
 

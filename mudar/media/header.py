@@ -171,12 +171,12 @@ def _read_matroska(file: BinaryIO, size_bytes: int, header: Header) -> None:
         body = file.tell()
         if element == 0x18538067 and size >= 0:
             header.missing_bytes = max(0, body + size - size_bytes)
-        if element in (0xB0, 0xBA) and size <= 8:
+        if element in (0xB0, 0xBA) and 0 <= size <= 8:
             value = int.from_bytes(file.read(size), "big")
             width = value if element == 0xB0 else width
             if element == 0xBA:
                 header.saw_picture(width, value)
         elif element not in MKV_FOLDERS:
-            if size < 0:
+            if size < 0 or body + size > size_bytes:
                 return
             file.seek(body + size)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mudar.errors import NoAudioStream, NoVideoStream, StillVideo
+from mudar.errors import MediaTooShort, NoAudioStream, NoVideoStream, StillVideo
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,26 @@ class ProbeLimits:
     min_duration_s: float = 1.0
 
 
-def require_dance(info: MediaInfo) -> VideoStream:
-    """The picture of a dance; NoVideoStream without one, StillVideo if it is a single picture."""
+def require_dance(info: MediaInfo, min_duration_s: float = 1.0) -> VideoStream:
+    """The picture of a dance; NoVideoStream without one, StillVideo if it is a single one, MediaTooShort."""
     name = Path(info.path).name
     if info.video is None:
         raise NoVideoStream(f"{name} has no picture, only sound.")
     if info.video.frames == 1:
         raise StillVideo(f"The picture of {name} is a single frame.")
+    _require_length(info.video.duration_s, min_duration_s, f"The picture of {name}")
     return info.video
 
 
-def require_music(info: MediaInfo) -> AudioStream:
-    """The sound of a piece of music; NoAudioStream without one."""
+def require_music(info: MediaInfo, min_duration_s: float = 1.0) -> AudioStream:
+    """The sound of a piece of music; NoAudioStream without one, MediaTooShort if the file is longer than its sound."""
     if info.audio is None:
         raise NoAudioStream(f"{Path(info.path).name} has no sound.")
+    _require_length(info.audio.duration_s, min_duration_s, f"The sound of {Path(info.path).name}")
     return info.audio
+
+
+def _require_length(duration_s: float, least_s: float, what: str) -> None:
+    """A stream may be shorter than its file. 0 means that nobody counted."""
+    if 0 < duration_s < least_s - 0.05:
+        raise MediaTooShort(f"{what} lasts {duration_s:.2f} s; at least {least_s:g} s are needed.")

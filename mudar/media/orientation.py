@@ -50,7 +50,11 @@ class Orientation:
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """From the display matrix: stored (x, y) is shown at (a x + c y, b x + d y), 16.16 fixed point."""
+    """From the display matrix: stored (x, y) is shown at (a x + c y, b x + d y), 16.16 fixed point.
+
+    Ask the first frame only: PyAV ties a frame and its side data into a cycle, so that the picture stays in memory
+    until the garbage collector comes by, hundreds of pictures later.
+    """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return Orientation()

@@ -20,9 +20,9 @@ def decoded_frames(
     container: InputContainer, stream: VideoStream | AudioStream, name: str
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Every frame of `stream` in display order. UnreadableMedia when too many packets are damaged."""
-    packets = damaged = 0
-    for packet in _packets(container, stream):
-        packets += 1
+    count = damaged = 0
+    for packet in packets(container, stream):
+        count += 1
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -31,15 +31,18 @@ def decoded_frames(
         for frame in frames:
             if isinstance(frame, av.VideoFrame | av.AudioFrame):
                 yield frame
-    if damaged > DAMAGED_COUNT and damaged > DAMAGED_SHARE * packets:
-        raise UnreadableMedia(f"{damaged} of {packets} packets of {name} are damaged.")
+    if damaged > DAMAGED_COUNT and damaged > DAMAGED_SHARE * count:
+        raise UnreadableMedia(f"{damaged} of {count} packets of {name} are damaged.")
 
 
-def _packets(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[av.Packet[Any]]:
-    """Packets until the file ends, or until it cannot be read on: whether that was too early is told by the clock."""
-    packets = container.demux(stream)
+def packets(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator[av.Packet[Any]]:
+    """Packets until the file ends, or until it cannot be read on: whether that was too early is told by the clock.
+
+    PyAV's own loop ends in an IndexError when a stream turned up in mid-file, as in some transport streams.
+    """
+    found = container.demux(*streams)
     while True:
         try:
-            yield next(packets)
-        except (StopIteration, av.FFmpegError):
+            yield next(found)
+        except (StopIteration, av.FFmpegError, IndexError):
             return

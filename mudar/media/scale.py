@@ -27,14 +27,16 @@ class Scaler:
     def __init__(self, size: Size | None, pixel: str) -> None:
         self._size = size
         self._pixel = pixel
+        self._orient: Orientation | None = None  # a file has one; asking each frame would keep it alive, see there
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, aspect: float = 1.0) -> NDArray[np.uint8]:
         """One frame, whose pixels are `aspect` times as wide as high; frames may change their size on the way."""
-        orient = orientation(frame)
+        if self._orient is None:
+            self._orient = orientation(frame)
         if self._size is None:
-            self._size = display_size(frame.width, frame.height, aspect, orient)
-        width, height = orient.stored(self._size)
+            self._size = display_size(frame.width, frame.height, aspect, self._orient)
+        width, height = self._orient.stored(self._size)
         shrinks = width < frame.width or height < frame.height
         small = self._reformatter.reformat(
             frame,
@@ -45,4 +47,4 @@ class Scaler:
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
-        return np.ascontiguousarray(orient(cast("NDArray[np.uint8]", small.to_ndarray())))
+        return np.ascontiguousarray(self._orient(cast("NDArray[np.uint8]", small.to_ndarray())))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream as AvAudioStream
@@ -21,6 +23,7 @@ from mudar.media.clock import container_origin_s, ends_early, first_sound_s, pro
 from mudar.media.container import audio_stream, open_media, read_only, video_stream
 from mudar.media.info import AudioStream, MediaInfo, ProbeLimits, VideoStream
 from mudar.media.orientation import display_size, orientation, pixel_aspect
+from mudar.media.packets import packets
 
 TRIES = 300  # packets that may fail before a stream counts as one that cannot be decoded
 HDR_TRANSFERS = {16, 18}  # PQ and HLG in ITU-T H.273
@@ -37,6 +40,11 @@ class Count:
     start_s: float = float("inf")
     end_s: float = float("-inf")
     times_s: array[float] = field(default_factory=lambda: array("d"))  # kept for pictures only
+
+    @property
+    def any(self) -> bool:
+        """Whether there was a packet with a time stamp."""
+        return self.end_s >= self.start_s
 
     def saw(self, start_s: float, duration_s: float, keep: bool) -> None:
         """One more packet."""
@@ -69,7 +77,7 @@ def survey(path: str | Path, limits: ProbeLimits) -> MediaInfo:
             container=container.format.name,
             duration_s=max(0.0, max(c.end_s for c in counts.values()) - origin_s),
             video=_video(video, picture, counts[video.index], origin_s) if video and picture else None,
-            audio=_audio(audio, counts[audio.index], origin_s) if audio else None,
+            audio=_audio(audio, counts[audio.index], origin_s) if audio and counts[audio.index].any else None,
         )
 
 
@@ -96,16 +104,11 @@ def _first_picture(container: InputContainer, name: str) -> av.VideoFrame | None
         return None
     read_only(container, stream)
     stream.codec_context.thread_count = 1  # each thread would hold a frame
-    try:
-        for count, packet in enumerate(container.demux(stream)):
-            try:
-                for frame in packet.decode():
+    for packet in itertools.islice(packets(container, stream), TRIES):
+        with suppress(av.FFmpegError):  # the next packet may do
+            for frame in packet.decode():
+                if isinstance(frame, av.VideoFrame):
                     return frame
-            except av.FFmpegError:
-                if count > TRIES:
-                    break
-    except av.FFmpegError:
-        pass  # cannot be read on; said below
     raise UnreadableMedia(f"The picture of {name} ({stream.codec_context.name}) cannot be decoded.")
 
 
@@ -146,21 +149,29 @@ def _from_packets(
     read_only(container, *streams)
     counts = {s.index: Count() for s in streams}
     first_s: float | None = None
-    try:
-        for packet in container.demux(*streams):
-            stamp = packet.dts if packet.pts is None or container.format.name == "avi" else packet.pts
-            if stamp is None or packet.time_base is None or not packet.size:
-                continue
-            start_s, length_s = float(stamp * packet.time_base), float((packet.duration or 0) * packet.time_base)
-            first_s = start_s if first_s is None else first_s
-            counts[packet.stream_index].saw(start_s, length_s, packet.stream.type == "video")
-            if start_s - first_s > limits.max_duration_s + 1:
-                raise MediaTooLong(f"{name} lasts more than {limits.max_duration_s:.0f} s.")
-    except av.FFmpegError:
-        pass  # what was read counts; whether it is enough is checked against the header
+    is_avi = container.format.name == "avi"
+    for packet in packets(container, *streams):
+        if not packet.size:
+            continue
+        count = counts[packet.stream_index]
+        start_s, length_s = _span_s(packet, is_avi, count)
+        first_s = start_s if first_s is None else first_s
+        count.saw(start_s, length_s, packet.stream.type == "video")
+        if start_s - first_s > limits.max_duration_s + 1:
+            raise MediaTooLong(f"{name} lasts more than {limits.max_duration_s:.0f} s.")
     if not any(c.end_s > c.start_s for c in counts.values()):
         raise UnreadableMedia(f"{name} holds no media with time stamps.")
     return counts
+
+
+def _span_s(packet: av.Packet[Any], is_avi: bool, count: Count) -> tuple[float, float]:
+    """(start, length) of a packet; bare streams have no time stamps, and some containers no lengths: the rate tells."""
+    rate = getattr(packet.stream, "average_rate", None)
+    length_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
+    stamp = packet.dts if packet.pts is None or is_avi else packet.pts
+    if stamp is None:
+        return (count.end_s if count.any else 0.0), length_s
+    return float(stamp * packet.time_base), length_s
 
 
 def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: Count, name: str) -> None:
@@ -182,7 +193,7 @@ def _video(stream: AvVideoStream, picture: av.VideoFrame, count: Count, origin_s
         fps=fps,
         is_vfr=is_vfr,
         frames=len(count.times_s) or None,
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         pix_fmt=picture.format.name,
         bit_depth=max(c.bits for c in components),
         is_hdr=int(picture.color_trc) in HDR_TRANSFERS,
@@ -195,7 +206,8 @@ def _video(stream: AvVideoStream, picture: av.VideoFrame, count: Count, origin_s
 def _audio(stream: AvAudioStream, count: Count, origin_s: float) -> AudioStream:
     context = stream.codec_context
     start_s = max(0.0, count.start_s - origin_s)  # packets may start with priming, which is not heard
-    return AudioStream(context.sample_rate, context.channels, context.name, start_s, count.end_s - origin_s - start_s)
+    name = context.codec.canonical_name
+    return AudioStream(context.sample_rate, context.channels, name, start_s, count.end_s - origin_s - start_s)
 
 
 def _rate(stream: AvVideoStream, times_s: array[float]) -> tuple[float, bool]:

@@ -18,10 +18,11 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mudar.errors import NoAudioStream, TruncatedMedia, UnreadableMedia
-from mudar.media.clock import ends_early, origin_s, promised_end_s
+from mudar.media.clock import JUMP_S, ends_early, origin_s, promised_end_s
 from mudar.media.container import audio_stream, open_media, read_only
 from mudar.media.packets import decoded_frames
 
+MAX_GAP_S = 600.0  # and more than this is a broken clock
 UNIT_GAIN = {"rematrix_maxval": "1.0"}  # the weights of a mix sum to 1: stereo is no louder than the same in mono
 SLIP_S = 0.04  # time stamps that slip less than this are rounding, not a gap: matroska counts in milliseconds
 
@@ -51,10 +52,13 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> Waveform:
             raise NoAudioStream(f"{Path(path).name} has no sound.")
         read_only(container, stream)
         samples = _Samples(sample_rate_hz, container, start_s)
-        for frame in decoded_frames(container, stream, Path(path).name):
-            assert isinstance(frame, av.AudioFrame)
-            samples.add(frame)
-        samples.end_run()
+        try:
+            for frame in decoded_frames(container, stream, Path(path).name):
+                assert isinstance(frame, av.AudioFrame)
+                samples.add(frame)
+            samples.end_run()
+        except av.FFmpegError as error:  # decoding errors are dealt with above; this is sound that nobody can convert
+            raise UnreadableMedia(f"The sound of {Path(path).name} has an impossible format.") from error
         _check_end(container, stream, samples, start_s, Path(path).name)
     return Waveform(samples.finish(), sample_rate_hz)
 
@@ -86,8 +90,12 @@ class _Samples:
     def add(self, frame: av.AudioFrame) -> None:
         """One decoded frame of any format."""
         time_s = self._expected_s if frame.time is None else frame.time - self._start_s
+        slip_s = time_s - self._expected_s
+        if time_s > self._limit_s or slip_s > MAX_GAP_S or (slip_s < -JUMP_S and self.count):
+            self._start_s += slip_s  # the file's clock jumped; ours goes on
+            time_s, slip_s = self._expected_s, 0.0
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        slipped = abs(time_s - self._expected_s) > SLIP_S and time_s < self._limit_s
+        slipped = abs(slip_s) > SLIP_S
         if self._resampler is None or form != self._format or slipped:
             self.end_run()
             self._begin_run(time_s if slipped else self._expected_s, form)

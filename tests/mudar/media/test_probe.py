@@ -37,6 +37,7 @@ CONTAINERS: dict[str, dict[str, Any]] = {
     "plain.flv": {"video": "flv1"},
     "silent.gif": {"video": "gif", "audio": None, "pix_fmt": "rgb8", "fps": 10},
     "silent.mp4": {"audio": None},
+    "bare.h264": {"video": "libx264", "audio": None, "fps": 25},
 }
 
 

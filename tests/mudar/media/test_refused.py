@@ -119,6 +119,15 @@ def test_lengths(clip: Clip) -> None:
     )
 
 
+def test_a_stream_may_be_shorter_than_its_file(clip: Clip) -> None:
+    with pytest.raises(MediaError) as caught:
+        require_dance(probe(clip("glimpse.mp4", seconds=0.3, sound_seconds=2.0)))
+    assert caught.value.code == "media_too_short"
+    with pytest.raises(MediaError) as caught:
+        require_music(probe(clip("beep.mp4", seconds=2.0, sound_seconds=0.3)))
+    assert caught.value.code == "media_too_short"
+
+
 def test_missing_streams(clip: Clip) -> None:
     sound, silent = probe(clip("a.m4a", video=None)), probe(clip("silent.mp4", audio=None))
     with pytest.raises(MediaError) as caught:
