@@ -1,4 +1,4 @@
-"""Frames between frames by moving pixels: DIS flow both ways, both frames warped to the moment, doubt where they differ.
+"""Frames between frames by moving pixels: DIS flow both ways, both frames warped to the moment, doubt where they clash.
 
 The flow at the moment s is taken from both flows as in Super SloMo (Jiang et al. 2018, eq. 4):
 F(s->0) = -(1-s) s F01 + s² F10, F(s->1) = (1-s)² F01 - s (1-s) F10. Where the flows contradict each other the nearest
@@ -8,6 +8,7 @@ frame shows through; where they do so over much of the picture, the nearest fram
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import cast
 
 import av
@@ -40,12 +41,19 @@ class FlowBetween:
         doubt = np.maximum(_contradiction(forth, back), _contradiction(back, forth))
         if float(doubt.mean()) > HOPELESS:
             return [None] * len(shares)
-        doubt = cv2.GaussianBlur(cv2.dilate(doubt, np.ones((5, 5), np.uint8)), (7, 7), 0)
-        return [_at(first, second, forth, back, doubt, share) for share in shares]
+        doubt = cv2.GaussianBlur(cv2.dilate(doubt, np.ones((3, 3), np.uint8)), (5, 5), 0)
+        return [self._made(first, second, _Moment(forth, back, doubt, share, self._own.buffers)) for share in shares]
+
+    def _made(self, first: av.VideoFrame, second: av.VideoFrame, moment: _Moment) -> av.VideoFrame:
+        made = blank(first)
+        for a, b, out in zip(planes(first), planes(second), planes(made), strict=True):
+            moment.mix(a, b, out)
+        return made
 
     def _flows(self, first: Plane, second: Plane) -> tuple[Flow, Flow]:
         if not hasattr(self._own, "dis"):
             self._own.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            self._own.buffers = _Buffers()
         scale = min(1.0, FLOW_HEIGHT_PX / min(first.shape))
         size = round(first.shape[1] * scale), round(first.shape[0] * scale)
         a, b = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (first, second))
@@ -54,39 +62,76 @@ class FlowBetween:
 
 
 def _contradiction(there: Flow, back: Flow) -> NDArray[np.float32]:
-    """(h, w) 1 where going there and back again misses the start, else 0."""
-    grid = _grid(there.shape[1], there.shape[0])
-    returned = cv2.remap(back, grid + there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    miss = np.abs(there + returned).sum(axis=2)
-    return (miss > TOLERANCE_PX + TOLERANCE_SHARE * np.abs(there).sum(axis=2)).astype(np.float32)
+    """(h/2, w/2) 1 where going there and back again misses the start, else 0; every second pixel is enough."""
+    grid = _grid(there.shape[1], there.shape[0])[::2, ::2]
+    there = np.ascontiguousarray(there[::2, ::2])
+    returned = cv2.remap(back, cv2.add(grid, there), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    miss, moved = _length(cv2.add(there, returned)), _length(there)
+    bad = cv2.compare(miss, cv2.addWeighted(moved, TOLERANCE_SHARE, moved, 0.0, TOLERANCE_PX), cv2.CMP_GT)
+    return bad.astype(np.float32) / 255
 
 
-def _at(first: av.VideoFrame, second: av.VideoFrame, forth: Flow, back: Flow, doubt: Plane, s: float) -> av.VideoFrame:
-    made = blank(first)
-    to_first = -(1 - s) * s * forth + s * s * back
-    to_second = (1 - s) * (1 - s) * forth - s * (1 - s) * back
-    maps: dict[tuple[int, ...], tuple[tuple[Plane, Plane], tuple[Plane, Plane], Plane]] = {}
-    for a, b, out in zip(planes(first), planes(second), planes(made), strict=True):
-        if a.shape not in maps:
-            maps[a.shape] = (_map(to_first, a.shape), _map(to_second, a.shape), cv2.resize(doubt, a.shape[::-1]))
-        from_a, from_b, veil = maps[a.shape]
-        moved_a, moved_b = (
-            cv2.remap(x, *m, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for x, m in ((a, from_a), (b, from_b))
-        )
-        mixed = cv2.addWeighted(moved_a, 1 - s, moved_b, s, 0.0)
-        nearest = a if s < 0.5 else b
-        cv2.blendLinear(nearest, mixed, veil, 1 - veil, dst=out)
-    return made
+def _length(flow: Flow) -> NDArray[np.float32]:
+    u, v = cv2.split(flow)
+    return cast("NDArray[np.float32]", cv2.magnitude(u, v))
 
 
-def _map(flow: Flow, shape: tuple[int, ...]) -> tuple[Plane, Plane]:
-    """Fixed-point sampling positions for a plane of this (height, width), from a flow of another size."""
-    height, width = shape
-    scaled = cv2.resize(flow, (width, height)) * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    positions = scaled + _grid(width, height)
-    return cast("tuple[Plane, Plane]", cv2.convertMaps(positions, None, cv2.CV_16SC2))
-
-
+@lru_cache(maxsize=8)
 def _grid(width: int, height: int) -> Flow:
     return np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), axis=2)
+
+
+class _Buffers:
+    """Large arrays that are used again: fresh ones cost more in page faults than the arithmetic in them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, tuple[int, ...]], NDArray[np.float32] | Plane] = {}
+
+    def floats(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array of this name and shape, with whatever is in it."""
+        return cast("NDArray[np.float32]", self._kept.setdefault((name, shape), np.empty(shape, np.float32)))
+
+    def bytes(self, name: str, shape: tuple[int, ...]) -> Plane:
+        """The same for uint8."""
+        return cast(Plane, self._kept.setdefault((name, shape), np.empty(shape, np.uint8)))
+
+
+class _Moment:
+    """The moment s between two frames: moves planes of any size to it."""
+
+    def __init__(self, forth: Flow, back: Flow, doubt: NDArray[np.float32], s: float, buffers: _Buffers) -> None:
+        self._to_first = cv2.addWeighted(forth, -(1 - s) * s, back, s * s, 0.0)
+        self._to_second = cv2.addWeighted(forth, (1 - s) * (1 - s), back, -s * (1 - s), 0.0)
+        self._doubt, self._s, self._buffers = doubt, s, buffers
+        self._veiled = bool(doubt.any())
+        self._shape: tuple[int, ...] = ()
+
+    def mix(self, a: Plane, b: Plane, out: Plane) -> None:
+        """Fill `out`, (height, width) like `a` and `b`. Planes of one size should come one after the other."""
+        if a.shape != self._shape:
+            self._shape = a.shape
+            self._from_a = self._positions("a", self._to_first)
+            self._from_b = self._positions("b", self._to_second)
+        moved_a, moved_b = self._moved("moved_a", a, self._from_a), self._moved("moved_b", b, self._from_b)
+        cv2.addWeighted(moved_a, 1 - self._s, moved_b, self._s, 0.0, dst=out)
+        if self._veiled:
+            self._veil(a if self._s < 0.5 else b, out)
+
+    def _veil(self, nearest: Plane, out: Plane) -> None:
+        veil = cv2.resize(self._doubt, self._shape[::-1], dst=self._buffers.floats("veil", self._shape))
+        rest = cv2.subtract(1.0, veil, dst=self._buffers.floats("rest", self._shape))
+        cv2.blendLinear(nearest, out, veil, rest, dst=out)
+
+    def _moved(self, name: str, plane: Plane, positions: Flow) -> Plane:
+        into = self._buffers.bytes(name, self._shape)
+        return cast(
+            Plane, cv2.remap(plane, positions, None, cv2.INTER_LINEAR, dst=into, borderMode=cv2.BORDER_REPLICATE)
+        )
+
+    def _positions(self, name: str, flow: Flow) -> Flow:
+        height, width = self._shape
+        scaled = flow * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+        positions = self._buffers.floats(name, (height, width, 2))
+        cv2.resize(scaled, (width, height), dst=positions)
+        cv2.add(positions, _grid(width, height), dst=positions)
+        return positions

@@ -4,7 +4,8 @@ The paper's (22)-(23) match every point and let speeds run wild. Here a chain of
 ascending, may begin and end anywhere and skip weak points on both sides; it gains for what lands and pays for what
 it skips, for speed and for its change; the speed between two pairs stays inside hard bounds, and its change inside
 `step`, so that a C1 map inside the same bounds exists (timewarp.py). The state is (stroke, target, last edge), which
-makes the cost of a speed change exact. Long inputs: a first-order pass finds the band the exact pass looks at.
+makes the cost of a speed change exact. Long inputs: a first-order pass over the strongest points finds the band that
+the exact pass looks at.
 Pure: points in, pairs out.
 
 n = strokes, m = targets, E = edges (how many strokes and targets a step advances)
@@ -21,7 +22,8 @@ from mudar.retarget.points import Floats, Points
 
 Ints = NDArray[np.int64]
 BAND_ABOVE_NODES = 60_000  # n·m above which the exact pass is banded
-BAND_TARGETS = 12  # half-width of the band, in targets
+COARSE_POINTS = 300  # at most, on each side of the first-order pass
+BAND_TARGETS = 20  # half-width of the band, in targets
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,28 @@ def align(strokes: Points, targets: Points, limits: Limits, prices: Prices = Pri
     whole = np.tile([0, m], (n, 1))
     if n * m <= BAND_ABOVE_NODES:
         return _forward(strokes, targets, limits, prices, whole, exact=True)
-    coarse = _forward(strokes, targets, limits, prices, whole, exact=False)
-    return _forward(strokes, targets, limits, prices, _band(coarse, n, m), exact=True)
+    few, few_targets = _strongest(strokes), _strongest(targets)
+    some, some_targets = _chosen(strokes, few), _chosen(targets, few_targets)
+    coarse = _forward(some, some_targets, limits, prices, np.tile([0, len(few_targets)], (len(few), 1)), exact=False)
+    if len(coarse.strokes) < 2:
+        return _forward(strokes, targets, limits, prices, whole, exact=True)
+    band = _band(few[coarse.strokes], few_targets[coarse.targets], n, m)
+    return _forward(strokes, targets, limits, prices, band, exact=True)
 
 
-def _band(chain: Chain, n: int, m: int) -> Ints:
-    """(n, 2) first and end target for each stroke: around the chain, straight on beyond its ends."""
-    if len(chain.strokes) < 2:
-        return np.tile([0, m], (n, 1))
-    i, j = chain.strokes, chain.targets
+def _strongest(points: Points) -> Ints:
+    """Indices of the strongest point of each run, at most COARSE_POINTS of them."""
+    run = -(-len(points) // COARSE_POINTS)
+    starts = np.arange(0, len(points), run)
+    return np.array([s + int(np.argmax(points.strengths[s : s + run])) for s in starts], np.int64)
+
+
+def _chosen(points: Points, which: Ints) -> Points:
+    return Points(points.times_s[which], points.strengths[which])
+
+
+def _band(i: Ints, j: Ints, n: int, m: int) -> Ints:
+    """(n, 2) first and end target for each stroke: around the pairs (i, j), straight on beyond their ends."""
     slope = (j[-1] - j[0]) / (i[-1] - i[0])
     rows = np.arange(n)
     centre = np.interp(rows, i, j)

@@ -23,6 +23,8 @@ MIN_LANDINGS = 3
 MIN_COVERED = 0.4  # of the stretch that could be covered
 SAFETY = 1e-6  # bounds are kept this much inside, against rounding
 SHORTEST_S = 1.0
+LONG_NODES = 60_000  # strokes x targets above which the octave is chosen on an excerpt
+EXCERPT_S = 40.0
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,36 @@ def _best_chain(given: Points, wanted: Points, settings: RetargetSettings, low: 
     low, high = low * (1 + SAFETY), high * (1 - SAFETY)
     best: _Knots | None = None
     source = bridged(given)
-    for octave, level in octaves(wanted, settings.on):
+    for octave, level in _levels(source, wanted, settings.on, low, high):
         goal = bridged(level)
         chain = align(source, goal, _limits(source, goal, low, high))
         landing = source.real[chain.strokes] & goal.real[chain.targets]
         if (best is None or chain.gain > best.gain + 1e-9) and _acceptable(source, goal, chain, landing):
             at, shown = goal.times_s[chain.targets], source.times_s[chain.strokes]
             best = _Knots(at, shown, landing, octave, chain.gain)
+            if len(source) * len(wanted) > LONG_NODES:
+                break  # the levels came best first
     return best
+
+
+def _levels(source: Points, wanted: Points, on: str, low: float, high: float) -> list[tuple[float, Points]]:
+    """The octaves to try; for long media best first, as judged on a minute from the middle."""
+    levels = list(octaves(wanted, on))
+    if len(source) * len(wanted) <= LONG_NODES:
+        return levels
+    excerpt = _middle(source, EXCERPT_S)
+
+    def gain(level: tuple[float, Points]) -> float:
+        goal = _middle(bridged(level[1]), EXCERPT_S * 1.5)
+        return align(excerpt, goal, _limits(excerpt, goal, low, high)).gain
+
+    return sorted(levels, key=gain, reverse=True)
+
+
+def _middle(points: Points, length_s: float) -> Points:
+    centre = (points.times_s[0] + points.times_s[-1]) / 2
+    inside = np.abs(points.times_s - centre) <= length_s / 2
+    return Points(points.times_s[inside], points.strengths[inside]) if inside.sum() >= 3 else points
 
 
 def _limits(source: Points, goal: Points, low: float, high: float) -> Limits:
