@@ -123,11 +123,8 @@ class Database:
         """A transaction that only looks; it never waits for a writer."""
         with self.engine.connect() as connection:
             session = connection.execution_options(mudar_read_only=True)
-            try:
-                with session.begin():
-                    yield session
-            finally:
-                connection.execution_options(mudar_read_only=False)
+            with session.begin():
+                yield session
 
     def ping(self) -> None:
         """Raises sqlalchemy.exc.OperationalError when the database does not answer."""
