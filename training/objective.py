@@ -8,7 +8,7 @@ from torch import Tensor
 from mudar.model.mudar import Mudar
 from mudar.model.temporal import Code
 from training.data.batches import Batch
-from training.losses.implicit import hardest, info_nce, triplet
+from training.losses.implicit import info_nce, triplet, triplet_all
 from training.losses.rhythm import bce, focal, masked_mean, regression
 from training.recipe import LossRecipe, Recipe
 
@@ -57,8 +57,7 @@ def _implicit(model: Mudar, batch: Batch, dance: Tensor, music: Tensor, loss: Lo
     if loss.implicit == "infonce":
         avc = info_nce(dance, music, batch.allowed, loss.temperature)
     else:
-        index, any_ = hardest(dance, music, batch.allowed)
-        avc = triplet(dance, music, music[index], any_, loss.margin)
+        avc = triplet_all(dance, music, batch.allowed, loss.margin)
     if batch.shifted is None:
         return avc
     negative = model.encode_music(batch.shifted, batch.motion.shape[1]).embedding

@@ -7,10 +7,15 @@ from dataclasses import replace
 from typing import Final
 
 from training.recipe import Recipe
-from training.recipes.paper import paper
+from training.recipes.paper import paper, paper_motion
 from training.recipes.small import small, small_synthetic
 
-BASES: Final[dict[str, Callable[[], Recipe]]] = {"paper": paper, "small": small, "small-synthetic": small_synthetic}
+BASES: Final[dict[str, Callable[[], Recipe]]] = {
+    "paper": paper,
+    "paper-motion": paper_motion,
+    "small": small,
+    "small-synthetic": small_synthetic,
+}
 
 ABLATIONS: Final[dict[str, Callable[[Recipe], Recipe]]] = {
     "bce": lambda r: replace(r, loss=replace(r.loss, rhythm="bce"), model=replace(r.model, rhythm_head_kind="bce")),
