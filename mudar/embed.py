@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +41,19 @@ Maps = NDArray[np.float16]
 _SEGMENTS_AT_ONCE = 16
 
 
+class Loaded(Protocol):
+    """What the shelf hands out: a network, what it is fed, its name@version, and PWC-Net's weights if it needs them."""
+
+    @property
+    def model(self) -> Mudar: ...
+    @property
+    def spec(self) -> FeatureSpec: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def flow_weights(self) -> Path | None: ...
+
+
 class Embedder:
     """One model, ready for files. Not for several threads at once: give each worker its own."""
 
@@ -48,6 +61,12 @@ class Embedder:
         self.model, self.spec, self.name = model.eval(), spec, name
         self.config = model.config
         self._flow = flow or make_flow(spec.video)
+
+    @classmethod
+    def from_loaded(cls, loaded: Loaded) -> Embedder:
+        """The embedder of a model from the shelf."""
+        flow = make_flow(loaded.spec.video, loaded.flow_weights)
+        return cls(loaded.model, loaded.spec, loaded.name, flow)
 
     def file(self, path: str | Path, kind: Kind, progress: Progress = ignore) -> Analysis:
         """`dance` or `music`, by `kind`."""
