@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mudar.errors import BrokerUnavailable
 from service.settings import Settings
@@ -42,7 +44,8 @@ class Queue:
 
     def __init__(self, settings: Settings) -> None:
         timeouts = {"socket_connect_timeout": BROKER_TIMEOUT_S, "socket_timeout": 5.0}
-        self.redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, **timeouts)
+        once = Retry(NoBackoff(), 1)  # a request does not wait for an absent broker: the sweeper sends the id later
+        self.redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, retry=once, **timeouts)
         self.lost_after_s = settings.lost_after_s
         self.celery = Celery("mudar-front-door", broker=settings.redis_url, set_as_current=False)
         self.celery.conf.update(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mudar.errors import MudarError
 from mudar.library.blobs import BlobStore
@@ -71,6 +73,12 @@ def _load(model: str, told: Settings) -> Embedder:
     return Embedder.from_loaded(load(model, told.model_roots, told.device))
 
 
+def connect(redis_url: str) -> redis.Redis:
+    """A client that gives up quickly: a wake-up that is late is worth nothing, and a heartbeat must not wait for it."""
+    quick = {"socket_timeout": 2, "socket_connect_timeout": 1}
+    return redis.Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **quick)
+
+
 @lru_cache(maxsize=1)
 def runtime() -> Runtime:
     """The process's runtime, made at first use."""
@@ -80,7 +88,7 @@ def runtime() -> Runtime:
         settings=told,
         database=Database(told.database, durable=False),
         blobs=BlobStore(told.blobs_dir),
-        redis=redis.Redis.from_url(told.redis_url, socket_timeout=5, socket_connect_timeout=2),
+        redis=connect(told.redis_url),
     )
 
 
