@@ -82,7 +82,7 @@ def _arm_hits(rng: Rng) -> Phrase:
 def _arm_wave(rng: Rng) -> Phrase:
     h = rng.uniform(0.2, 0.3)
     a = pose(hand_l=(-0.22, h, 0.0), hand_r=(0.02, h, 0.0), lean_side=-0.16, hip_x=0.05)
-    return Phrase(_cycle(a, mirrored(a)), "pass", 1.2)
+    return Phrase(_cycle(a, mirrored(a)), "pass", rng.uniform(0.55, 0.85))
 
 
 def _bachata(rng: Rng) -> Phrase:
@@ -140,7 +140,7 @@ def _hip_sway(rng: Rng) -> Phrase:
     a = pose(hip_x=d, lean_side=-0.28, foot_l=(-0.13, 0, 0), foot_r=(0.13, 0, 0), **arms)
     b = a.copy()
     b[FIELDS["hip_x"]], b[FIELDS["lean_side"]] = -d, 0.28
-    return Phrase(_cycle(a, b), "pass", 1.2)
+    return Phrase(_cycle(a, b), "pass", rng.uniform(0.5, 0.9))
 
 
 def _punch(rng: Rng) -> Phrase:

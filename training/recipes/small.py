@@ -27,8 +27,8 @@ def small_synthetic() -> Recipe:
             head_weights=(("beat", 2.0), ("onset", 0.25)),
             avts_from=0.85,
         ),
-        data=DataRecipe(batch=32, joint_every=3, augmentation=BENT),
-        optimiser=OptimiserRecipe(learning_rate=1.5e-3, weight_decay=0.02, steps=900, warmup_steps=60, ema=0.99),
+        data=DataRecipe(batch=32, joint_every=2, augmentation=BENT),
+        optimiser=OptimiserRecipe(learning_rate=1.5e-3, weight_decay=0.02, steps=1500, warmup_steps=60, ema=0.99),
     )
 
 
