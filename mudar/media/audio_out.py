@@ -40,7 +40,7 @@ def blocks(
     """
     fade_in = round(FADE_IN_S * sample_rate_hz) if start_s > 0.02 else 0
     fade_out = min(round(fade_s * sample_rate_hz), samples // 2)
-    for at, block in _exactly(_stereo(path, sample_rate_hz), round(start_s * sample_rate_hz), samples):
+    for at, block in _exactly(stereo(path, sample_rate_hz), round(start_s * sample_rate_hz), samples):
         position = at + np.arange(block.shape[1])
         gain = np.ones(block.shape[1], np.float32)
         if fade_in:
@@ -50,7 +50,7 @@ def blocks(
         yield (block * np.clip(gain, 0, 1)).astype(np.float32)
 
 
-def _stereo(path: str | Path, sample_rate_hz: int) -> Iterator[tuple[int, Block]]:
+def stereo(path: str | Path, sample_rate_hz: int) -> Iterator[tuple[int, Block]]:
     """(first sample's place in the file's time, (2, n)) as decoded, gaps and all."""
     zero_s = origin_s(path)
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=sample_rate_hz)

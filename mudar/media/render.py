@@ -7,42 +7,39 @@ else one made between its neighbours. Knows no rhythm; the map is any ascending 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import MediaTooShort, UnreadableMedia
 from mudar.media import audio_out, picture
+from mudar.media.audio_warp import has_sound, warped
 from mudar.media.encode import Mp4Writer
-from mudar.media.interpolate import Between, Blend
-from mudar.media.interpolate_flow import FlowBetween
 from mudar.media.measure import sound_length_s
 from mudar.media.pipe import Ahead
+from mudar.media.sampling import Shown, answers, maker, sample
 from mudar.progress import Progress, ignore
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 DEPTH = 4  # frames each stage may run ahead
-MOST_SHARES = 8  # frames between one pair that are made at a time
-SNAP = 0.08  # of a frame interval: nearer than this to a real frame, the real frame is shown
 
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How to render. interpolation: nearest, blend or flow; crf and preset: x264's."""
+    """How to render. interpolation: nearest, blend or flow; crf and preset: x264's. original_gain_db: the dance's own
+    sound under the song, None for none."""
 
     interpolation: str = "blend"
     crf: int = 20
     preset: str = "veryfast"
     fade_s: float = 0.25
+    original_gain_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,24 +60,6 @@ class Rendered:
     def duration_s(self) -> float:
         """Seconds of output: frames / rate, exactly."""
         return len(self.shown_s) / self.fps
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A pair of neighbouring source frames (no second: the end) and the shares of the way between them to show."""
-
-    before: picture.Timed
-    after: picture.Timed | None
-    shares: list[float]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A frame for the output, the source second it shows, and whether it was made."""
-
-    frame: av.VideoFrame
-    time_s: float
-    interpolated: bool
 
 
 class Renderer:
@@ -134,7 +113,7 @@ class Renderer:
         with (
             Ahead(decoded, DEPTH) as raw,
             Ahead(warped, DEPTH) as ready,
-            closing(audio_out.blocks(self._music, self.sample_rate_hz, offset_s, samples, options.fade_s)) as sound,
+            closing(self._sound(offset_s, samples, source_s)) as sound,
             Mp4Writer(out_path, self.look, self.sample_rate_hz, crf=options.crf, preset=options.preset) as writer,
         ):
             heard = 0
@@ -153,67 +132,18 @@ class Renderer:
         same = np.append(False, np.diff(times) == 0)
         return Rendered(self.look.width, self.look.height, self.fps, times, made, same, self.look.is_hdr, clock.seconds)
 
-
-def sample(frames: Iterator[picture.Timed], wanted_s: Floats) -> Iterator[Ask]:
-    """Which pair each of `wanted_s` (N,), ascending source seconds, lies between; a pair's shares come together."""
-    before = next(frames, None)
-    after = next(frames, None)
-    shares: list[float] = []
-    for at in wanted_s:
-        if before is None:
+    def _sound(
+        self, offset_s: float, samples: int, source_s: Callable[[Floats], Floats]
+    ) -> Generator[audio_out.Block, None, None]:
+        """The song, and under it the dance's own sound where that is wanted and there is some."""
+        gain_db = self._settings.original_gain_db
+        song = audio_out.blocks(self._music, self.sample_rate_hz, offset_s, samples, self._settings.fade_s)
+        if gain_db is None or not has_sound(self._dance):
+            yield from song
             return
-        if shares and after is not None and after[0] <= at:
-            yield Ask(before, after, shares)
-            shares = []
-        while after is not None and after[0] <= at:
-            before, after = after, next(frames, None)
-        inside = after is not None and at > before[0]
-        shares.append(float((at - before[0]) / (after[0] - before[0])) if after is not None and inside else 0.0)
-        if len(shares) == MOST_SHARES:
-            yield Ask(before, after, shares)
-            shares = []
-    if before is not None and shares:
-        yield Ask(before, after, shares)
-
-
-def answer(ask: Ask, make: Between | None) -> list[Shown]:
-    """The frames to show for one pair."""
-    before, after = ask.before, ask.after
-    if after is None:
-        return [Shown(before[1], before[0], False)] * len(ask.shares)
-    apart = [s for s in ask.shares if SNAP < s < 1 - SNAP]
-    made = iter(make(before[1], after[1], apart) if make is not None and apart else [None] * len(apart))
-    shown = []
-    for share in ask.shares:
-        between = next(made) if SNAP < share < 1 - SNAP else None
-        if between is not None:
-            shown.append(Shown(between, before[0] + share * (after[0] - before[0]), True))
-        else:
-            nearest = before if share < 0.5 else after
-            shown.append(Shown(nearest[1], nearest[0], False))
-    return shown
-
-
-def answers(asks: Iterator[Ask], make: Between | None) -> Iterator[Shown]:
-    """All of them in order; a maker with several workers makes several pairs at a time, no more."""
-    workers = make.workers if make is not None else 1
-    if workers == 1:
-        for ask in asks:
-            yield from answer(ask, make)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[list[Shown]]] = deque()
-        for ask in asks:
-            pending.append(pool.submit(answer, ask, make))
-            if len(pending) > workers:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-
-
-def maker(interpolation: str) -> Between | None:
-    """Who makes the frames between frames; None for `nearest`."""
-    return {"nearest": lambda: None, "blend": Blend, "flow": FlowBetween}[interpolation]()
+        own = warped(self._dance, self.sample_rate_hz, source_s, samples, gain_db)
+        for block, under in zip(song, own, strict=True):
+            yield np.clip(block + under, -1.0, 1.0)
 
 
 class _Clock:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mudar.errors import UnreadableMedia
 from mudar.media.measure import av_lengths
 from mudar.media.render import Renderer, RenderSettings
 from mudar.progress import Progress, ignore, scaled
@@ -103,6 +102,6 @@ def dry_run(
 
 
 def _render_settings(settings: RetargetSettings) -> RenderSettings:
-    if settings.original_gain_db is not None:
-        raise UnreadableMedia("Mixing the clip's own sound is not built yet.")
-    return RenderSettings(settings.interpolation, settings.crf, settings.preset, settings.fade_s)
+    return RenderSettings(
+        settings.interpolation, settings.crf, settings.preset, settings.fade_s, settings.original_gain_db
+    )
