@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from mudar.model.config import ModelConfig
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
 from mudar.rhythm import deceleration, strokes_from_curve
+from mudar.spec import FeatureSpec
 from mudar.tempo import rhythm_vector
 from mudar.windows import Window, stitch, windows
 from training import metrics
 from training.data.store import Record, Shelf
-from training.recipes import registry
 
 Array = NDArray[np.float32]
 TOLERANCES_S = (0.05, 0.07)
@@ -171,8 +172,8 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 def load_run(folder: Path) -> Mudar:
     """The averaged network of a run's folder."""
-    recipe = registry.get(json.loads((folder / "recipe.json").read_text())["name"])
-    model = build(recipe.model, recipe.features)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    model = build(ModelConfig.from_dict(recipe["model"]), FeatureSpec.from_dict(recipe["features"]))
     model.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
     return model.eval()
 

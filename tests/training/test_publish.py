@@ -1,0 +1,80 @@
+"""A run becomes a checkpoint that loads, with its figures on the card; a worse one is refused, noise is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from model_store.card import Card
+from model_store.loader import load
+from mudar.errors import WorseThanServed
+from training import publish
+from training.data.batches import Mixture
+from training.data.store import Record
+from training.evaluate import View, load_run, look, retrieval_figures
+from training.recipe import Recipe
+from training.train import train
+
+NOTHING = np.zeros((1, 1), np.float32)
+
+
+def _view(record: Record, strokes_s: np.ndarray) -> View:
+    return View(record, np.zeros(1, np.float32), strokes_s, NOTHING, NOTHING, NOTHING, NOTHING)
+
+
+def test_worse_is_refused_and_noise_is_not(records: list[Record]) -> None:
+    rng = np.random.default_rng(0)
+    good = {"generated": [_view(r, r.strokes_s) for r in records]}
+    late = {"generated": [_view(r, r.strokes_s + 0.1) for r in records]}
+    with pytest.raises(WorseThanServed, match="generated"):
+        publish.require_no_worse(late, good)
+    publish.require_no_worse(good, late)
+    one, other = ([_view(r, r.strokes_s[rng.uniform(size=len(r.strokes_s)) > 0.3]) for r in records] for _ in range(2))
+    publish.require_no_worse({"generated": one}, {"generated": other})
+    publish.require_no_worse({"generated": other}, {"generated": one})
+
+
+def test_a_run_goes_to_the_shelf_with_its_figures(
+    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe, quiet, root = tiny("small", steps=2), Console(quiet=True), tmp_path / "shelf"
+    trained = train(recipe, source, tmp_path / "run", quiet)
+    card = Card("mudar-tiny", "0.0.1", recipe.features, recipe.model, data="tiny records", licence="none")
+    publish.publish(tmp_path / "run", card, records, root, quiet)
+    loaded = load("mudar-tiny@served", [root])
+    assert loaded.card.metrics["generated"]["rhythm"]["clips"] == len(records)
+    assert 0 <= loaded.card.metrics["generated"]["rhythm"]["chance_70ms"] <= 1
+    assert loaded.model.config == recipe.model
+    for mine, theirs in zip(loaded.model.state_dict().values(), trained.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+    publish.publish(tmp_path / "run", replace(card, version="0.0.2"), records, root, quiet)  # as good: not refused
+    assert load("mudar-tiny", [root]).card.version == "0.0.2"
+
+
+def test_looking_at_records_is_what_the_embedder_does(
+    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    """The curve of a clip longer than a window, by hand: each frame the weighted mean of the windows over it."""
+    train(tiny("small", steps=1), source, tmp_path, Console(quiet=True))
+    view = look(load_run(tmp_path), records[0])
+    assert view.curve.shape == (150,)
+    assert view.dance.shape == view.music.shape == (2, 16)
+    assert np.allclose(np.linalg.norm(view.music, axis=1), 1.0, atol=1e-5)
+
+
+def test_retrieval_finds_what_is_alike(records: list[Record]) -> None:
+    """Each dance has its own song's vectors: R@1 = 1 at every λ; with one song's vectors for all, chance."""
+    some = [replace(r, song_id=f"s{i}") for i, r in enumerate(records)]
+    eye = np.eye(len(some), dtype=np.float32)
+    perfect = [View(r, eye[0], eye[0], *[eye[i : i + 1]] * 4) for i, r in enumerate(some)]
+    figures = retrieval_figures(perfect)
+    assert all(figures[f"lambda_{lam}"]["r1"] == 1.0 for lam in (0.0, 0.5, 1.0))
+    same = [View(r, eye[0], eye[0], *[eye[:1]] * 4) for r in some]
+    assert retrieval_figures(same)["lambda_0.5"]["r1"] == 0.0
+    assert publish.best_lambda({"g": {"retrieval": figures}}) == 0.5
