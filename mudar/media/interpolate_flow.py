@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import av
 import cv2
@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.media.interpolate import Plane, blank, is_cut, planes
+
+cv: Any = cv2  # its type stubs lack None for maps and know no DIS
 
 Flow = NDArray[np.float32]  # (h, w, 2) pixels, right and down
 FLOW_HEIGHT_PX = 288  # shorter side of the picture that flow is computed on: finer changes little and costs much
@@ -41,7 +43,7 @@ class FlowBetween:
         doubt = np.maximum(_contradiction(forth, back), _contradiction(back, forth))
         if float(doubt.mean()) > HOPELESS:
             return [None] * len(shares)
-        doubt = cv2.GaussianBlur(cv2.dilate(doubt, np.ones((3, 3), np.uint8)), (5, 5), 0)
+        doubt = cv.GaussianBlur(cv.dilate(doubt, np.ones((3, 3), np.uint8)), (5, 5), 0)
         return [self._made(first, second, _Moment(forth, back, doubt, share, self._own.buffers)) for share in shares]
 
     def _made(self, first: av.VideoFrame, second: av.VideoFrame, moment: _Moment) -> av.VideoFrame:
@@ -52,11 +54,11 @@ class FlowBetween:
 
     def _flows(self, first: Plane, second: Plane) -> tuple[Flow, Flow]:
         if not hasattr(self._own, "dis"):
-            self._own.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            self._own.dis = cv.DISOpticalFlow_create(cv.DISOPTICAL_FLOW_PRESET_FAST)
             self._own.buffers = _Buffers()
         scale = min(1.0, FLOW_HEIGHT_PX / min(first.shape))
         size = round(first.shape[1] * scale), round(first.shape[0] * scale)
-        a, b = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (first, second))
+        a, b = (cv.resize(x, size, interpolation=cv.INTER_AREA) for x in (first, second))
         dis = self._own.dis
         return dis.calc(a, b, None), dis.calc(b, a, None)
 
@@ -65,15 +67,15 @@ def _contradiction(there: Flow, back: Flow) -> NDArray[np.float32]:
     """(h/2, w/2) 1 where going there and back again misses the start, else 0; every second pixel is enough."""
     grid = _grid(there.shape[1], there.shape[0])[::2, ::2]
     there = np.ascontiguousarray(there[::2, ::2])
-    returned = cv2.remap(back, cv2.add(grid, there), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    miss, moved = _length(cv2.add(there, returned)), _length(there)
-    bad = cv2.compare(miss, cv2.addWeighted(moved, TOLERANCE_SHARE, moved, 0.0, TOLERANCE_PX), cv2.CMP_GT)
-    return bad.astype(np.float32) / 255
+    returned = cv.remap(back, cv.add(grid, there), None, cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
+    miss, moved = _length(cv.add(there, returned)), _length(there)
+    bad = cv.compare(miss, cv.addWeighted(moved, TOLERANCE_SHARE, moved, 0.0, TOLERANCE_PX), cv.CMP_GT)
+    return cast("NDArray[np.float32]", bad.astype(np.float32) / np.float32(255))
 
 
 def _length(flow: Flow) -> NDArray[np.float32]:
-    u, v = cv2.split(flow)
-    return cast("NDArray[np.float32]", cv2.magnitude(u, v))
+    u, v = cv.split(flow)
+    return cast("NDArray[np.float32]", cv.magnitude(u, v))
 
 
 @lru_cache(maxsize=8)
@@ -100,8 +102,8 @@ class _Moment:
     """The moment s between two frames: moves planes of any size to it."""
 
     def __init__(self, forth: Flow, back: Flow, doubt: NDArray[np.float32], s: float, buffers: _Buffers) -> None:
-        self._to_first = cv2.addWeighted(forth, -(1 - s) * s, back, s * s, 0.0)
-        self._to_second = cv2.addWeighted(forth, (1 - s) * (1 - s), back, -s * (1 - s), 0.0)
+        self._to_first = cv.addWeighted(forth, -(1 - s) * s, back, s * s, 0.0)
+        self._to_second = cv.addWeighted(forth, (1 - s) * (1 - s), back, -s * (1 - s), 0.0)
         self._doubt, self._s, self._buffers = doubt, s, buffers
         self._veiled = bool(doubt.any())
         self._shape: tuple[int, ...] = ()
@@ -113,25 +115,23 @@ class _Moment:
             self._from_a = self._positions("a", self._to_first)
             self._from_b = self._positions("b", self._to_second)
         moved_a, moved_b = self._moved("moved_a", a, self._from_a), self._moved("moved_b", b, self._from_b)
-        cv2.addWeighted(moved_a, 1 - self._s, moved_b, self._s, 0.0, dst=out)
+        cv.addWeighted(moved_a, 1 - self._s, moved_b, self._s, 0.0, dst=out)
         if self._veiled:
             self._veil(a if self._s < 0.5 else b, out)
 
     def _veil(self, nearest: Plane, out: Plane) -> None:
-        veil = cv2.resize(self._doubt, self._shape[::-1], dst=self._buffers.floats("veil", self._shape))
-        rest = cv2.subtract(1.0, veil, dst=self._buffers.floats("rest", self._shape))
-        cv2.blendLinear(nearest, out, veil, rest, dst=out)
+        veil = cv.resize(self._doubt, self._shape[::-1], dst=self._buffers.floats("veil", self._shape))
+        rest = cv.subtract(1.0, veil, dst=self._buffers.floats("rest", self._shape))
+        cv.blendLinear(nearest, out, veil, rest, dst=out)
 
     def _moved(self, name: str, plane: Plane, positions: Flow) -> Plane:
         into = self._buffers.bytes(name, self._shape)
-        return cast(
-            Plane, cv2.remap(plane, positions, None, cv2.INTER_LINEAR, dst=into, borderMode=cv2.BORDER_REPLICATE)
-        )
+        return cast(Plane, cv.remap(plane, positions, None, cv.INTER_LINEAR, dst=into, borderMode=cv.BORDER_REPLICATE))
 
     def _positions(self, name: str, flow: Flow) -> Flow:
         height, width = self._shape
         scaled = flow * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
         positions = self._buffers.floats(name, (height, width, 2))
-        cv2.resize(scaled, (width, height), dst=positions)
-        cv2.add(positions, _grid(width, height), dst=positions)
+        cv.resize(scaled, (width, height), dst=positions)
+        cv.add(positions, _grid(width, height), dst=positions)
         return positions

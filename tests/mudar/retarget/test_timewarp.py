@@ -30,7 +30,7 @@ def knots(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]
     return music, source, (low, high)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(knots(), st.floats(0, 1))
 def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float) -> None:
     music, source, (low, high) = given_knots
