@@ -18,9 +18,11 @@ def embedder(model: str | None) -> Embedder:
     """The embedder of this model, default the served one. UnknownModel, ChecksumMismatch."""
     from model_store.loader import load
     from mudar.embed import Embedder
+    from mudar.features.flow import make_flow
 
     told = settings()
-    return Embedder.from_loaded(load(model or told.model, told.model_roots))
+    found = load(model or told.model_name, told.model_roots)
+    return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
 
 
 def looked_at(path: Path, asked: str | None) -> Kind:

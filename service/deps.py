@@ -40,7 +40,7 @@ def build(settings: Settings) -> House:
         blobs=BlobStore(settings.blobs_dir),
         queue=Queue(settings),
         events=Events(settings.redis_url),
-        shelf=Shelf(settings.model_roots, settings.model),
+        shelf=Shelf(settings.model_roots, settings.model_name),
         indexes=Indexes(database, settings.index_dir, settings.index_refresh_s, settings.index_snapshot_s),
         metrics=Metrics(),
     )

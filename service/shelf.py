@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_store.card import Card
+from model_store.registry import Registry
+from mudar.errors import MudarError
+
 FRESH_S = 1.0  # how long an answer of the disk is believed: a promotion takes hold within that
 
 
@@ -26,7 +30,7 @@ class Shelf:
     """Names to models, asked of the disk at most once a second."""
 
     def __init__(self, roots: Sequence[Path], default: str) -> None:
-        self._roots, self._default = list(roots), default
+        self.registry, self._default = Registry(roots), default
         self._known: dict[str, tuple[float, ServedModel]] = {}
         self._lock = threading.Lock()
 
@@ -41,12 +45,30 @@ class Shelf:
             return model
 
     def _look(self, asked: str) -> ServedModel:
-        from model_store.registry import Registry
-
-        card = Registry(self._roots).card(asked)
-        config = card.model
-        return ServedModel(f"{card.name}@{card.version}", card.lambda_default, config.embed_dim, config.rhythm_dim)
+        card = self.registry.card(asked)
+        return ServedModel(card.id, card.lambda_default, card.model.embed_dim, card.model.rhythm_dim)
 
     def listed(self) -> list[dict[str, Any]]:
         """Every model on the shelf, as GET /models shows it."""
-        return []
+        served = self._served()
+        return [describe(self.registry, card, served) for card in self.registry.cards()]
+
+    def _served(self) -> str | None:
+        try:
+            return self.resolve(None).id
+        except MudarError:
+            return None
+
+
+def describe(registry: Registry, card: Card, served: str | None) -> dict[str, Any]:
+    """A card as GET /models and `mudar models` show it."""
+    aliases = [alias for alias, meant in registry.aliases(card.name).items() if meant.version == card.version]
+    words = ("id", "name", "version", "sha256", "created", "commit", "licence", "data", "lambda_default")
+    return {
+        **{word: getattr(card, word) for word in words},
+        "aliases": sorted(aliases),
+        "served": card.id == served,
+        "metrics": dict(card.metrics),
+        "features": card.spec.to_dict(),
+        "model": card.model.to_dict(),
+    }

@@ -184,3 +184,13 @@ async def receive(request: Request, store: BlobStore, cap_bytes: int) -> AsyncIt
     """
     with ExitStack() as open_files:
         yield await _read(request, _Receiver(store, open_files), cap_bytes)
+
+
+async def small_body(request: Request, cap_bytes: int = MAX_FIELD_BYTES) -> bytes:
+    """A body that is read whole, such as JSON. UploadTooLarge at the first byte over the cap."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > cap_bytes:
+            raise _too_large(cap_bytes)
+    return bytes(body)

@@ -16,6 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from model_store.registry import Registry
 from mudar.errors import MudarError
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
@@ -68,9 +69,11 @@ def _load(model: str, told: Settings) -> Embedder:
 
     from model_store.loader import load
     from mudar.embed import Embedder
+    from mudar.features.flow import make_flow
 
     torch.set_num_threads(told.torch_threads)
-    return Embedder.from_loaded(load(model, told.model_roots, told.device))
+    found = load(model, told.model_roots, told.device)
+    return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
 
 
 def connect(redis_url: str) -> redis.Redis:
@@ -96,10 +99,11 @@ def start() -> None:
     """Prepare this process for its first job; a model that does not load fails the jobs that need it, with a reason."""
     die_with_parent()
     held = runtime()
-    about = {"model": held.settings.model, "device": held.settings.device}
+    about = {"model": held.settings.model_name, "device": held.settings.device}
     try:
-        held.embedder(held.settings.model)
+        about["model"] = Registry(held.settings.model_roots).card(held.settings.model_name).id
+        held.embedder(about["model"])
     except MudarError as error:
-        log.error("the model %s cannot be loaded: %s", held.settings.model, error)
+        log.error("the model %s cannot be loaded: %s", about["model"], error)
         about["error"] = error.detail
     announce(held.settings.redis_url, about)

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'mudar.sqlite3'}"
 
     @property
+    def model_name(self) -> str:
+        """The model to use: the served version of a name, or its newest while none is marked as served."""
+        return self.model.removesuffix("@served")
+
+    @property
     def blobs_dir(self) -> Path:
         """Where uploads and rendered videos lie."""
         return self.data_dir / "blobs"

@@ -13,7 +13,7 @@ from service import retarget
 from service.deps import HouseDep
 from service.routes.responses import accepted, multipart
 from service.schemas import Accepted, RetargetOptions, RetargetRequest
-from service.uploads import receive
+from service.uploads import receive, small_body
 
 router = APIRouter(tags=["retarget"])
 
@@ -36,7 +36,7 @@ async def post_retarget(request: Request, response: Response, house: HouseDep) -
         if request.headers.get("content-type", "").startswith("multipart/"):
             async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
                 return accepted(response, await run_in_threadpool(retarget.uploaded, house, form))
-        asked = RetargetRequest.model_validate_json(await request.body())
+        asked = RetargetRequest.model_validate_json(await small_body(request))
         return accepted(response, await run_in_threadpool(retarget.stored, house, asked))
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]

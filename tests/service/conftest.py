@@ -1,13 +1,19 @@
-"""The real application behind a real uvicorn, with the session's Redis; no worker unless a test starts one."""
+"""The real application behind a real uvicorn with the session's Redis (`api`, no worker), and a whole `mudar up`
+(`up`), both with a small network of random weights: what it says means nothing, how it is said is what these test."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import httpx
@@ -17,8 +23,39 @@ import uvicorn
 
 from service.app import create_app
 from service.deps import House
-from service.embedded import listen
+from service.embedded import free_port, listen
 from service.settings import Settings
+
+SHORT = {"MUDAR_LEASE_S": "2", "MUDAR_HEARTBEAT_S": "0.3", "MUDAR_SWEEP_S": "0.3", "MUDAR_PROGRESS_S": "0.1"}
+
+
+def wait_until(what: Callable[[], object], timeout_s: float = 40) -> None:
+    """Returns once `what()` is true."""
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """`wait_until`, for tests (a folder's conftest cannot be imported)."""
+    return wait_until
+
+
+@pytest.fixture(scope="session")
+def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shelf with one checkpoint, mudar-small@0.0.0, of random weights."""
+    from model_store.card import Card
+    from model_store.loader import save_checkpoint
+    from mudar.model.config import small
+    from mudar.model.mudar import build
+    from mudar.spec import FeatureSpec
+
+    root = tmp_path_factory.mktemp("models")
+    model = build(small(), FeatureSpec(), seed=0)
+    save_checkpoint(root, model, Card("mudar-small", "0.0.0", model.spec, model.config, lambda_default=0.4))
+    return root
 
 
 @dataclass(frozen=True)
@@ -49,12 +86,13 @@ def running(settings: Settings) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Settings:
+def settings(tmp_path_factory: pytest.TempPathFactory, redis_url: str, model_root: Path) -> Settings:
     """Small caps, so that a test can go over them, and noop jobs."""
     return Settings(
         _env_file=None,
         data_dir=tmp_path_factory.mktemp("api"),
         redis_url=redis_url,
+        model_root=model_root,
         max_upload_mb=2,
         max_duration_s=60,
         enable_noop=True,
@@ -136,3 +174,103 @@ def body() -> Callable[[int], Iterator[bytes]]:
 def run_api() -> Callable[[Settings], AbstractContextManager[Api]]:
     """Starts an API of a test's own."""
     return running
+
+
+def table() -> dict[int, tuple[int, str]]:
+    """Every process but zombies: its parent and its command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            line = (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            found[int(folder.name)] = (int(fields[1]), line)
+    return found
+
+
+@dataclass
+class Up:
+    """A `mudar up` of ours, its processes, and a client that talks to it."""
+
+    process: subprocess.Popen[bytes]
+    http: httpx.Client
+
+    @staticmethod
+    def alive(pid: int) -> bool:
+        """Whether it runs."""
+        return pid in table()
+
+    @staticmethod
+    def parent_of(pid: int) -> int:
+        """Its parent's process id."""
+        return table()[pid][0]
+
+    def below(self, pid: int | None = None) -> dict[int, str]:
+        """Everything that descends from it: command lines by process id."""
+        everything, found, todo = table(), dict[int, str](), [pid or self.process.pid]
+        while todo:
+            parent = todo.pop()
+            children = {child: line for child, (of, line) in everything.items() if of == parent}
+            found |= children
+            todo += children
+        return found
+
+    def running(self, part: str) -> list[int]:
+        """The processes below it whose command line holds `part`."""
+        return [pid for pid, line in self.below().items() if part in line]
+
+    def noop(self, sleep_s: float) -> str:
+        """A job that sleeps."""
+        return str(self.http.post("/jobs/noop", params={"sleep_s": sleep_s}).json()["job_id"])
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job once it ended."""
+        return dict(self.http.get(f"/jobs/{job_id}", params={"wait": 60}).json())
+
+    def worker_process(self, job_id: str) -> int:
+        """The process that runs the job: the child of the worker."""
+        wait_until(lambda: self.http.get(f"/jobs/{job_id}").json()["state"] == "running")
+        (parent,) = [pid for pid in self.running("workers.app") if self.process.pid == self.parent_of(pid)]
+        (child,) = self.below(parent)
+        return child
+
+
+def answers(http: httpx.Client) -> bool:
+    """Whether everything is there."""
+    try:
+        return http.get("/health/ready").is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def started(folder: Path, model_root: Path) -> Iterator[Up]:
+    """`mudar up` as a user starts it, ready to work, with short leases."""
+    port = free_port()
+    told = {"MUDAR_DATA_DIR": str(folder), "MUDAR_ENABLE_NOOP": "1", "MUDAR_MODEL_ROOT": str(model_root), **SHORT}
+    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port)]
+    with (folder.parent / f"{folder.name}.log").open("wb") as log:
+        process = subprocess.Popen(command, env={**os.environ, **told}, stdout=log, stderr=log)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as http:
+            wait_until(lambda: process.poll() is not None or answers(http))
+            assert process.poll() is None, (folder.parent / f"{folder.name}.log").read_text()
+            yield Up(process, http)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def start_up(model_root: Path) -> Callable[[Path], AbstractContextManager[Up]]:
+    """Starts a `mudar up` of a test's own in a folder."""
+    return lambda folder: started(folder, model_root)
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory, model_root: Path) -> Iterator[Up]:
+    """One `mudar up` for the session."""
+    with started(tmp_path_factory.mktemp("up") / "data", model_root) as it:
+        yield it

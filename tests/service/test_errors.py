@@ -79,10 +79,10 @@ def test_refused_questions(api: Any, method: str, path: str, status: int, code: 
 
 
 def test_what_nobody_foresaw_shows_no_trace(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr(api.house.database, "read", broken)
+    monkeypatch.setattr("mudar.library.items.list_items", broken)
     answer = api.http.get("/items")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

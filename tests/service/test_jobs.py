@@ -134,15 +134,9 @@ def apart(settings: Any, tmp_path: Path) -> Any:
         process.wait()
 
 
-def eventually(what: Callable[[], object], timeout_s: float = 10) -> None:
-    """Returns once `what()` is true."""
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-def test_without_a_broker_a_job_is_kept_and_sent_when_it_is_back(apart: Any, run_api: Any) -> None:
+def test_without_a_broker_a_job_is_kept_and_sent_when_it_is_back(
+    apart: Any, run_api: Any, eventually: Callable[..., None]
+) -> None:
     told, start, stop = apart
     with run_api(told) as api:
         started = time.monotonic()
@@ -161,7 +155,9 @@ def test_without_a_broker_a_job_is_kept_and_sent_when_it_is_back(apart: Any, run
         assert api.house.queue.waiting() == 2
 
 
-def test_a_message_that_the_broker_lost_is_sent_again(apart: Any, run_api: Any) -> None:
+def test_a_message_that_the_broker_lost_is_sent_again(
+    apart: Any, run_api: Any, eventually: Callable[..., None]
+) -> None:
     told, start, _ = apart
     start()
     with run_api(told) as api:
@@ -170,7 +166,9 @@ def test_a_message_that_the_broker_lost_is_sent_again(apart: Any, run_api: Any) 
         eventually(lambda: api.house.queue.waiting() == 1)
 
 
-def test_an_expired_lease_goes_back_to_the_queue_and_at_last_fails(apart: Any, run_api: Any) -> None:
+def test_an_expired_lease_goes_back_to_the_queue_and_at_last_fails(
+    apart: Any, run_api: Any, eventually: Callable[..., None]
+) -> None:
     told, start, _ = apart
     start()
     with run_api(told.model_copy(update={"max_attempts": 2})) as api:
@@ -200,7 +198,7 @@ def test_metrics_count_what_passed(api: Any) -> None:
     assert 'mudar_jobs{state="queued"}' in text
 
 
-def test_noop_is_there_only_where_it_is_asked_for(apart: Any, run_api: Any) -> None:
+def test_noop_is_there_only_where_it_is_asked_for(apart: Any, run_api: Any, eventually: Callable[..., None]) -> None:
     told, _, _ = apart
     with run_api(told.model_copy(update={"enable_noop": False})) as api:
         assert api.http.post("/jobs/noop").status_code == 405
