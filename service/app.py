@@ -18,6 +18,7 @@ from starlette.responses import FileResponse
 from service import errors
 from service.background import Background
 from service.deps import build
+from service.linger import Lingering
 from service.metrics import Measured
 from service.routes import embed, health, items, jobs, models, retarget, retrieve, videos
 from service.schemas import PROBLEMS
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for these settings (default: from the environment)."""
     app = FastAPI(title="MuDaR", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, responses=PROBLEMS)
     app.state.house = house = build(settings or read_settings())
+    app.add_middleware(Lingering)
     app.add_middleware(Measured, metrics=house.metrics)
     errors.install(app)
     for room in (embed, retrieve, retarget, jobs, items, models, videos, health):

@@ -11,20 +11,16 @@ import uuid
 from http import HTTPStatus
 from typing import Any
 
-import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from mudar import errors
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-LINGER_S = 2.0
-LINGER_BYTES = 64_000_000
 
 STATUS: dict[type[errors.MudarError], int] = {
     errors.MudarError: 500,
@@ -72,30 +68,9 @@ def _body(code: str, title: str, status: int, detail: str, hint: str, **more: An
 
 
 class ProblemResponse(JSONResponse):
-    """A refusal. Reads on for a moment when the body is still coming, or the client might never see the answer:
-    closing a connection with unread bytes resets it, and the reset overtakes what we said."""
+    """A refusal."""
 
     media_type = MEDIA_TYPE
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
-            await super().__call__(scope, receive, send)
-            return
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with anyio.move_on_after(LINGER_S):
-            await _drain(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _drain(receive: Receive) -> None:
-    left = LINGER_BYTES
-    while left > 0:
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
 
 
 def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> ProblemResponse:
