@@ -30,7 +30,7 @@ from service.settings import child_environment
 OUT = Path("demo-output")
 SONG_SEEDS = (11, 12, 13)
 DANCER_SEED = 7
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ def show_items(items: list[Item]) -> None:
 def show_matches(dance: Item, matches: list[dict[str, Any]]) -> None:
     """The ranked songs, with both parts of the score."""
     table = Table(title=f"Songs that fit {dance.record['title']}", title_justify="left")
-    for column in ("song", "score", "embedding", "rhythm", "tempo", "seconds that match"):
+    for column in ("song", "score", "embedding", "rhythm", "tempo", "dance from", "song from"):
         table.add_column(column, justify="left" if column == "song" else "right")
     for m in matches:
         table.add_row(
             m["title"], f"{m['score']:.3f}", f"{m['embedding_score']:.3f}", f"{m['rhythm_score']:.3f}",
-            f"{m['tempo_bpm']:.0f} bpm", f"{m['query_start_s']:.0f} s of the dance, {m['start_s']:.0f} s of the song",
+            f"{m['tempo_bpm']:.0f} bpm", f"{m['query_start_s']:.0f} s", f"{m['start_s']:.0f} s",
         )  # fmt: skip
     console.print(table)
 
@@ -182,7 +182,12 @@ def show_retarget(result: dict[str, Any]) -> None:
     table = Table(title=f"Retargeted by {result['method']}", title_justify="left")
     for column in ("", "before", "after", "chance"):
         table.add_column(column, justify="right")
-    for key, name in (("onsets_hit", "onsets hit within a frame"), ("beat_alignment", "beat alignment score")):
+    names = {
+        "beats_hit": "beats hit within a frame",
+        "onsets_hit": "onsets hit within a frame",
+        "beat_alignment": "beat alignment score",
+    }
+    for key, name in names.items():
         table.add_row(name, *(f"{report[key][when]:.2f}" for when in ("before", "after", "chance")))
     console.print(table)
     speed, landing = report["speed"], report["landing_error_ms"]
