@@ -30,26 +30,27 @@ const retarget = new Retarget(find("#retarget"), {
   },
 });
 const matches = new Matches(find("#matches"), {
+  stocked: (kind) => library.has(kind),
   onChoose: (kind, match) => {
     panels[matches.direction].timeline.seek(match.query_start_s);
     panels[kind].open(match.id, match.start_s);
   },
 });
 const library = new Library(find("#library"), {
-  onPick: (item) => panels[item.kind].open(item.id),
+  onPick: (item) => (item.state === "ready" ? panels[item.kind].open(item.id) : panels[item.kind].wait(item)),
   onDelete: (item) => {
     if (panels[item.kind].item?.id === item.id) panels[item.kind].clear();
-    matches.forget(item.id);
+    else matches.ask();
   },
 });
 
-function itemChanged(kind, item) {
-  matches.changed(kind, item);
+async function itemChanged(kind, item) {
   retarget.changed(kind, item);
   remember(kind, item?.id);
   remember("job", null); // a result belongs to the pair that made it
   library.mark({ dance: panels.dance.item?.id, music: panels.music.item?.id });
-  library.refresh();
+  await library.refresh();
+  matches.changed(kind, panels[kind].item);
 }
 
 /** The address names what is on the page, so a reload or a shared link shows it again. */

@@ -30,7 +30,7 @@ export function clock(seconds) {
 
 /** 0.834 → "83 %"; what is not a number is a dash. */
 export const percent = (share) => (Number.isFinite(share) ? `${Math.round(share * 100)} %` : "–");
-export const fixed = (x, digits = 2) => (Number.isFinite(x) ? x.toFixed(digits) : "–");
+export const fixed = (x, digits = 2) => (Number.isFinite(x) ? x.toFixed(digits).replace("-", "−") : "–");
 export const bpm = (x) => (x > 0 ? `${Math.round(x)} bpm` : "tempo unknown");
 
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -4,6 +4,9 @@ import { deleteItem, listItems } from "./api.js";
 import { clock, find, make } from "./dom.js";
 import { showProblem } from "./work.js";
 
+const STATES = { queued: "waiting", running: "being analysed", failed: "could not be analysed", cancelled: "cancelled" };
+const ON_ITS_WAY = new Set(["queued", "running"]);
+const LOOK_AGAIN_MS = 3000; // while something here is on its way
 const SURE_MS = 4000; // how long a delete button asks before it forgets
 
 export class Library {
@@ -23,17 +26,23 @@ export class Library {
 
   /** Reads both shelves again. */
   async refresh() {
+    clearTimeout(this.later);
     await Promise.all([...this.root.querySelectorAll(".shelf")].map((shelf) => this.#load(shelf, null)));
+    const waiting = [...this.root.querySelectorAll("li")].some((row) => ON_ITS_WAY.has(row.item.state));
+    clearTimeout(this.later);
+    if (waiting) this.later = setTimeout(() => this.refresh(), LOOK_AGAIN_MS);
   }
 
   async #load(shelf, cursor) {
     const { kind } = shelf.dataset;
     try {
       const page = await listItems(kind, cursor);
-      const rows = page.items.map((item) => this.#row(item));
       const list = find("ul", shelf);
+      // A row that did not change stays the same element, and with it the focus and a question asked on it.
+      const before = new Map([...list.children].map((row) => [JSON.stringify(row.item), row]));
+      const rows = page.items.map((item) => before.get(JSON.stringify(item)) ?? this.#row(item));
       if (cursor) list.append(...rows);
-      else list.replaceChildren(...rows);
+      else if (rows.length !== before.size || rows.some((row, i) => row !== list.children[i])) list.replaceChildren(...rows);
       this.cursors[kind] = page.next_cursor ?? null;
       showProblem(this.trouble, null);
     } catch (problem) {
@@ -50,15 +59,23 @@ export class Library {
       const count = this.root.querySelectorAll(`[data-kind=${kind}] li`).length;
       return `${count}${this.cursors[kind] ? "+" : ""}`;
     };
-    find(".counts", this.root).textContent = `${many("dance")} dances, ${many("music")} songs`;
+    const [dances, songs] = [many("dance"), many("music")];
+    const name = (count, one) => `${count} ${one}${count === "1" ? "" : "s"}`;
+    find(".counts", this.root).textContent = `${name(dances, "dance")}, ${name(songs, "song")}`;
+  }
+
+  /** Whether anything of this kind is here and analysed. */
+  has(kind) {
+    return [...this.root.querySelectorAll(`[data-kind=${kind}] li`)].some((row) => row.item.state === "ready");
   }
 
   #row(item) {
-    const facts = [item.tempo_bpm ? `${Math.round(item.tempo_bpm)} bpm` : "not analysed yet", clock(item.duration_s ?? 0)];
+    const tempo = item.tempo_bpm ? `${Math.round(item.tempo_bpm)} bpm` : "no tempo";
+    const facts = [item.state === "ready" ? tempo : (STATES[item.state] ?? "not analysed"), clock(item.duration_s ?? 0)];
     const pick = make("button.pick", { type: "button", title: item.title, onclick: () => this.onPick(item) },
       make("span.title", {}, item.title || item.id), make("span.facts", {}, facts.join("  ·  ")));
     const remove = make("button.quiet.remove", { type: "button", "aria-label": `Delete ${item.title || item.id}` }, "×");
-    pick.disabled = item.ready === false;
+    pick.disabled = item.state !== "ready" && !ON_ITS_WAY.has(item.state);
     const row = make("li", {}, pick, remove);
     row.item = item;
     remove.addEventListener("click", () => this.#remove(row, remove));

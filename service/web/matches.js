@@ -6,9 +6,9 @@ import { bpm, calm, clamp, clock, find, fixed, make, settle } from "./dom.js";
 import { showProblem } from "./work.js";
 
 export class Matches {
-  /** `onChoose(kind, match)`: kind is what the match is. */
-  constructor(root, { onChoose }) {
-    Object.assign(this, { root, onChoose, items: { dance: null, music: null }, asked: null, touched: false, gone: new Set() });
+  /** `onChoose(kind, match)`: kind is what the match is. `stocked(kind)`: whether there is any to be found. */
+  constructor(root, { onChoose, stocked }) {
+    Object.assign(this, { root, onChoose, stocked, items: { dance: null, music: null }, asked: null, touched: false });
     this.slider = find("#lambda", root);
     this.list = find("ol", root);
     this.none = find(".none", root);
@@ -37,16 +37,7 @@ export class Matches {
     this.items[kind] = item;
     if (!this.chosen || !this.items[this.direction]) this.#choose(this.items.dance ? "dance" : "music");
     this.#direct();
-    this.ask();
-    clearTimeout(this.again);
-    // A file that was just embedded joins the service's index within a second.
-    if (item) this.again = setTimeout(() => this.ask(), 1500);
-  }
-
-  /** An item was deleted: the index may still know it for a second, the page does not. */
-  forget(itemId) {
-    this.gone.add(itemId);
-    this.ask();
+    return this.ask();
   }
 
   get direction() {
@@ -68,6 +59,7 @@ export class Matches {
     const asked = (this.asked = new AbortController());
     const item = this.items[this.direction];
     if (!item) return this.#show([], "Add a clip or a song, and what goes with it appears here.");
+    if (!this.stocked(this.direction === "dance" ? "music" : "dance")) return this.#show([], this.#nothing());
     const lambda = this.touched ? Number(this.slider.value) : null;
     try {
       const answer = await retrieve(this.direction, item.id, { lambda, signal: asked.signal });
@@ -77,7 +69,7 @@ export class Matches {
         this.slider.value = used;
         this.#sayLambda();
       }
-      this.#show(answer.results.filter((match) => !this.gone.has(match.id)), this.#nothing());
+      this.#show(answer.results, this.#nothing());
     } catch (problem) {
       if (problem.name === "AbortError") return undefined;
       if (problem.code === "empty_library") return this.#show([], this.#nothing());

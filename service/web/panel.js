@@ -9,6 +9,17 @@ import { showProblem, Work } from "./work.js";
 
 const UPLOAD_SHARE = 0.15; // of the bar; the rest is the job
 
+const NO_RHYTHM = { times_s: [], strengths: [], curve: [], fps: 15 };
+
+/** The same rhythm with its strongest at 1: a timid model's strokes are drawn as tall as a bold one's. */
+function toFullHeight(rhythm) {
+  const scaled = (values) => {
+    const most = values.reduce((a, b) => Math.max(a, b), 0);
+    return most > 0 ? values.map((value) => value / most) : values;
+  };
+  return { ...rhythm, strengths: scaled(rhythm.strengths), curve: scaled(rhythm.curve) };
+}
+
 export class Panel {
   /** `onItem(item | null)`; `useInstead(file)` offers a file to the other panel. */
   constructor(root, kind, { onItem, useInstead }) {
@@ -48,10 +59,25 @@ export class Panel {
     else this.#restore();
   }
 
+  /** Shows an item of the library that is being analysed, when it is. */
+  async wait(item) {
+    this.wanted = item.id;
+    this.lastFile = null;
+    this.#source(mediaUrl(item.id));
+    this.#busy(item.title);
+    const made = await this.work.run(async ({ job }) => {
+      await job(item.job_id);
+      return getItem(item.id);
+    });
+    if (this.wanted !== item.id || this.lastFile) return;
+    if (made) this.show(made, { keepMedia: true });
+    else this.#restore();
+  }
+
   /** Shows an item of the library; `at_s` is where to go in it. */
   async open(itemId, at_s = 0) {
     this.lastFile = null;
-    this.work.cancel();
+    this.work.leave();
     if (this.item?.id === itemId) {
       this.wanted = null;
       this.timeline.seek(at_s);
@@ -70,7 +96,7 @@ export class Panel {
   }
 
   show(item, { keepMedia = false, at_s = 0 } = {}) {
-    this.item = item.rhythm ? item : { ...item, rhythm: { times_s: [], strengths: [], curve: [], fps: 15 } };
+    this.item = { ...item, rhythm: toFullHeight(item.rhythm ?? NO_RHYTHM) };
     showProblem(this.trouble, null);
     if (!keepMedia) this.#source(mediaUrl(item.id));
     this.timeline.show(item.duration_s);
@@ -93,8 +119,12 @@ export class Panel {
     const url = URL.createObjectURL(file);
     this.#source(url);
     this.objectUrl = url;
+    this.#busy(file.name);
+  }
+
+  #busy(name) {
     this.root.dataset.state = "busy";
-    find(".facts", this.root).textContent = file.name;
+    find(".facts", this.root).replaceChildren(make("span.title", {}, name));
   }
 
   #restore() {

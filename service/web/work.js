@@ -54,7 +54,7 @@ export class Work {
 
   /** Runs `task(handle)`; gives its value, or null when it was cancelled or failed (and then says why). */
   async run(task) {
-    this.cancel();
+    this.leave();
     const abort = new AbortController();
     const mine = (this.running = { abort, jobId: null });
     showProblem(this.trouble, null);
@@ -86,18 +86,25 @@ export class Work {
       if (this.running !== mine) return;
       this.show(job.state === "queued" ? "queued" : (job.stage ?? ""), from + (1 - from) * (job.progress ?? 0));
     };
-    if (mine.abort.signal.aborted) cancelJob(jobId).catch(() => {});
+    if (mine.cancelled) cancelJob(jobId).catch(() => {}); // cancelled before the job had a name
     return follow(jobId, onJob, mine.abort.signal);
   }
 
   /** Stops waiting at once, and tells the service to stop too. */
   cancel() {
-    if (!this.running) return;
+    if (this.running) this.running.cancelled = true;
+    const jobId = this.leave();
+    if (jobId) cancelJob(jobId).catch(() => {});
+  }
+
+  /** Stops waiting; a job goes on without us (its id is the answer), an upload ends. */
+  leave() {
+    if (!this.running) return null;
     const { abort, jobId } = this.running;
     this.running = null;
     this.root.hidden = true;
     abort.abort();
-    if (jobId) cancelJob(jobId).catch(() => {});
+    return jobId;
   }
 
   show(stage, share) {

@@ -22,7 +22,7 @@ INK = """(canvas) => {
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const share = {dance: 0, music: 0};
   for (let i = 0; i < data.length; i += 4) {
-    if (data[i + 3] < 60) continue;
+    if (data[i + 3] < 20) continue;
     if (data[i] > data[i + 2] + 60) share.dance += 4 / data.length;
     if (data[i + 2] > data[i] + 60) share.music += 4 / data.length;
   }
@@ -96,7 +96,7 @@ def test_the_balance_asks_again_and_shows_what_the_service_answers(stack: Any, o
             page.locator("#lambda").fill(str(wanted))
         asked = {"dance_id": shown_item(page, "dance"), "lambda": wanted, "k": 12}
         best = httpx.post(f"{stack.url}/retrieve", params=asked).json()["results"][0]
-        expect(rows.first.locator(".number")).to_have_text(f"{best['score']:.2f}")
+        expect(rows.first.locator(".number")).to_have_text(f"{best['score']:.2f}".replace("-", "\N{MINUS SIGN}"))
         expect(rows.first.locator(".title")).to_have_text(best["title"])
         look = rows.first.locator(".look").evaluate("(bar) => parseFloat(bar.style.width)")
         assert look == pytest.approx(100 * wanted * max(best["embedding_score"], 0), abs=0.01)
