@@ -24,6 +24,7 @@ from mudar.model.mudar import Mudar, build
 from mudar.spec import FeatureSpec
 
 WEIGHTS_FILE = "model.safetensors"
+SHIPPED = Path(__file__).resolve().parent / "checkpoints"
 FLOW_FILE = "pwcnet.safetensors"  # PWC-Net's own weights, which the user brings: <root>/pwcnet.safetensors
 
 
@@ -49,6 +50,11 @@ def load(name: str, roots: Sequence[str | Path], device: str = "cpu") -> LoadedM
     model = load_weights(registry.resolve(card.id), card).to(device).eval()
     weights = None if card.spec.video.flow == "dis" else _flow_weights(registry, card)
     return LoadedModel(card, model, card.spec, weights)
+
+
+def load_served(name: str = "mudar-small@served", device: str = "cpu") -> LoadedModel:
+    """A model that came with the package, for use without a server. Errors as for `load`."""
+    return load(name, [SHIPPED], device)
 
 
 def load_weights(folder: Path, card: Card) -> Mudar:
