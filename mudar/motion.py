@@ -31,7 +31,9 @@ from mudar.spec import FeatureSpec, VideoSpec
 Image = NDArray[np.uint8]
 Look = Callable[[Image], None]
 
-STILL_SIDES_S = 1e-3  # a dancer moves the mean pixel by 0.01-0.2 picture sides a second, sensor noise by far less
+STILL_SIDES_S = 1e-3  # a dancer moves the mean pixel by 0.01-0.2 picture sides a second
+STILL_LEVELS = 6.0  # and changes the most changed hundredth of a small picture by 40-180 levels; grain, by up to 4
+_MOST_CHANGED = 0.01
 _AHEAD_FRAMES = 48  # small frames: at 128 x 128, a megabyte
 _REPORT_EVERY = 32  # native frames
 
@@ -41,7 +43,8 @@ class Motion:
     """between: (T - 1, M), row k the motion between frames k and k + 1 of a clock of `fps`, in sides a second.
 
     native_times_s: (K,) when each frame of the file is shown; native_displacement: (K,) its mean motion from the one
-    before, in picture sides. stage_s: seconds that each stage was busy; decoding runs beside the rest.
+    before, in picture sides. change_levels: of 255, how much the most changed hundredth of the picture changed from one
+    sample to the next. stage_s: seconds that each stage was busy; decoding runs beside the rest.
     """
 
     between: Array
@@ -49,6 +52,7 @@ class Motion:
     duration_s: float
     native_times_s: NDArray[np.float64]
     native_displacement: NDArray[np.float64]
+    change_levels: NDArray[np.float64]
     stage_s: dict[str, float]
 
     @property
@@ -108,6 +112,8 @@ class _Watcher:
         self._sampled: tuple[float, Image] | None = None  # when it was really shown, and what
         self._native_times_s: list[float] = []
         self._displacement: list[float] = []
+        self._sampled_small: Image | None = None
+        self._change: list[float] = []
         self._middles_s: list[float] = []
         self._descriptors: list[Array] = []
         self._samples = 0
@@ -145,7 +151,9 @@ class _Watcher:
             rate = 1.0 / (frame.time_s - before_s)
             self._descriptors.append(motion_descriptor(self.flow(before, image), self.spec, rate))
             self._middles_s.append((before_s + frame.time_s) / 2)
-        self._sampled = frame.time_s, image
+        if self._sampled_small is not None:
+            self._change.append(_change_levels(self._sampled_small, frame.gray_small))
+        self._sampled, self._sampled_small = (frame.time_s, image), frame.gray_small
 
     def motion(self, decode_s: float) -> Motion:
         """Everything seen, on an even clock."""
@@ -158,6 +166,7 @@ class _Watcher:
             duration_s=float(times[-1]) + step_s if len(times) else 0.0,
             native_times_s=times,
             native_displacement=np.array(self._displacement),
+            change_levels=np.array(self._change),
             stage_s={"decode": decode_s, "flow": self._busy_s},
         )
 
@@ -174,12 +183,21 @@ def _on_clock(clock: NDArray[np.float64], middles_s: NDArray[np.float64], rows: 
     return known[left] * (1 - share) + known[right] * share
 
 
+def _change_levels(before: Image, after: Image) -> float:
+    difference = cv2.absdiff(before, after).ravel()
+    at = round((1 - _MOST_CHANGED) * (difference.size - 1))
+    return float(np.partition(difference, at)[at])
+
+
 def _check(motion: Motion, spec: FeatureSpec, name: str) -> None:
     """Refuse what has no rhythm in it."""
     if motion.duration_s < spec.segment.min_s - 1e-3:
         raise MediaTooShort(f"{name} shows {motion.duration_s:.2f} s; at least {spec.segment.min_s:g} s are needed.")
     speed = motion.between[:, spec.video.hoof_bins]
-    if not len(speed) or float(np.quantile(speed, 0.95)) < STILL_SIDES_S:
+    # Flow between two pictures of the same grain is anything at all, so that it moves is not enough.
+    moves = len(speed) and float(np.quantile(speed, 0.95)) >= STILL_SIDES_S
+    changes = len(motion.change_levels) and float(np.quantile(motion.change_levels, 0.95)) >= STILL_LEVELS
+    if not (moves and changes):
         raise StillVideo(f"Nothing moves in {name}.")
 
 

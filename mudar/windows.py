@@ -13,6 +13,8 @@ import numpy as np
 from mudar.records import Array
 from mudar.spec import FeatureSpec, segment_starts
 
+_SPARE_FRAMES = 2  # a file that rounds to a frame or two more than a window is still one
+
 
 @dataclass(frozen=True)
 class Window:
@@ -26,7 +28,8 @@ class Window:
 
 def windows(duration_s: float, frames: int, spec: FeatureSpec) -> list[Window]:
     """The S segments of a file that lasts `duration_s` and has `frames` model frames; all of one length in frames."""
-    length = min(spec.frames_per_segment, frames)
+    usual = spec.frames_per_segment
+    length = frames if frames <= usual + _SPARE_FRAMES else usual
     last = frames - length
     found = []
     for start_s in segment_starts(duration_s, spec.segment):
