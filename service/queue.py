@@ -28,7 +28,8 @@ JOBS_CHANNEL = "mudar:jobs"
 WORKERS = "mudar:workers"
 
 BROKER_TIMEOUT_S = 1.0
-HARD_LIMIT_GRACE_S = 30.0
+SOFT_LIMIT_GRACE_S = 10.0
+HARD_LIMIT_GRACE_S = 40.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Queue:
 
     def _send(self, ticket: Ticket) -> None:
         # Celery's own limits are the last resort: the step notices its deadline earlier, in its progress.
-        limits = {"soft_time_limit": ticket.limit_s, "time_limit": ticket.limit_s + HARD_LIMIT_GRACE_S}
+        soft_s, hard_s = ticket.limit_s + SOFT_LIMIT_GRACE_S, ticket.limit_s + HARD_LIMIT_GRACE_S
+        limits = {"soft_time_limit": soft_s, "time_limit": hard_s}
         self.celery.send_task(TASK, args=[ticket.job_id], queue=QUEUE, retry=False, ignore_result=True, **limits)
 
     def offer(self, ticket: Ticket) -> bool:

@@ -16,15 +16,28 @@ from mudar.errors import JobTimeout, MudarError
 
 log = logging.getLogger(__name__)
 
+OVERDUE_S = 20.0  # a step that has not stopped this long after its time does not hear us
+
 Beat = Callable[[float, str], MudarError | None]
 """Writes progress and stage down; answers with the reason to stop, if there is one."""
 
 
-class Pulse:
-    """Beats from entry to exit; `progress` is what the step is given."""
+def too_late(limit_s: float) -> JobTimeout:
+    """The error of a job that used up its time."""
+    return JobTimeout(f"The job took longer than the {limit_s:.0f} s that its media justify.")
 
-    def __init__(self, beat: Beat, *, heartbeat_s: float, progress_s: float, limit_s: float) -> None:
-        self._beat = beat
+
+class Pulse:
+    """Beats from entry to exit; `progress` is what the step is given.
+
+    A step that goes on long after its time, deaf to `progress`, is given up: `overdue` ends the job, the beats stop, and
+    Celery's hard limit then kills the process.
+    """
+
+    def __init__(
+        self, beat: Beat, overdue: Callable[[], None], *, heartbeat_s: float, progress_s: float, limit_s: float
+    ) -> None:
+        self._beat, self._overdue = beat, overdue
         self._heartbeat_s, self._progress_s = heartbeat_s, progress_s
         self._limit_s, self._deadline = limit_s, time.monotonic() + limit_s
         self._told = (0.0, "starting")
@@ -37,13 +50,16 @@ class Pulse:
         if self._reason is not None:
             raise self._reason
         if time.monotonic() > self._deadline:
-            raise JobTimeout(f"The job took longer than the {self._limit_s:.0f} s that its media justify.")
+            raise too_late(self._limit_s)
         self._told = (max(self._told[0], min(max(fraction, 0.0), 1.0)), stage)
 
     def _run(self) -> None:
         written, written_at = self._told, time.monotonic()
         while not self._end.wait(self._progress_s):
             told, now = self._told, time.monotonic()
+            if now > self._deadline + OVERDUE_S:
+                self._overdue()
+                return
             if told == written and now - written_at < self._heartbeat_s:
                 continue
             if self._tick(*told):

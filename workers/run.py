@@ -15,13 +15,13 @@ from typing import Any
 import redis
 from celery.exceptions import SoftTimeLimitExceeded
 
-from mudar.errors import JobTimeout, LeaseLost, MudarError
+from mudar.errors import LeaseLost, MudarError
 from mudar.library import jobs
 from mudar.library.db import Session
 from mudar.progress import Progress
 from workers import wire
 from workers.presence import worker_name
-from workers.progress import Pulse
+from workers.progress import Pulse, too_late
 from workers.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -59,11 +59,13 @@ def run(runtime: Runtime, job_id: str) -> None:
     if claim is None:
         return
     announce(runtime, job_id, "running")
+    limit_s = float(claim.params.get("limit_s", told.base_limit_s))
     pulse = Pulse(
         lambda fraction, stage: _beat(runtime, claim, fraction, stage),
+        lambda: announce(runtime, job_id, _fail(runtime, claim, too_late(limit_s))),
         heartbeat_s=told.heartbeat_s,
         progress_s=told.progress_s,
-        limit_s=float(claim.params.get("limit_s", told.base_limit_s)),
+        limit_s=limit_s,
     )
     try:
         with pulse:
@@ -104,7 +106,7 @@ def _end(runtime: Runtime, claim: jobs.Claim, work: Callable[[], None]) -> str:
     except MudarError as error:
         return _fail(runtime, claim, error)
     except SoftTimeLimitExceeded:
-        return _fail(runtime, claim, JobTimeout("The job took longer than its media justify."))
+        return _fail(runtime, claim, too_late(float(claim.params.get("limit_s", runtime.settings.base_limit_s))))
     except Exception:
         log.exception("job %s failed in a way that nobody foresaw", claim.job_id)
         detail = f"Something went wrong on our side; the log has it under {claim.job_id}."

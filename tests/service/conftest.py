@@ -109,7 +109,14 @@ def api(settings: Settings) -> Iterator[Api]:
 
 
 def clip(
-    path: Path, *, seconds: float = 2.0, picture: bool = True, sound: bool = True, size: tuple[int, int] = (96, 64)
+    path: Path,
+    *,
+    seconds: float = 2.0,
+    picture: bool = True,
+    sound: bool = True,
+    moving: bool = True,
+    loud: bool = True,
+    size: tuple[int, int] = (96, 64),
 ) -> Path:
     """A small video of a square that jumps twice a second, with a click at each jump; either part may be missing."""
     with av.open(str(path), "w") as out:
@@ -119,13 +126,13 @@ def clip(
             video.width, video.height, video.pix_fmt = *size, "yuv420p"
             for number in range(int(seconds * 15)):
                 image = np.zeros((size[1], size[0], 3), np.uint8)
-                left = 10 + (number // 7 % 4) * 18
+                left = 10 + (number // 7 % 4) * 18 * moving
                 image[20:44, left : left + 16] = 255
                 out.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             out.mux(video.encode())
         if audio is not None:
             times = np.arange(int(seconds * 22_050)) / 22_050
-            samples = np.sin(2 * np.pi * 440 * times) * np.exp(-30 * (times % (7 / 15)))
+            samples = loud * np.sin(2 * np.pi * 440 * times) * np.exp(-30 * (times % (7 / 15)))
             frame = av.AudioFrame.from_ndarray((samples[None] * 20_000).astype(np.int16), layout="mono")
             frame.sample_rate = 22_050
             out.mux(audio.encode(frame))

@@ -46,7 +46,7 @@ def test_a_queued_job_lies_on_the_broker_once(api: Any) -> None:
     waiting = [json.loads(message) for message in api.house.queue.redis.lrange(QUEUE, 0, -1)]
     mine = [message for message in waiting if job_id in message["headers"]["argsrepr"]]
     assert len(mine) == 1
-    assert mine[0]["headers"]["timelimit"] == [90.0, 60.0]
+    assert mine[0]["headers"]["timelimit"] == [100.0, 70.0]
     assert api.house.queue.redis.zscore(ENQUEUED, job_id) is not None
 
 

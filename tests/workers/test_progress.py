@@ -11,7 +11,7 @@ from workers.progress import Beat, Pulse
 
 
 def pulse(beat: Beat, *, limit_s: float = 60) -> Pulse:
-    return Pulse(beat, heartbeat_s=0.1, progress_s=0.01, limit_s=limit_s)
+    return Pulse(beat, lambda: None, heartbeat_s=0.1, progress_s=0.01, limit_s=limit_s)
 
 
 def work(beating: Pulse, seconds: float) -> None:
@@ -71,3 +71,12 @@ def test_a_database_that_is_away_for_a_moment_stops_nothing() -> None:
 def test_too_late_is_a_timeout_that_names_the_limit() -> None:
     with pytest.raises(JobTimeout, match=r"0\.2|0 s"), pulse(lambda *_: None, limit_s=0.2) as beating:
         work(beating, 5)
+
+
+def test_a_step_that_hears_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.progress.OVERDUE_S", 0.1)
+    given_up: list[bool] = []
+    beating = Pulse(lambda *_: None, lambda: given_up.append(True), heartbeat_s=0.05, progress_s=0.01, limit_s=0.1)
+    with beating:
+        time.sleep(0.6)
+    assert given_up == [True]
