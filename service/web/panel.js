@@ -49,6 +49,7 @@ export class Panel {
     this.lastFile = file;
     this.#preview(file);
     const item = await this.work.run(async ({ signal, show, job }) => {
+      show("upload", 0);
       const answer = await upload(file, this.kind, { signal, onShare: (share) => show("upload", share * UPLOAD_SHARE) });
       const result = await job(answer.job_id, UPLOAD_SHARE);
       const made = result.items.find((made) => made.kind === this.kind) ?? result.items[0];
@@ -65,7 +66,8 @@ export class Panel {
     this.lastFile = null;
     this.#source(mediaUrl(item.id));
     this.#busy(item.title);
-    const made = await this.work.run(async ({ job }) => {
+    const made = await this.work.run(async ({ job, show }) => {
+      show("queued", 0);
       await job(item.job_id);
       return getItem(item.id);
     });

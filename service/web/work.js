@@ -8,19 +8,17 @@ const WORDS = {
   queued: "Waiting for a worker",
   upload: "Uploading",
   probe: "Reading the file",
-  decode: "Decoding",
-  flow: "Watching the motion",
-  motion: "Watching the motion",
-  features: "Listening",
-  network: "Understanding it",
+  starting: "Starting",
   model: "Loading the model",
-  embed: "Understanding it",
+  decode: "Decoding",
+  listen: "Listening",
+  watch: "Watching the motion",
+  network: "Understanding it",
   rhythm: "Finding the rhythm",
-  store: "Filing it",
+  storing: "Filing it",
   plan: "Finding the warp",
   render: "Rendering",
-  report: "Measuring the result",
-  finish: "Finishing",
+  done: "Finishing",
 };
 
 /** A stage's name in words for people; a stage we have no word for is shown as it is. */
@@ -59,7 +57,6 @@ export class Work {
     const mine = (this.running = { abort, jobId: null });
     showProblem(this.trouble, null);
     this.root.hidden = false;
-    this.show("", 0);
     try {
       return await task({
         signal: abort.signal,
