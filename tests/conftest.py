@@ -101,10 +101,11 @@ def start_stack(data_dir: Path, **settings: str) -> Stack:
     """`mudar up` as a user would start it, on a free port, ready to answer."""
     port = free_port()
     environment = {**os.environ, "MUDAR_DATA_DIR": str(data_dir), "MUDAR_ENABLE_NOOP": "1", **settings}
-    log = (data_dir.parent / f"{data_dir.name}.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "up", "--port", str(port)], env=environment, stdout=log, stderr=log
-    )
+    log_path = data_dir.parent / f"{data_dir.name}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "up", "--port", str(port)], env=environment, stdout=log, stderr=log
+        )
     url = f"http://127.0.0.1:{port}"
     for _ in range(600):
         if process.poll() is not None:
@@ -116,7 +117,7 @@ def start_stack(data_dir: Path, **settings: str) -> Stack:
             pass
         time.sleep(0.1)
     process.kill()
-    raise RuntimeError(f"mudar up did not become ready:\n{Path(log.name).read_text()[-4000:]}")
+    raise RuntimeError(f"mudar up did not become ready:\n{log_path.read_text()[-4000:]}")
 
 
 @pytest.fixture(scope="session")

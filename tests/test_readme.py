@@ -1,0 +1,96 @@
+"""What the README says is run: its Python and command-line blocks as they stand, its HTTP block against a service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import Stack
+from training.data.clip import write_clip, write_song
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def blocks(language: str, starting: str = "") -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language and text.startswith(starting)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README speaks of."""
+    here = tmp_path_factory.mktemp("readme")
+    write_clip(here / "dance.mp4", seed=3, duration_s=8, width=320, height=180)
+    write_song(here / "song.flac", seed=4, duration_s=12)
+    return here
+
+
+def shell(script: str, folder: Path, **variables: str) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_python_block_runs(folder: Path) -> None:
+    (script,) = blocks("python")
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "(256,)" in done.stdout
+
+
+def test_the_command_line_block_runs(folder: Path) -> None:
+    (script,) = blocks("bash", "mudar")
+    out = shell(script, folder)
+    assert '"times_s"' in out
+    assert "mudar-small" in out
+    assert (folder / "out.mp4").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the README's HTTP block uses curl, which is not here")
+def test_the_http_block_runs(folder: Path, stack: Stack) -> None:
+    (block,) = blocks("bash", "curl")
+    lines = [line.split("   #")[0].strip() for line in block.replace("\\\n", " ").splitlines()]
+    lines = [line.replace("http://localhost:8000", stack.url) for line in lines]
+    ids: dict[str, str] = {}
+
+    def job(line: str) -> dict[str, object]:
+        answer = json.loads(shell(line, folder, **ids))
+        assert "job_id" in answer, answer
+        ids["JOB_ID"] = answer["job_id"]
+        return dict(httpx.get(f"{stack.url}/jobs/{answer['job_id']}?wait=60", timeout=70).json()["result"])
+
+    dance, music, listing, retrieve, retarget, last = lines
+    ids["DANCE_ID"] = job(dance)["items"][0]["id"]  # type: ignore[index]
+    ids["MUSIC_ID"] = job(music)["items"][0]["id"]  # type: ignore[index]
+    assert ids["DANCE_ID"] in shell(listing, folder)
+    assert ids["DANCE_ID"] in [r["id"] for r in json.loads(shell(retrieve, folder, **ids))["results"]]
+    assert job(retarget)["video_url"]
+    assert json.loads(shell(last, folder, **ids))["state"] == "done"
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z-]+)", README))
+    assert named >= {"demo", "test"}
+    assert named <= targets
+
+
+def test_every_file_it_links_exists() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
