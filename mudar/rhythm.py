@@ -28,7 +28,7 @@ _LANDMARK_SHARE = 0.1  # of the speed's usual range that a landmark must stand o
 _DUPLICATE_SHARE = 0.1  # of the neighbours' displacement: below, the frame is shown twice
 _MIN_STROKES = 4
 _CHANCE_SHARE = 0.35  # landmarks anywhere at all lie 0.5 of the window from a stroke, in the median
-_SIGNIFICANCE = 2.0  # standard errors that an offset must have to be believed
+_COARSE_SHARE = 1 / 3  # of a model frame: how far strokes of the curve scatter, as a standard deviation
 
 
 def strokes_from_curve(
@@ -78,16 +78,18 @@ def landmarks(native_times_s: Times, displacement: Times) -> tuple[Landmarks, ..
 
 
 def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, window_s: float = 1 / 15) -> Array:
-    """Strokes (N,) moved, by at most `window_s` (one model frame), to the motion's own landmarks.
+    """Strokes (N,) moved, by at most `window_s` (one model frame), towards the motion's own landmarks.
 
     native_motion: (K,) displacement from the frame before, of frames shown at native_times_s. The kind of landmark is
     the one that scatters least about the strokes. Their median distance from it is kept, since the network may have
-    learnt to strike before or after it; one too small to be told from chance is taken as none. Strokes without a
-    landmark near stay; if no kind fits better than chance, all do.
+    learnt to strike before or after it. The more the landmarks scatter, the less far strokes go: all the way when the
+    scatter is no more than the curve's own, a share when the landmark itself must be loose (the weight of the better
+    of two measurements). Strokes without a landmark near stay; if no kind fits better than chance, all do.
     """
     coarse = np.asarray(times_s, np.float64)
     if len(coarse) < _MIN_STROKES:
         return np.asarray(times_s, np.float32)
+    model_frame_s = window_s
     window_s = min(window_s, 0.45 * float(np.diff(coarse).min()))  # so that the order stays
     found = landmarks(np.asarray(native_times_s, np.float64), np.asarray(native_motion, np.float64))
     fits = [_fit(coarse, marks.times_s) for marks in found if len(marks.times_s)]
@@ -96,8 +98,10 @@ def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, windo
     spread_s, offset_s, marks_s = min(fits, key=lambda fit: fit[0])
     if spread_s > _CHANCE_SHARE * 0.5 * _usual_gap_s(coarse, marks_s):
         return np.asarray(times_s, np.float32)
-    target = _nearest(coarse + offset_s, marks_s) - offset_s
-    return np.where(np.abs(target - coarse) <= window_s, target, coarse).astype(np.float32)
+    away = _nearest(coarse + offset_s, marks_s) - offset_s - coarse
+    own_s, scatter_s = _COARSE_SHARE * model_frame_s, 1.48 * spread_s  # standard deviations
+    share = min(1.0, (own_s / max(scatter_s, 1e-6)) ** 2)
+    return np.where(np.abs(away) <= window_s, coarse + share * away, coarse).astype(np.float32)
 
 
 def deceleration(speed: Array) -> Array:
@@ -111,9 +115,7 @@ def _fit(strokes_s: Times, marks_s: Times) -> tuple[float, float, Times]:
     for _ in range(3):  # the nearest landmark to a stroke depends on the offset, which depends on the nearest
         away = _nearest(strokes_s + offset_s, marks_s) - strokes_s
         offset_s = float(np.median(away))
-    spread_s = float(np.median(np.abs(away - offset_s)))
-    error_s = 1.86 * spread_s / np.sqrt(len(strokes_s))  # of a median: 1.25 sigma / sqrt n, sigma = 1.48 spread
-    return spread_s, 0.0 if abs(offset_s) < _SIGNIFICANCE * error_s else offset_s, marks_s
+    return float(np.median(np.abs(away - offset_s))), offset_s, marks_s
 
 
 def _usual_gap_s(strokes_s: Times, marks_s: Times) -> float:
