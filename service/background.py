@@ -28,6 +28,7 @@ class Background:
     def __init__(self, house: House) -> None:
         self.house = house
         self.tasks: list[asyncio.Task[None]] = []
+        self.queued_before: set[str] = set()
 
     def start(self) -> None:
         """Begin all of them, in the running loop."""
@@ -63,12 +64,17 @@ class Background:
         with suppress(BrokerUnavailable, redis.RedisError):
             house.queue.forget([*swept.enqueue, *swept.ended])
             house.queue.forget_lost()
-            with house.database.read() as session:
-                waiting = jobs.queued_jobs(session)
-            for job_id in waiting:
+            for job_id in self._overlooked(swept.enqueue):
                 house.queue.enqueue(Ticket(job_id, house.settings.longest_limit_s))
         for job_id in swept.ended:
             house.queue.announce(job_id, "failed")
+
+    def _overlooked(self, expired: list[str]) -> list[str]:
+        """Queued jobs that were there at the last sweep too: a newer one is still on its way from its own request."""
+        with self.house.database.read() as session:
+            queued = jobs.queued_jobs(session)
+        known, self.queued_before = self.queued_before.union(expired), set(queued)
+        return [job_id for job_id in queued if job_id in known]
 
     def tidy(self) -> None:
         """Jobs that ended long ago are forgotten, then the files that nobody needs any more."""

@@ -30,8 +30,8 @@ def too_late(limit_s: float) -> JobTimeout:
 class Pulse:
     """Beats from entry to exit; `progress` is what the step is given.
 
-    A step that goes on long after its time, deaf to `progress`, is given up: `overdue` ends the job, the beats stop, and
-    Celery's hard limit then kills the process.
+    A step that goes on long after its time, deaf to `progress`, is given up: `overdue` ends the job, the beats stop,
+    and Celery's hard limit then kills the process.
     """
 
     def __init__(

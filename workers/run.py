@@ -17,6 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from mudar.errors import LeaseLost, MudarError
 from mudar.library import jobs
+from mudar.library.blobs import room
 from mudar.library.db import Session
 from mudar.progress import Progress
 from workers import wire
@@ -100,7 +101,8 @@ def _work(runtime: Runtime, claim: jobs.Claim, progress: Progress) -> None:
 def _end(runtime: Runtime, claim: jobs.Claim, work: Callable[[], None]) -> str:
     """Do the work; the state it ended in. LeaseLost passes."""
     try:
-        work()
+        with room("what the job makes"):
+            work()
     except LeaseLost:
         raise
     except MudarError as error:

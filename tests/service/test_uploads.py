@@ -137,11 +137,11 @@ def test_a_client_that_goes_away_leaves_nothing(api: Any) -> None:
 
 @pytest.fixture
 def tiny_disk() -> Iterator[Path]:
-    """A real file system of 1 MB."""
+    """A real file system of 4 MB."""
     folder = Path(tempfile.gettempdir()) / f"tiny-{uuid.uuid4().hex}"
     folder.mkdir()
     mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if not mounted or mounted.returncode:
         folder.rmdir()
@@ -153,8 +153,21 @@ def tiny_disk() -> Iterator[Path]:
 
 def test_a_full_disk_is_said_so_and_nothing_stays(tiny_disk: Path) -> None:
     store = BlobStore(tiny_disk)
-    sent = httpx.Request("POST", "http://x", files={"file": ("a", bytes(3_000_000))})
+    sent = httpx.Request("POST", "http://x", files={"file": ("a", bytes(5_000_000))})
     with pytest.raises(StorageFull):
         read(sent.read(), sent.headers["content-type"], store)
     assert list(store.temporary.iterdir()) == []
     assert os.statvfs(tiny_disk).f_bfree > 0
+
+
+def test_a_full_disk_answers_507_and_later_takes_the_file(
+    tiny_disk: Path, settings: Any, run_api: Any, files: dict[str, bytes]
+) -> None:
+    with run_api(settings.model_copy(update={"data_dir": tiny_disk})) as api:
+        ballast = tiny_disk / "ballast"
+        ballast.write_bytes(bytes(max(0, os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_bsize - 600_000)))
+        full = api.http.post("/embed", files={"file": ("a.mp4", files["large"])})
+        assert (full.status_code, full.json()["code"]) == (507, "storage_full")
+        assert list(api.house.blobs.temporary.iterdir()) == []
+        ballast.unlink()
+        assert api.http.post("/embed", files={"file": ("a.mp4", files["dance"])}).status_code == 202

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,7 @@ def test_a_second_delivery_does_nothing(runtime: Runtime, step: Any) -> None:
         (RetargetRefused("too far apart"), "retarget_refused", "failed"),
         (ZeroDivisionError("secret"), "mudar_error", "failed"),
         (SoftTimeLimitExceeded(), "job_timeout", "failed"),
+        (OSError(errno.ENOSPC, "No space left on device"), "storage_full", "failed"),
     ],
 )
 def test_whatever_happens_becomes_a_state(runtime: Runtime, step: Any, error: Exception, code: str, state: str) -> None:
