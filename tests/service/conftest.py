@@ -266,8 +266,12 @@ def started(folder: Path, model_root: Path) -> Iterator[Up]:
             assert process.poll() is None, (folder.parent / f"{folder.name}.log").read_text()
             yield Up(process, http)
     finally:
+        below = Up(process, httpx.Client()).below()
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        status = process.wait(30)
+    # Every `up` of these tests is also a test that SIGTERM ends all of it, whatever was killed before.
+    assert status in (0, -signal.SIGKILL)
+    wait_until(lambda: not below.keys() & table().keys(), timeout_s=10)
 
 
 @pytest.fixture(scope="session")
