@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mudar.errors import MediaTooShort, StillVideo
 from mudar.features.flow import FlowEstimator, make_flow
-from mudar.features.hoof import motion_descriptor
+from mudar.features.hoof import camera, motion_descriptor
 from mudar.media.container import open_media
 from mudar.media.decode import NativeFrame, iter_dual
 from mudar.media.pipe import Ahead
@@ -132,9 +132,10 @@ class _Watcher:
     def _moved(self, before: Image, after: Image) -> float:
         """Mean motion in picture sides, without the camera's."""
         flow = self._native_flow.calc(before, after, None)  # type: ignore[call-overload]
+        u, v = cv2.split(flow)
         if self.spec.remove_camera:
-            flow = flow - np.median(flow[::4], axis=(0, 1))
-        return float(np.sqrt(np.square(flow).sum(axis=-1)).mean()) / self.spec.native_size_px
+            u, v = u - camera(u), v - camera(v)
+        return float(cv2.magnitude(u, v).mean()) / self.spec.native_size_px
 
     def _sample(self, frame: NativeFrame) -> None:
         """Frames are sampled from whatever the file has: their true distance, not 1/fps, makes a motion a speed.

@@ -38,7 +38,7 @@ def motion_descriptor(flow: Array, spec: VideoSpec, fps: float | None = None) ->
     rate = spec.fps if fps is None else fps
     u, v = np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1])
     if spec.remove_camera:
-        u, v = u - _camera(u), v - _camera(v)
+        u, v = u - camera(u), v - camera(v)
 
     fine_bins = 2 * math.lcm(spec.hoof_bins, spec.grid_directions)  # each edge of both histograms is an edge of these
     magnitude, fine = _polar(u * np.float32(rate / width), v * np.float32(rate / height), fine_bins)
@@ -77,7 +77,7 @@ def _mirror_directions(bins: int) -> NDArray[np.intp]:
     return (bins // 2 - np.arange(bins)) % bins
 
 
-def _camera(component: Array) -> np.float32:
+def camera(component: Array) -> np.float32:
     """The median over every fourth row of one (H, W) component; sorting is vectorised, `np.median` 3x slower."""
     some = np.sort(component[::_MEDIAN_ROWS], axis=None)
     return np.float32((some[(some.size - 1) // 2] + some[some.size // 2]) / 2)

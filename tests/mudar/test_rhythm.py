@@ -153,16 +153,16 @@ def test_deceleration_is_the_fall_of_speed() -> None:
     np.testing.assert_allclose(deceleration(np.array([0.0, 2.0, 4.0, 2.0, 0.0])), [0, 0, 0, 2, 2])
 
 
-def test_a_loose_landmark_does_not_spoil_good_strokes() -> None:
-    """Bursts of motion that come up to 60 ms off the beat the strokes are on: good strokes hardly follow them."""
-    rng = np.random.default_rng(7)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_loose_landmark_does_not_spoil_good_strokes(seed: int) -> None:
+    """Bursts of motion that come some 50 ms off the beat the strokes are on: good strokes follow them a little."""
+    rng = np.random.default_rng(seed)
     true_s = 0.4 + 0.5 * np.arange(38)
-    bursts_s = true_s + rng.normal(0, 0.03, 38)
+    bursts_s = true_s + rng.normal(0, 0.05, 38)
     clock = np.arange(0, 20, 1 / 600)
     gone = np.cumsum(np.exp(-0.5 * ((clock[:, None] - bursts_s) / 0.06) ** 2).sum(axis=1)) / 600
     native_times_s, moved = filmed(lambda t: np.interp(t, clock, gone), 30, noise=0.0)
     coarse = true_s + rng.normal(0, 0.012, 38)
     refined = refine(coarse.astype(np.float32), native_times_s, moved)
     assert not np.array_equal(refined, coarse.astype(np.float32))
-    assert np.abs(refined - true_s).mean() < 1.3 * np.abs(coarse - true_s).mean()
-    assert np.abs(refined - true_s).mean() < 0.6 * np.abs(bursts_s - true_s).mean()
+    assert np.abs(refined - true_s).mean() < 0.45 * np.abs(bursts_s - true_s).mean()
