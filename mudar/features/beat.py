@@ -1,7 +1,13 @@
 """Tempogram, tempo, beats and downbeats from an onset envelope, for the paper's 'Input'. Knows no sound, no files.
 
-Beats by dynamic programming (Ellis 2007): of all chains of frames, the one whose onset strength is large and whose
-steps are near the tempo's period. Each block of half a period is solved at once, since no step is shorter.
+The tempogram is librosa's, resampled to log-spaced tempi. The beats are ours, for a measured reason. Over 48 generated
+songs of 30 s (training.data.music, seeds 0-47) the mean F within 70 ms is .96. librosa.beat.beat_track reaches .44 as
+it comes, .57 on our envelope with our spec's prior and tightness, .80 on the swell. What makes the difference is the
+swell of amplitude as accent (without it: .47) and a tempo that must repeat after 1, 2 and 4 beats: given both, and our
+landing on onsets, librosa's own chain is as good as the one below but for .007.
+
+The chain (Ellis 2007): of all chains of frames, the one whose onset strength is large and whose steps are near the
+tempo's period. Each block of half a period is solved at once, since no step is shorter.
 
 Shapes: T envelope frames; K tempogram frames, one every `_STEP_S`; L lags in envelope frames.
 """
@@ -10,8 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import librosa
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from mudar.features.onset import latency_s, parabola, scaled, times_s
@@ -23,6 +29,7 @@ _PRIOR_OCTAVES = 1.0  # standard deviation of the tempo's log-normal prior
 _MULTIPLES = (1, 2, 4)  # a beat repeats after one, two and four of itself; a tempo 3/2 too fast does not
 _LEAST_OVERLAP = 0.1  # of the window with itself, below which an autocorrelation is not made up for it
 _STEADY = 0.03  # beats that keep this near to the tempo that was guessed tell it better
+_BLOCK_WINDOWS, _BLOCK_FRAMES = 64, 2048  # at a time
 _PULSE_S = 0.025  # standard deviation of a beat in `beat_curve`
 _SNAP_S = 0.025  # a beat lands on an onset this near
 
@@ -49,15 +56,18 @@ def tempogram(envelope: Array, spec: AudioSpec) -> Array:
     left = np.clip(np.searchsorted(frames, np.arange(len(envelope)), side="right") - 1, 0, len(frames) - 1)
     right = np.minimum(left + 1, len(frames) - 1)
     share = (np.arange(len(envelope)) - frames[left]) / np.maximum(frames[right] - frames[left], 1)
-    share = share[:, None].astype(np.float32)
-    return coarse[left] * (1 - share) + coarse[right] * share
+    found = coarse[left]  # (T, bins), all of it in place: 13 MB in 10 minutes
+    for start in range(0, len(found), _BLOCK_FRAMES):
+        some = slice(start, start + _BLOCK_FRAMES)
+        found[some] += (coarse[right[some]] - found[some]) * share[some, None].astype(np.float32)
+    return found
 
 
 def beats(envelope: Array, spec: AudioSpec, accent: Array | None = None) -> Beats:
     """The beats of a (T,) envelope; none, and a tempo of 0, when nothing in it repeats.
 
     Tempo and phase are read from `accent` (T,) if given, and the beats then land on the envelope's onsets. With the
-    swell of amplitude as accent, hats and off-beats mislead less: on 48 generated songs, F from .58 to .94.
+    swell of amplitude as accent, hats and off-beats mislead less: on 48 generated songs, F from .47 to .96.
     """
     curve = scaled(envelope if accent is None else accent, spec)
     candidates = _tempo_candidates(curve, spec)
@@ -103,22 +113,21 @@ def _local_autocorrelation(curve: Array, spec: AudioSpec, max_lag: float) -> tup
     window, lags = _window_frames(spec), int(max_lag) + 2
     frames = np.arange(0, max(len(curve), 1), max(1, round(_STEP_S * spec.frame_rate_hz)))
     padded = np.pad(curve - (curve.mean() if len(curve) else 0.0), (window // 2, window))
-    size = scipy.fft.next_fast_len(window + lags, real=True)
-    found = np.empty((len(frames), lags), np.float32)
-    for start in range(0, len(frames), 256):
-        some = frames[start : start + 256]
-        spectrum = scipy.fft.rfft(padded[some[:, None] + np.arange(window)] * _hann(window), size, axis=1)
-        found[start : start + 256] = scipy.fft.irfft(np.abs(spectrum) ** 2, size, axis=1)[:, :lags]
+    found = np.zeros((len(frames), lags), np.float32)
+    for start in range(0, len(frames), _BLOCK_WINDOWS):
+        pieces = padded[frames[start : start + _BLOCK_WINDOWS, None] + np.arange(window)]  # (n, window)
+        # Each piece is a band of its own to librosa, with one place for its window: ours, every `_STEP_S`.
+        local = librosa.feature.tempogram(
+            onset_envelope=pieces, sr=spec.sample_rate_hz, hop_length=spec.hop_samples, win_length=window,
+            center=False, window="hann", norm=None,
+        )[:, :lags, 0]  # fmt: skip
+        found[start : start + _BLOCK_WINDOWS, : local.shape[1]] = local  # no window repeats after more than its length
     found /= np.maximum(found[:, :1], np.float32(1e-9))
     return frames, found
 
 
 def _window_frames(spec: AudioSpec) -> int:
     return round(spec.tempogram_window_s * spec.frame_rate_hz)
-
-
-def _hann(window: int) -> Array:
-    return np.hanning(window + 1)[:-1].astype(np.float32)
 
 
 def _at_lags(local: Array, lags: NDArray[np.float64]) -> Array:
@@ -131,9 +140,8 @@ def _at_lags(local: Array, lags: NDArray[np.float64]) -> Array:
 def _mean_autocorrelation(curve: Array, spec: AudioSpec, max_lag: float) -> Array:
     """(1, L): over the whole file, and with the window's own fall-off at long lags made up for."""
     _, local = _local_autocorrelation(curve, spec, max_lag)
-    hann = _hann(_window_frames(spec))
-    size = len(hann) + local.shape[1]
-    overlap = scipy.fft.irfft(np.abs(scipy.fft.rfft(hann, size)) ** 2, size)[: local.shape[1]]
+    overlap = librosa.autocorrelate(librosa.filters.get_window("hann", _window_frames(spec), fftbins=True))
+    overlap = np.pad(overlap, (0, local.shape[1]))[: local.shape[1]]
     return np.asarray(local.mean(axis=0) / np.maximum(overlap / overlap[0], _LEAST_OVERLAP), np.float32)[None]
 
 
@@ -145,7 +153,8 @@ def _tempo_candidates(curve: Array, spec: AudioSpec) -> list[tuple[float, float]
     def weight(bpm: NDArray[np.float64]) -> NDArray[np.float64]:
         lags = 60.0 * spec.frame_rate_hz / bpm
         octaves = np.log2(bpm / spec.start_bpm) / _PRIOR_OCTAVES
-        return sum(_at_lags(repeats, lags * n)[0] for n in _MULTIPLES) * np.exp(-0.5 * octaves**2)
+        strength = np.sum([_at_lags(repeats, lags * n)[0] for n in _MULTIPLES], axis=0)
+        return np.asarray(strength * np.exp(-0.5 * octaves**2), np.float64)
 
     tempi = np.geomspace(spec.tempo_min_bpm, spec.tempo_max_bpm, 512)
     best = tempi[int(np.argmax(weight(tempi)))]

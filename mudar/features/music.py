@@ -1,6 +1,7 @@
 """All features of a piece of music, and the concatenation that the audio encoder reads (the paper's 'Input').
 
-Time to compute, after import (0.6 s): about 0.25 s for 30 s of music on one core. Knows no files and no network.
+Time on one core: 0.11 s for 30 s of music; the process's first call takes 3 s more, in which librosa is loaded.
+Memory: 350 MB for 10 minutes, Python, librosa (190 MB) and the samples (58 MB) included. Knows no files, no network.
 Shapes: T envelope frames; Ta frames of a window; F = spec.input_dim = n_mels + 1 + 1 + tempogram_bins.
 """
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from mudar.errors import SilentAudio
 from mudar.features.beat import Beats, beat_curve, beats, downbeats, tempogram
-from mudar.features.mel import RANGE_DB, both_log_mels
+from mudar.features.mel import RANGE_DB, log_mel, onset_log_mel
 from mudar.features.onset import pick_onsets, scaled, superflux
 from mudar.records import Array
 from mudar.spec import AudioSpec
@@ -39,12 +40,11 @@ class MusicFeatures:
 def music_features(samples: Array, spec: AudioSpec) -> MusicFeatures:
     """Everything about (N,) mono samples at spec.sample_rate_hz. Raises SilentAudio."""
     require_sound(samples, spec)
-    mel_db, onset_db = both_log_mels(samples, spec)
-    envelope, bass, swell = superflux(onset_db, spec)
+    envelope, bass, swell = superflux(onset_log_mel(samples, spec), spec)
     onset_times_s, onset_strengths = pick_onsets(envelope, spec)
     found = beats(envelope, spec, accent=swell)
     return MusicFeatures(
-        log_mel=mel_db,
+        log_mel=log_mel(samples, spec),
         envelope=envelope,
         tempogram=tempogram(envelope, spec),
         beat_curve=beat_curve(found, spec, len(envelope)),
@@ -83,5 +83,5 @@ def require_sound(samples: Array, spec: AudioSpec) -> None:
     starts = np.arange(0, len(samples), block)
     power = np.add.reduceat(np.square(samples), starts) / block if len(starts) else np.zeros(1)
     loudest_dbfs = 10 * np.log10(max(float(power.max()), 1e-20))
-    if not loudest_dbfs >= spec.silence_dbfs:  # NaN is no sound either
+    if not spec.silence_dbfs <= loudest_dbfs < np.inf:  # neither NaN nor infinity is a sound
         raise SilentAudio(f"the loudest 50 ms reach {loudest_dbfs:.0f} dBFS; music needs {spec.silence_dbfs:.0f}")

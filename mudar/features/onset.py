@@ -1,8 +1,8 @@
 """Onsets of music, section 3.1.1: the SuperFlux envelope (2) and its peaks. Knows spectrograms, no beats, no files.
 
 SuperFlux (Boeck and Widmer 2013): how much each log-frequency band rises above the loudest of its neighbours `lag`
-frames before, averaged over the bands. As librosa computes it (the tests compare), but with time kept straight:
-librosa delays the envelope by half a window; we leave it, and take off the little that is left (`latency_s`).
+frames before, averaged over the bands. librosa computes it and picks its peaks, with no default left to it. Its
+`center` would delay the envelope by half a window; we do without, and take off the little that is left (`latency_s`).
 
 Shapes: N samples; T = 1 + N // hop envelope frames, frame t standing for the time `times_s(t)`.
 """
@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.features.mel import mel_power, onset_bands, to_db
+from mudar.features.mel import onset_bands, onset_log_mel
 from mudar.records import Array
 from mudar.spec import AudioSpec
 
 _WINDOW_SHARE = 0.28  # see latency_s
 _BLOCK_FRAMES = 2048
+_TIE_BREAK = 1e-6
 _SCALE_BLOCK_S, _SCALE_QUANTILE = 2.0, 0.8
 BASS_HZ = 160.0  # below: kick drum and bass, which mark the bar
 
@@ -34,7 +36,7 @@ class Flux(NamedTuple):
 
 def onset_envelope(samples: Array, spec: AudioSpec) -> Array:
     """(T,) onset strength of (N,) mono samples, in mean decibels of rise; see `scaled` for 0..1."""
-    return superflux(to_db(mel_power(samples, spec, onset_bands(spec))), spec).envelope
+    return superflux(onset_log_mel(samples, spec), spec).envelope
 
 
 def superflux(mel_db: Array, spec: AudioSpec) -> Flux:
@@ -44,13 +46,19 @@ def superflux(mel_db: Array, spec: AudioSpec) -> Flux:
     envelope, low, swell = (np.zeros(frames, np.float32) for _ in range(3))
     for start in range(lag, frames, _BLOCK_FRAMES):
         stop = min(start + _BLOCK_FRAMES, frames)
-        now, before = mel_db[start:stop], mel_db[start - lag : stop - lag]
-        rise = np.maximum(now - _loudest_neighbour(before, spec.onset_max_size), 0.0)
-        envelope[start:stop] = rise.mean(axis=1)
-        low[start:stop] = rise[:, :bass].mean(axis=1)
-        amplitude = np.exp(mel_db[start - lag : stop] * np.float32(np.log(10) / 20))
-        swell[start:stop] = np.maximum(amplitude[lag:] - amplitude[:-lag], 0.0).mean(axis=1)
+        block = mel_db[start - lag : stop].T  # (bands, lag + n)
+        rise = _rise(block, spec, spec.onset_max_size, [slice(None), slice(bass)])
+        envelope[start:stop], low[start:stop] = rise[:, lag:]
+        swell[start:stop] = _rise(librosa.db_to_amplitude(block, ref=1.0), spec, 1, [slice(None)])[0, lag:]
     return Flux(envelope, low, swell)
+
+
+def _rise(bands: Array, spec: AudioSpec, max_size: int, channels: list[slice]) -> Array:
+    """(len(channels), n): the mean rise of (M, n) bands over the bands of each channel; 0 in the first `lag` frames."""
+    return librosa.onset.onset_strength_multi(
+        S=bands, sr=spec.sample_rate_hz, n_fft=spec.n_fft, hop_length=spec.hop_samples, lag=spec.onset_lag_frames,
+        max_size=max_size, detrend=False, center=False, aggregate=np.mean, channels=channels,
+    )  # fmt: skip
 
 
 def latency_s(spec: AudioSpec) -> float:
@@ -85,14 +93,17 @@ def pick_onsets(envelope: Array, spec: AudioSpec) -> tuple[Array, Array]:
     -peak_pre_avg..+peak_post_avg, and no sooner than peak_wait after the last one. Peaks are placed between frames
     by a parabola.
     """
-    if not len(envelope):
+    if not envelope.any():
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
     curve, rate = scaled(envelope, spec), spec.frame_rate_hz
-    before, after = round(spec.peak_pre_max_s * rate), round(spec.peak_post_max_s * rate)
-    # The clipped curve has plateaus where the envelope still has a summit: look for summits in the envelope itself.
-    summit = (envelope > 0) & (envelope >= _windowed_max(envelope, before, max(after, 1)))
-    mean = _windowed_mean(curve, round(spec.peak_pre_avg_s * rate), round(spec.peak_post_avg_s * rate))
-    frames = _spaced(np.flatnonzero(summit & (curve >= mean + spec.peak_delta)), round(spec.peak_wait_s * rate))
+    # A strong peak is cut off flat, where the envelope still has a summit: a trace of it tells which frame that is.
+    told = curve + envelope.astype(np.float64) * (_TIE_BREAK / float(envelope.max()))
+    frames = librosa.util.peak_pick(
+        told,
+        pre_max=round(spec.peak_pre_max_s * rate), post_max=max(round(spec.peak_post_max_s * rate), 1) + 1,
+        pre_avg=round(spec.peak_pre_avg_s * rate), post_avg=round(spec.peak_post_avg_s * rate) + 1,
+        delta=spec.peak_delta, wait=round(spec.peak_wait_s * rate), sparse=True,
+    )  # fmt: skip
     return times_s(frames + parabola(envelope, frames), spec), curve[frames]
 
 
@@ -116,37 +127,3 @@ def curve_at(envelope: Array, spec: AudioSpec, fps: float, frames: int) -> Array
 def _centres_hz(spec: AudioSpec) -> NDArray[np.float64]:
     bands = onset_bands(spec)  # (F, M)
     return np.asarray(bands.argmax(axis=0) * spec.sample_rate_hz / spec.n_fft, np.float64)
-
-
-def _loudest_neighbour(mel_db: Array, size: int) -> Array:
-    """Maximum over `size` adjacent bands, the nearest ones at the edges."""
-    left, right = size // 2, size - 1 - size // 2
-    found = mel_db.copy()
-    for step in range(1, max(left, right) + 1):
-        if step <= left:
-            np.maximum(found[:, step:], mel_db[:, :-step], out=found[:, step:])
-        if step <= right:
-            np.maximum(found[:, :-step], mel_db[:, step:], out=found[:, :-step])
-    return found
-
-
-def _windowed_max(curve: Array, before: int, after: int) -> Array:
-    padded = np.pad(curve, (before, after), constant_values=-np.inf)
-    return np.lib.stride_tricks.sliding_window_view(padded, before + after + 1).max(axis=1)
-
-
-def _windowed_mean(curve: Array, before: int, after: int) -> NDArray[np.float64]:
-    """Mean over -before..+after frames, of as many as there are at the ends."""
-    total = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
-    frame = np.arange(len(curve))
-    first, last = np.maximum(frame - before, 0), np.minimum(frame + after + 1, len(curve))
-    return (total[last] - total[first]) / (last - first)
-
-
-def _spaced(frames: NDArray[np.intp], wait: int) -> NDArray[np.intp]:
-    """Those frames that come more than `wait` frames after the last one kept."""
-    kept: list[int] = []
-    for frame in frames.tolist():
-        if not kept or frame > kept[-1] + wait:
-            kept.append(frame)
-    return np.array(kept, np.intp)

@@ -69,7 +69,9 @@ def test_windows_of_the_model_input_and_the_silence_around_it() -> None:
         assert (silence[:, 80:] == 0).all()
 
 
-@pytest.mark.parametrize("samples", [np.zeros(24_000), np.zeros(0), np.full(24_000, 5e-4), np.full(24_000, np.nan)])
+@pytest.mark.parametrize(
+    "samples", [np.zeros(24_000), np.zeros(0), np.full(24_000, 5e-4), np.full(24_000, np.nan), np.full(24_000, np.inf)]
+)
 def test_silence_is_refused(samples: np.ndarray) -> None:
     with pytest.raises(SilentAudio, match="dBFS"):
         music_features(samples.astype(np.float32), SPEC)
@@ -82,26 +84,30 @@ def test_one_short_sound_is_enough() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-def test_ten_minutes_stay_within_their_memory() -> None:
-    """In a process of its own, so that the peak is of this alone, with Python, NumPy, SciPy and the song in it."""
+def test_ten_minutes_stay_within_their_memory_and_load_no_more_than_they_use() -> None:
+    """In a process of its own, so that the peak is of this alone, with Python, librosa and the song in it."""
     code = (
-        "import re, numpy as np\n"
+        "import re, sys, numpy as np\n"
         "from mudar.features.music import music_features\n"
         "from mudar.spec import AudioSpec\n"
         "rng = np.random.default_rng(0)\n"
-        "samples = rng.standard_normal(600 * 24000, dtype=np.float32) * np.float32(0.1)\n"
-        "samples *= np.repeat(rng.random(2400, dtype=np.float32), 6000)\n"
+        "samples = rng.standard_normal(600 * 24000, dtype=np.float32)\n"
+        "samples.reshape(2400, 6000)[:] *= 0.1 * rng.random((2400, 1), dtype=np.float32)\n"
         "features = music_features(samples, AudioSpec())\n"
         "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) / 1024)\n"
+        "print(sorted(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert float(done.stdout) < 330  # MB
+    peak_mb, loaded = done.stdout.splitlines()
+    assert float(peak_mb) < 380  # 350, and what another build of NumPy or LLVM may take
+    for unused in ("librosa.beat", "librosa.decompose", "librosa.segment", "sklearn", "matplotlib", "torch"):
+        assert f"'{unused}'" not in loaded
 
 
-def test_features_need_neither_librosa_nor_numba_nor_torch() -> None:
-    """They cost seconds and a writable cache; serving must not pay for them."""
+def test_importing_features_loads_neither_numba_nor_torch() -> None:
+    """librosa's parts come with the first song: whoever sees only dances does not wait for them."""
     code = "import sys, mudar.features.music, mudar.features.flow, mudar.features.hoof\nprint(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "'mudar.features.beat'" in done.stdout
-    for heavy in ("librosa", "numba", "torch"):
+    for heavy in ("librosa.core", "librosa.onset", "scipy.signal", "torch"):
         assert f"'{heavy}'" not in done.stdout

@@ -1,15 +1,14 @@
-"""Onsets: the envelope against librosa's, the times against sounds whose onsets are known."""
+"""Onsets: envelope and peaks against loops written from their definitions, times against sounds of known onsets."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import librosa
 import numpy as np
 import pytest
 
-from mudar.features.mel import both_log_mels
-from mudar.features.onset import curve_at, latency_s, onset_envelope, pick_onsets, scaled, times_s
+from mudar.features import onset
+from mudar.features.onset import curve_at, latency_s, onset_envelope, pick_onsets, scaled, superflux, times_s
 from mudar.records import Array
 from mudar.spec import AudioSpec, paper
 
@@ -40,15 +39,31 @@ def performance(kind: str, spec: AudioSpec, noise_db: float = -30.0, count: int 
     return onsets_s, samples.astype(np.float32)
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_envelope_equals_librosas_superflux(spec: AudioSpec) -> None:
-    _, samples = performance("note5", spec, count=4)
-    onset_db = both_log_mels(samples, spec)[1]
-    expected = librosa.onset.onset_strength(
-        S=onset_db.T, sr=spec.sample_rate_hz, lag=spec.onset_lag_frames, max_size=spec.onset_max_size,
-        detrend=False, center=False, aggregate=np.mean,
-    )  # fmt: skip
-    np.testing.assert_allclose(onset_envelope(samples, spec), expected, atol=1e-3)
+def naive_flux(mel_db: Array, lag: int, max_size: int, bass_bands: int) -> tuple[list[float], list[float], list[float]]:
+    """Equation (2) after Boeck and Widmer (2013), band by band; and the rise of plain amplitudes."""
+    frames, bands = mel_db.shape
+    envelope, bass, swell = [0.0] * frames, [0.0] * frames, [0.0] * frames
+    for t in range(lag, frames):
+        for m in range(bands):
+            nearest = [mel_db[t - lag, n] for n in range(bands) if -(max_size // 2) <= n - m <= (max_size - 1) // 2]
+            rise = max(0.0, float(mel_db[t, m]) - float(max(nearest)))
+            envelope[t] += rise / bands
+            bass[t] += rise / bass_bands if m < bass_bands else 0.0
+            swell[t] += max(0.0, 10 ** (float(mel_db[t, m]) / 20) - 10 ** (float(mel_db[t - lag, m]) / 20)) / bands
+    return envelope, bass, swell
+
+
+@pytest.mark.parametrize(("lag", "max_size", "frames"), [(3, 3, 47), (2, 3, 32), (1, 1, 33), (5, 4, 21), (3, 5, 3)])
+def test_flux_is_the_naive_loops_across_blocks(
+    lag: int, max_size: int, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onset, "_BLOCK_FRAMES", 16)
+    spec = replace(AudioSpec(), onset_lag_frames=lag, onset_max_size=max_size, onset_n_mels=60)
+    mel_db = np.random.default_rng(lag).uniform(-80, 0, (frames, 60)).astype(np.float32)
+    bass_bands = 2  # of 60 from 30 Hz to 11 kHz on Slaney's scale: centred on 84 and 138 Hz, the next on 192
+    expected = naive_flux(mel_db, lag, max_size, bass_bands)
+    for curve, naive in zip(superflux(mel_db, spec), expected, strict=True):
+        np.testing.assert_allclose(curve, naive, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -104,22 +119,33 @@ def test_peaks_by_hand() -> None:
     np.testing.assert_allclose(strengths, [1.0, 0.5, 1.0, 0.3, 1.0], atol=1e-6)
 
 
-def test_librosas_own_peak_picking_finds_the_same_frames() -> None:
-    spec = AudioSpec()
-    envelope = onset_envelope(performance("note30", spec, noise_db=-20)[1], spec)
-    clipped = scaled(envelope, spec)
-    rate = spec.frame_rate_hz
-    frames = librosa.util.peak_pick(
-        clipped,
-        pre_max=round(spec.peak_pre_max_s * rate), post_max=round(spec.peak_post_max_s * rate) + 1,
-        pre_avg=round(spec.peak_pre_avg_s * rate), post_avg=round(spec.peak_post_avg_s * rate) + 1,
-        delta=spec.peak_delta, wait=round(spec.peak_wait_s * rate),
-    )  # fmt: skip
-    found = (pick_onsets(envelope, spec)[0] + latency_s(spec)) * rate
-    plain = clipped[frames] < 1  # where the scaled curve is cut off, librosa takes the plateau's beginning
-    assert plain.sum() > 10
-    assert all(np.abs(found - frame).min() <= 0.51 for frame in frames[plain])
-    assert abs(len(found) - len(frames)) <= 1
+def naive_peaks(
+    envelope: Array, curve: Array, before: int, after: int, around: int, delta: float, wait: int
+) -> list[int]:
+    """Each frame in turn: a summit of the envelope, high above the scaled curve's mean, not too soon."""
+    found: list[int] = []
+    for t in range(len(envelope)):
+        summit = envelope[t] == max(envelope[max(0, t - before) : t + after + 1])
+        mean = sum(map(float, curve[max(0, t - around) : t + around + 1])) / len(
+            curve[max(0, t - around) : t + around + 1]
+        )
+        if summit and curve[t] >= mean + delta and (not found or t - found[-1] > wait):
+            found.append(t)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_peaks_are_the_naive_loops(seed: int) -> None:
+    spec, rng = AudioSpec(), np.random.default_rng(seed)
+    strikes = rng.gamma(0.3, 1.0, 900)
+    strikes[20:240:30] += rng.uniform(20, 30, 8)  # the loudest two seconds, cut off at 1 in the scaled curve
+    envelope = np.convolve(strikes, [0.3, 1.0, 0.6, 0.2], "same").astype(np.float32)
+    expected = naive_peaks(envelope, scaled(envelope, spec), 4, 4, 12, 0.09, 4)  # of 120 frames a second
+    found_s, strengths = pick_onsets(envelope, spec)
+    frames = np.rint((found_s + latency_s(spec)) * 120 - onset.parabola(envelope, np.array(expected))).astype(int)
+    assert frames.tolist() == expected
+    assert (scaled(envelope, spec)[expected] == 1).sum() > 3  # where the scaled curve is cut off, the summit counts
+    np.testing.assert_array_equal(strengths, scaled(envelope, spec)[expected])
 
 
 def test_a_summit_between_frames_is_found_between_them() -> None:
