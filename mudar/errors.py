@@ -154,7 +154,7 @@ class UnknownMethod(BadRequest):
     """There is no retargeting method of this name."""
 
     code = "unknown_method"
-    hint = "Use dtw, acceleration or shift."
+    hint = "Use dtw, acceleration, shift or paper_dtw."
 
 
 class WrongKind(BadRequest):

@@ -12,7 +12,9 @@ import numpy as np
 from mudar.errors import RetargetRefused
 from mudar.records import Rhythm
 from mudar.retarget.acceleration import acceleration
+from mudar.retarget.accent import accented
 from mudar.retarget.dtw import Chain, Limits, align
+from mudar.retarget.paper_dtw import paper_dtw
 from mudar.retarget.points import Floats, Points, bridged, octaves, strokes, targets
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.shift import shift
@@ -74,19 +76,29 @@ def plan(
         knots = _Knots(at + settings.music_start_s, source, np.ones(1, bool))
         warp = time_map(knots.music_s, knots.source_s, (1.0, 1.0))
     else:
-        knots = (
-            _accelerated(given, wanted, bounds)
-            if settings.method == "acceleration"
-            else _warped(given, wanted, settings)
-        )
+        knots = _knots(given, wanted, settings)
         if settings.method == "dtw":
             bounds = bounds[0] * (1 + SAFETY / 2), bounds[1] * (1 - SAFETY / 2)
-        warp = time_map(knots.music_s, knots.source_s, bounds, accent=settings.accent, landing=knots.landing)
+        warp = _eased(time_map(knots.music_s, knots.source_s, bounds), knots, wanted, bounds, settings.accent)
     return _fitted(warp, knots, dance_duration_s, music_duration_s, settings)
 
 
-def _accelerated(given: Points, wanted: Points, bounds: tuple[float, float]) -> _Knots:
-    at, source = acceleration(given.times_s, wanted.times_s, *bounds)
+def _eased(plain: TimeMap, knots: _Knots, wanted: Points, bounds: tuple[float, float], accent: float) -> TimeMap:
+    """The map accented at its landings, and at the points of the music that no stroke was found for."""
+    if accent <= 0:
+        return plain
+    finer = plain.with_nodes(wanted.times_s)
+    heard = np.isin(finer.output_s, np.concatenate([knots.music_s[knots.landing], wanted.times_s]))
+    return accented(finer, accent, heard, bounds)
+
+
+def _knots(given: Points, wanted: Points, settings: RetargetSettings) -> _Knots:
+    if settings.method == "dtw":
+        return _warped(given, wanted, settings)
+    if settings.method == "acceleration":
+        at, source = acceleration(given.times_s, wanted.times_s, *settings.speed_bounds)
+    else:
+        at, source = paper_dtw(given.times_s, wanted.times_s)
     return _Knots(at, source, np.ones(len(at), bool))
 
 

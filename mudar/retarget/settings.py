@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from mudar.errors import OutOfRange, UnknownMethod
 
-Method = Literal["dtw", "acceleration", "shift"]
+Method = Literal["dtw", "acceleration", "shift", "paper_dtw"]
 Interpolation = Literal["nearest", "blend", "flow"]
 Targets = Literal["beats", "onsets", "downbeats", "every_nth"]
 
@@ -24,8 +24,9 @@ LOWEST_SPEED, HIGHEST_SPEED = 0.05, 20.0  # outside, a picture no longer moves o
 class RetargetSettings:
     """How to retarget; raises OutOfRange or UnknownMethod when it makes no sense.
 
-    min_speed, max_speed: hard bounds; None = the method's own (dtw: 0.67 to 1.5; acceleration: none, as in the
-    paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it.
+    method: `dtw` is ours; the paper's three patterns are `shift`, `acceleration` and `paper_dtw`.
+    min_speed, max_speed: hard bounds; None = the method's own (dtw: 0.67 to 1.5; acceleration, paper_dtw: none, as in
+    the paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it.
     on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
     second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
     """
@@ -67,7 +68,7 @@ class RetargetSettings:
     @property
     def speed_bounds(self) -> tuple[float, float]:
         """(lowest, highest) speed for this method, source seconds per output second."""
-        free = self.method == "acceleration"
+        free = self.method in ("acceleration", "paper_dtw")
         low = self.min_speed if self.min_speed is not None else (0.0 if free else DTW_MIN_SPEED)
         high = self.max_speed if self.max_speed is not None else (math.inf if free else DTW_MAX_SPEED)
         return low, high

@@ -3,7 +3,8 @@
 Between knots the map is a cubic Hermite spline with PCHIP's slopes, limited. With end slopes a, b and mean slope m,
 the slope of a cubic is a parabola with Bernstein coefficients a, 3m - a - b, b, and so stays inside lo..hi when all
 three do. Choosing every slope inside [(3m - hi)/2, (3m - lo)/2] of both its intervals is enough, and such a slope
-exists when neighbouring means differ by at most (hi - lo)/3 (`max_speed_step`). Knows no rhythm and no file.
+exists when neighbouring means differ by at most (hi - lo)/3 (`max_speed_step`). Landings are accented in accent.py.
+Knows no rhythm and no file.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from scipy.interpolate import PchipInterpolator
 from mudar.errors import RetargetRefused
 from mudar.retarget.points import Floats
 
-ACCENT_DEPTH = 0.5  # accent 1 changes the speed by at most this share around a landing
-ACCENT_REACH_S = 0.1  # the speed falls from its height to its depth within twice this around the landing
 EPSILON = 1e-9
+NODE_GAP_S = 0.12  # nodes closer than this would leave no room for an accent
 
 
 def max_speed_step(low: float, high: float) -> float:
@@ -75,6 +75,14 @@ class TimeMap:
         """The same map with output time counted from `offset_s` on."""
         return TimeMap(self.output_s - offset_s, self.nodes_s, self.slopes)
 
+    def with_nodes(self, output_s: ArrayLike) -> TimeMap:
+        """The same map with nodes at these output seconds too, where they lie inside it and near no other node."""
+        wanted = np.asarray(output_s, float)
+        gaps = np.abs(wanted[:, None] - self.output_s[None, :]).min(axis=1) if len(wanted) else wanted
+        inside = (wanted > self.output_s[0]) & (wanted < self.output_s[-1]) & (gaps > NODE_GAP_S)
+        times = np.union1d(self.output_s, wanted[inside])
+        return TimeMap(times, *self._evaluate(times))
+
     def _evaluate(self, output_s: ArrayLike) -> tuple[Floats, Floats]:
         t = np.asarray(output_s, float)
         if len(self.output_s) == 1:
@@ -91,12 +99,10 @@ class TimeMap:
         return self.nodes_s[k] + grown + speed * (t - clipped), speed
 
 
-def time_map(
-    music_s: Floats, source_s: Floats, bounds: tuple[float, float], *, accent: float = 0.0, landing: ArrayLike = True
-) -> TimeMap:
+def time_map(music_s: Floats, source_s: Floats, bounds: tuple[float, float]) -> TimeMap:
     """The limited C1 map through all knots ((K,) music seconds, (K,) source seconds).
 
-    accent: 0..1; `landing`: (K,) bool, knots that deserve one. Raises RetargetRefused when no such map exists.
+    Raises RetargetRefused when no such map exists. Accents are accent.py's.
     """
     music, source = np.asarray(music_s, float), np.asarray(source_s, float)
     if len(music) == 1:
@@ -113,31 +119,4 @@ def time_map(
         )
     slopes = np.asarray(PchipInterpolator(music, source).derivative()(music)) if len(music) > 2 else means[[0, 0]]
     slopes[0], slopes[-1] = means[0], means[-1]
-    plain = TimeMap(music, source, np.clip(slopes, floor, np.maximum(floor, ceiling)))
-    lands = np.broadcast_to(np.asarray(landing, bool), music.shape)
-    return _accented(plain, accent, lands[:-1] & lands[1:], bounds) if accent > 0 else plain
-
-
-def _accented(plain: TimeMap, accent: float, which: Floats, bounds: tuple[float, float]) -> TimeMap:
-    """`plain` with slow-then-fast added to each interval in `which`, as far as the bounds leave room.
-
-    Added speed: 0 at the knots, -A soon after the first, +A shortly before the second, straight between: it moves
-    no knot, and cubic + parabola is a cubic, so two more nodes an interval hold it exactly.
-    """
-    output, nodes, slopes = [plain.output_s[:1]], [plain.nodes_s[:1]], [plain.slopes[:1]]
-    for k in range(len(plain.output_s) - 1):
-        start, end = plain.output_s[k], plain.output_s[k + 1]
-        piece = TimeMap(plain.output_s[k : k + 2], plain.nodes_s[k : k + 2], plain.slopes[k : k + 2])
-        slowest, fastest = piece.speed_range()
-        mean = float(plain.nodes_s[k + 1] - plain.nodes_s[k]) / (end - start)
-        room = min(bounds[1] - fastest, slowest - bounds[0], 0.8 * slowest)
-        depth = max(0.0, min(accent * ACCENT_DEPTH * mean, room))
-        if which[k] and depth > 1e-3:
-            reach = min(ACCENT_REACH_S, (end - start) / 4)
-            at = np.array([start + reach, end - reach])
-            output.append(at)
-            nodes.append(piece.source_s(at) - depth * reach / 2)
-            slopes.append(piece.speed(at) + np.array([-depth, depth]))
-        for grown, whole in ((output, plain.output_s), (nodes, plain.nodes_s), (slopes, plain.slopes)):
-            grown.append(whole[k + 1 : k + 2])
-    return TimeMap(np.concatenate(output), np.concatenate(nodes), np.concatenate(slopes))
+    return TimeMap(music, source, np.clip(slopes, floor, np.maximum(floor, ceiling)))

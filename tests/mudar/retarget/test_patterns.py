@@ -7,6 +7,7 @@ import pytest
 
 from mudar.errors import RetargetRefused
 from mudar.retarget.acceleration import acceleration
+from mudar.retarget.paper_dtw import cumulative_cost, paper_dtw, warping_path
 from mudar.retarget.shift import crop_start, shift
 from mudar.retarget.timewarp import time_map
 
@@ -63,3 +64,41 @@ def test_acceleration_beyond_given_bounds_is_refused_and_says_what_would_do() ->
 def test_acceleration_needs_two_pairs() -> None:
     with pytest.raises(RetargetRefused):
         acceleration(np.array([1.0]), np.array([1.0, 2.0]), 0.0, np.inf)
+
+
+def test_the_papers_dtw_by_hand() -> None:
+    # strokes 0, 1, 3 and targets 0, 2, 3, in seconds: equations (22)-(23) filled in on paper
+    strokes, targets = np.array([0.0, 1.0, 3.0]), np.array([0.0, 2.0, 3.0])
+    assert cumulative_cost(strokes, targets).tolist() == [[0, 2, 5], [1, 1, 3], [4, 2, 1]]
+    assert warping_path(strokes, targets).tolist() == [[0, 0], [1, 1], [2, 2]]
+    music, source = paper_dtw(strokes, targets)
+    assert music.tolist() == [0, 2, 3]
+    assert source.tolist() == [0, 1, 3]  # half speed for two seconds, then double speed for one
+
+
+def test_the_papers_dtw_matches_every_point() -> None:
+    # two strokes close together fall to one target, which then lies in their middle
+    strokes, targets = np.array([0.0, 0.9, 1.1, 2.0]), np.array([0.0, 1.0, 2.0])
+    assert warping_path(strokes, targets).tolist() == [[0, 0], [1, 1], [2, 1], [3, 2]]
+    music, source = paper_dtw(strokes, targets)
+    np.testing.assert_allclose(music, [0, 1, 2])
+    np.testing.assert_allclose(source, [0, 1, 2])
+    with pytest.raises(RetargetRefused):
+        paper_dtw(np.array([1.0]), targets)
+
+
+def test_the_papers_dtw_costs_what_the_cheapest_of_all_paths_costs() -> None:
+    def cheapest(i: int, j: int) -> float:
+        """Every monotone path from the first pair to (i, j), tried one by one."""
+        here = abs(strokes[i] - targets[j])
+        before = [(i - 1, j - 1), (i - 1, j), (i, j - 1)]
+        costs = [cheapest(*at) for at in before if min(at) >= 0]
+        return here + (min(costs) if costs else 0.0)
+
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        strokes, targets = (np.sort(rng.uniform(0, 5, size)) for size in (5, 6))
+        path = warping_path(strokes, targets)
+        steps = np.diff(path, axis=0)
+        assert set(map(tuple, steps.tolist())) <= {(0, 1), (1, 0), (1, 1)}
+        assert np.abs(strokes[path[:, 0]] - targets[path[:, 1]]).sum() == pytest.approx(cheapest(4, 5))

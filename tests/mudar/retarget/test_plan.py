@@ -87,7 +87,7 @@ def test_refusal_names_bounds_that_do() -> None:
     assert isinstance(chosen, Plan)
 
 
-@pytest.mark.parametrize("method", ["dtw", "acceleration", "shift"])
+@pytest.mark.parametrize("method", ["dtw", "acceleration", "shift", "paper_dtw"])
 def test_no_strokes_or_no_beats_is_refused(method: str) -> None:
     nothing = rhythm(np.zeros(0))
     for dance, music in ((nothing, steady(0, 0.5, 9)), (steady(0, 0.5, 9), nothing)):

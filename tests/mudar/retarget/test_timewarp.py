@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 
 from mudar.errors import RetargetRefused
+from mudar.retarget.accent import accented
 from mudar.retarget.timewarp import TimeMap, max_speed_step, time_map
 
 BOUNDS = st.sampled_from([(0.67, 1.5), (0.5, 2.0), (0.9, 1.1), (1.0, 1.5)])
@@ -31,10 +32,11 @@ def knots(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]
 
 
 @settings(max_examples=60, deadline=None)
-@given(knots(), st.floats(0, 1))
-def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float) -> None:
+@given(knots(), st.floats(0, 1), st.data())
+def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float, data: st.DataObject) -> None:
     music, source, (low, high) = given_knots
-    warp = time_map(music, source, (low, high), accent=accent)
+    which = np.array(data.draw(st.lists(st.booleans(), min_size=len(music), max_size=len(music))))
+    warp = accented(time_map(music, source, (low, high)), accent, which, (low, high))
     np.testing.assert_allclose(warp.source_s(music), source, atol=1e-9)
     times = np.linspace(music[0] - 2, music[-1] + 2, 2000)
     shown = warp.source_s(times)
@@ -51,29 +53,11 @@ def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float) ->
 @given(knots(), st.floats(0, 1))
 def test_agrees_with_scipys_hermite_spline(given_knots, accent: float) -> None:
     music, source, bounds = given_knots
-    warp = time_map(music, source, bounds, accent=accent)
+    warp = accented(time_map(music, source, bounds), accent, np.ones(len(music), bool), bounds)
     spline = CubicHermiteSpline(warp.output_s, warp.nodes_s, warp.slopes)
     times = np.linspace(music[0], music[-1], 500)
     np.testing.assert_allclose(warp.source_s(times), spline(times), atol=1e-9)
     np.testing.assert_allclose(warp.speed(times), spline.derivative()(times), atol=1e-6)
-
-
-def test_accent_speeds_up_into_a_landing_and_slows_after() -> None:
-    beats = np.arange(0, 5, 0.5)
-    plain = time_map(beats, beats, (0.67, 1.5), accent=0.0)
-    assert plain.speed_range() == pytest.approx((1, 1))
-    accented = time_map(beats, beats, (0.67, 1.5), accent=0.5)
-    assert accented.speed(1.9) > 1.15
-    assert accented.speed(2.1) < 0.85
-    stronger = time_map(beats, beats, (0.67, 1.5), accent=1.0)
-    assert stronger.speed(1.9) > accented.speed(1.9)
-
-
-def test_accent_spares_knots_that_are_no_landing() -> None:
-    beats = np.arange(0, 3, 0.5)
-    warp = time_map(beats, beats, (0.67, 1.5), accent=1.0, landing=[True, True, False, True, True, True])
-    assert warp.speed(0.9) == pytest.approx(1)  # beside knot 2
-    assert warp.speed(0.4) > 1.2
 
 
 def test_what_no_bounded_map_can_meet_is_refused() -> None:
