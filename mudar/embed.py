@@ -68,6 +68,14 @@ class Embedder:
         flow = make_flow(loaded.spec.video, loaded.flow_weights)
         return cls(loaded.model, loaded.spec, loaded.name, flow)
 
+    def warm_up(self) -> None:
+        """Pay now what the first file would: librosa's compiled kernels, the network's first pass over music."""
+        audio, segment = self.spec.audio, self.spec.segment
+        clicks = np.zeros(round(segment.window_s * audio.sample_rate_hz), np.float32)
+        clicks[:: audio.sample_rate_hz // 2] = 1.0
+        where = windows(segment.window_s, self.spec.frames_per_segment, self.spec)
+        self._hear(music_features(clicks, audio), where, ignore)
+
     def file(self, path: str | Path, kind: Kind, progress: Progress = ignore) -> Analysis:
         """`dance` or `music`, by `kind`."""
         return self.dance(path, progress) if kind == "dance" else self.music(path, progress)

@@ -69,11 +69,9 @@ def _load(model: str, told: Settings) -> Embedder:
 
     from model_store.loader import load
     from mudar.embed import Embedder
-    from mudar.features.flow import make_flow
 
     torch.set_num_threads(told.torch_threads)
-    found = load(model, told.model_roots, told.device)
-    return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
+    return Embedder.from_loaded(load(model, told.model_roots, told.device))
 
 
 def connect(redis_url: str) -> redis.Redis:
@@ -102,7 +100,7 @@ def start() -> None:
     about = {"model": held.settings.model_name, "device": held.settings.device}
     try:
         about["model"] = Registry(held.settings.model_roots).card(held.settings.model_name).id
-        held.embedder(about["model"])
+        held.embedder(about["model"]).warm_up()
     except MudarError as error:
         log.error("the model %s cannot be loaded: %s", about["model"], error)
         about["error"] = error.detail
