@@ -2,6 +2,8 @@
 
     magic | length of the header | header (JSON) | item ids (JSON) | codes | segment ids | seconds | vectors | CRC-32
 
+An approximate index has, in place of the vectors, its centroids and then each list: count, row numbers, rows.
+
 It is written beside, flushed and renamed, so a file of this name is always a whole one; that it is also the right
 one (library, model, sizes, sequence number) and undamaged is checked when it is read. The database is the truth:
 whoever cannot use a snapshot rebuilds. Knows files, no database.
@@ -21,9 +23,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.nearest.columns import GONE, Columns
+from mudar.nearest.ivf import IvfRows
+from mudar.nearest.probes import Probes
 from mudar.retrieve import Frozen, HybridIndex
 
-_MAGIC = b"mudar-index-1\n"
+_MAGIC = b"mudar-index-2\n"
 _BLOCK_ROWS = 16_384
 
 
@@ -69,14 +74,22 @@ def _write(frozen: Frozen, file: IO[bytes], stamp: Stamp) -> None:
 
     index, names = frozen.index, json.dumps(frozen.names).encode()
     sizes = {"embed_dim": index.embed_dim, "rhythm_dim": index.rhythm_dim, "rows": len(frozen.codes)}
-    header = json.dumps({**asdict(stamp), **sizes, "names_bytes": len(names)}).encode()
+    lists = frozen.in_lists
+    layout = {"lists": lists.lists if lists else 0, "probes": index.probes.to_dict()}
+    header = json.dumps({**asdict(stamp), **sizes, **layout, "names_bytes": len(names)}).encode()
     put(_MAGIC + struct.pack("<Q", len(header)))
     put(header)
     put(names)
     for column in (frozen.codes, frozen.segment_ids, frozen.start_s):
         put(column.tobytes())
-    for block in frozen.blocks():
-        put(block.tobytes())
+    if lists is None:
+        for block in frozen.blocks():
+            put(block.tobytes())
+    else:
+        put(lists.centroids.tobytes())
+        for numbers, rows in frozen.lists():
+            put(struct.pack("<Q", len(numbers)) + numbers.tobytes())
+            put(rows.tobytes())
     file.write(struct.pack("<I", checksum))
 
 
@@ -117,20 +130,48 @@ def _read(
             raise SnapshotUnusable(f"the snapshot covers change {header[name]}, the library has only {value}")
         if name not in ("seq", "at") and header[name] != value:
             raise SnapshotUnusable(f"the snapshot's {name} is {header[name]}, not {value}")
-    rows, index = int(header["rows"]), HybridIndex(embed_dim, rhythm_dim)
-    rest = int(header["names_bytes"]) + rows * (4 + 8 + 4 + 4 * (embed_dim + rhythm_dim)) + 4
-    if os.fstat(file.fileno()).st_size - file.tell() != rest:
+    rows, dim = int(header["rows"]), embed_dim + rhythm_dim
+    whole = int(header["names_bytes"]) + rows * (4 + 8 + 4 + 4 * dim) + 4
+    if not header["lists"] and os.fstat(file.fileno()).st_size - file.tell() != whole:
         raise SnapshotUnusable("the snapshot is torn")
     names = json.loads(reader.bytes(int(header["names_bytes"])))
-    codes, segment_ids, start_s = reader.array(rows, "<i4"), reader.array(rows, "<i8"), reader.array(rows, "<f4")
-    for start in range(0, rows, _BLOCK_ROWS):
-        part = slice(start, min(start + _BLOCK_ROWS, rows))
-        block = reader.array((part.stop - start) * (embed_dim + rhythm_dim), "<f4").reshape(part.stop - start, -1)
-        item_ids = [names[code] for code in codes[part]]
-        index.add(segment_ids[part], item_ids, block[:, :embed_dim], block[:, embed_dim:], start_s[part])
+    columns = tuple(reader.array(rows, kind).copy() for kind in ("<i4", "<i8", "<f4"))
+    index = HybridIndex(embed_dim, rhythm_dim)
+    (_read_lists if header["lists"] else _read_flat)(reader, index, names, columns, header)
     if file.read() != struct.pack("<I", reader.checksum):
         raise SnapshotUnusable("the snapshot's checksum is wrong")
     return index, Stamp(wanted.library, wanted.model, wanted.kind, int(header["seq"]), float(header["at"]))
+
+
+def _read_flat(
+    reader: _Reader, index: HybridIndex, names: list[str], columns: tuple[NDArray[Any], ...], header: dict[str, Any]
+) -> None:
+    codes, segment_ids, start_s = columns
+    split, dim = index.embed_dim, index.embed_dim + index.rhythm_dim
+    index.reserve(len(codes))
+    for start in range(0, len(codes), _BLOCK_ROWS):
+        part = slice(start, min(start + _BLOCK_ROWS, len(codes)))
+        block = reader.array((part.stop - start) * dim, "<f4").reshape(-1, dim)
+        item_ids = [names[code] for code in codes[part].tolist()]
+        index.add(segment_ids[part], item_ids, block[:, :split], block[:, split:], start_s[part])
+
+
+def _read_lists(
+    reader: _Reader, index: HybridIndex, names: list[str], columns: tuple[NDArray[Any], ...], header: dict[str, Any]
+) -> None:
+    lists, dim = int(header["lists"]), index.embed_dim + index.rhythm_dim
+    rows = IvfRows(reader.array(lists * dim, "<f4").reshape(lists, dim))
+    codes, held = columns[0], np.zeros(len(columns[0]), bool)
+    for number in range(lists):
+        (count,) = struct.unpack("<Q", reader.bytes(8))
+        if count > len(codes):
+            raise SnapshotUnusable("the snapshot is damaged: a list is longer than all rows")
+        numbers = reader.array(count, "<i8")
+        rows.fill(number, numbers, reader.array(count * dim, "<f2").reshape(-1, dim))
+        held[numbers] = True
+    codes[~held] = GONE  # removed while the snapshot was written: the log of changes says so too
+    index.rows, index.columns = rows, Columns.restored(names, *columns)
+    index.probes = Probes.from_dict(header["probes"])
 
 
 def _header(reader: _Reader) -> dict[str, Any]:

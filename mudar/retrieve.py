@@ -1,7 +1,9 @@
-"""Hybrid retrieval, exact at every λ: score = λ⟨E_q, E_x⟩ + (1−λ)⟨R_q, R_x⟩ (section 3.4 of the paper).
+"""Hybrid retrieval at every λ: score = λ⟨E_q, E_x⟩ + (1−λ)⟨R_q, R_x⟩ (section 3.4 of the paper).
 
-The score is one inner product of q = [λE_q ; (1−λ)R_q] with x = [E_x ; R_x], so one FAISS index of the concatenated
-rows serves every λ without rebuilding, in both directions. Items are ranked by their best pair of segments.
+The score is one inner product of q = [λE_q ; (1−λ)R_q] with x = [E_x ; R_x], so one index of the concatenated rows
+serves every λ without rebuilding, in both directions. Items are ranked by their best pair of segments.
+While the index is `exact` its answers are those of the two matrices in float64, order and ties included; one that was
+made `approximate` (mudar/nearest/grow.py) looks into so many lists as the measured recall at this λ asks for.
 Knows numpy and FAISS; no database, no torch, no files (index_store.py writes snapshots).
 
 Shapes: N rows, S query segments, E embedding, R rhythm vector, D = E + R, P pairs.
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -19,24 +21,23 @@ from numpy.typing import NDArray
 
 from mudar.errors import OutOfRange
 from mudar.locks import ManyReadersOneWriter
+from mudar.nearest import pairs as p
+from mudar.nearest.columns import Columns
+from mudar.nearest.flat import Bytes, FlatRows
+from mudar.nearest.ivf import IvfRows
+from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
+from mudar.nearest.probes import Probes
+from mudar.nearest.scan import Scan
 from mudar.records import Array
 
-# FAISS hands batches above this size to BLAS; its default of 20 makes batches several times slower here.
-faiss.cvar.distance_compute_blas_threshold = 2000
-
-# FAISS sums in float32: two scores closer than this are told apart by float64 sums of the same pairs.
-MARGIN = 2e-5
-TIE_DIGITS = 9  # scores equal to this many digits are equal
-_MAX_PAIRS = 1 << 20  # beyond this, a scan is cheaper than a list
-_BLOCK_ROWS = 4096
+_DEPTH = 512
+_BYTE_DEPTH = 4096  # deeper lists of bytes cost more than a scan
+_FEW = 4  # query segments that bytes are scanned for one by one; more share one scan
+_LIST_DEPTH = 4096
 _FROZEN_ROWS = 16_384
 
-Ints = NDArray[np.int64]
-Doubles = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """An item, its score, the two parts of it, and the seconds of the two segments that match best."""
 
     item_id: str
@@ -53,25 +54,7 @@ class Query:
 
     embeddings: Array
     rhythms: Array
-    start_s: Array
-
-    def rows(self, lam: float) -> Array:
-        """q = [λE ; (1−λ)R], (S, D) float32."""
-        return np.hstack([lam * self.embeddings, (1 - lam) * self.rhythms]).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """P pairs of a query segment and a row, scored in float64; scores and its two parts are (P,)."""
-
-    query: Ints
-    row: Ints
-    score: Doubles
-    embedding: Doubles
-    rhythm: Doubles
-
-    def take(self, chosen: Any) -> _Pairs:
-        return _Pairs(*(values[chosen] for values in vars(self).values()))
+    start_s: Sequence[float] | Array
 
 
 class Moved(Exception):
@@ -89,43 +72,77 @@ class Frozen:
     start_s: Array
     vectors: Array | None
     moves: int
+    in_lists: IvfRows | None
 
     def blocks(self) -> Iterator[Array]:
         """The vectors, some rows at a time. Rows added since do no harm; Moved if rows were removed since."""
         for start in range(0, len(self.codes), _FROZEN_ROWS):
-            rows = slice(start, min(start + _FROZEN_ROWS, len(self.codes)))
-            yield self.vectors[rows] if self.vectors is not None else self.index._block(rows, self.moves)
+            yield self.block(slice(start, min(start + _FROZEN_ROWS, len(self.codes))))
+
+    def block(self, rows: slice) -> Array:
+        """Some of the vectors."""
+        return self.vectors[rows] if self.vectors is not None else self.index.block(rows, self.moves)
+
+    def lists(self) -> Iterator[tuple[Ints, Array]]:
+        """Of an approximate index: each list's row numbers and rows (float16), without those that came since."""
+        if self.in_lists is None:
+            return
+        for number in range(self.in_lists.lists):
+            with self.index.lock.read():
+                numbers, rows = self.in_lists.list_of(number)
+            old = numbers < len(self.codes)
+            yield numbers[old], rows[old]
+
+
+class State(NamedTuple):
+    """What people may want to know of an index."""
+
+    mode: str  # exact or approximate
+    segments: int
+    items: int
+    lists: int
+    probes: dict[str, int]  # λ: lists looked into
+    recall: dict[str, float]  # λ: measured share of the true first ten
 
 
 class HybridIndex:
-    """Segments of many items, searched exactly. Safe to search from many threads while one changes it."""
+    """Segments of many items. Safe to search from many threads while one changes it."""
 
     def __init__(self, embed_dim: int, rhythm_dim: int) -> None:
         self.embed_dim, self.rhythm_dim = embed_dim, rhythm_dim
-        self._flat = faiss.IndexFlatIP(embed_dim + rhythm_dim)
-        self._segment_ids = np.zeros(0, np.int64)  # these three grow by doubling; the first `len(self)` rows count
-        self._codes = np.zeros(0, np.int32)
-        self._start_s = np.zeros(0, np.float32)
-        self._names: list[str] = []  # code → item id
-        self._code_of: dict[str, int] = {}
-        self._moves = 0  # how often rows changed their places
-        self._lock = ManyReadersOneWriter()
+        self.rows: FlatRows | IvfRows = FlatRows(embed_dim, rhythm_dim)
+        self.probes = Probes()
+        self.columns = Columns()
+        self.moves = 0  # how often rows changed their places
+        self.lock = ManyReadersOneWriter()
+        self.touched: set[str] | None = None  # items changed while a successor of `rows` is made
 
     def __len__(self) -> int:
-        return int(self._flat.ntotal)
+        return len(self.rows)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether some lists only are looked into."""
+        return isinstance(self.rows, IvfRows)
 
     @property
     def item_count(self) -> int:
         """How many items have at least one segment."""
-        return len(self._code_of)
+        return len(self.columns.code_of)
+
+    def state(self) -> State:
+        """Mode, sizes, probes and recall per λ."""
+        lists = self.rows.lists if isinstance(self.rows, IvfRows) else 0
+        mode = "approximate" if lists else "exact"
+        return State(mode, len(self), self.item_count, lists, self.probes.table(), self.probes.recalls())
 
     def __contains__(self, item_id: object) -> bool:
-        return item_id in self._code_of
+        return item_id in self.columns.code_of
 
     def item_ids(self) -> set[str]:
         """The items that have at least one segment."""
-        with self._lock.read():
-            return set(self._code_of)
+        with self.lock.read():
+            return set(self.columns.code_of)
 
     def add(
         self,
@@ -143,7 +160,7 @@ class HybridIndex:
 
     def remove(self, item_id: str) -> None:
         """Forget an item; one that is not there is no error."""
-        with self._lock.write():
+        with self.lock.write():
             self._remove({item_id})
 
     def replace(
@@ -159,14 +176,22 @@ class HybridIndex:
         rows = self._checked(embeddings, rhythms)
         if not len(rows) == len(segment_ids) == len(item_ids) == len(start_s):
             raise ValueError("the columns of these rows are not of one length")
-        with self._lock.write():
+        with self.lock.write():
             self._remove(set(old_item_ids))
-            count, total = len(self), len(self) + len(rows)
-            self._reserve(total)
-            self._segment_ids[count:total] = segment_ids
-            self._start_s[count:total] = start_s
-            self._codes[count:total] = [self._code(item_id) for item_id in item_ids]
-            self._flat.add(rows)
+            first = len(self.columns)
+            self.columns.add(segment_ids, item_ids, start_s)
+            if isinstance(self.rows, IvfRows):
+                self.rows.add(np.arange(first, first + len(rows)), rows)
+            else:
+                self.rows.add(rows)
+            if self.touched is not None:
+                self.touched.update(item_ids)
+
+    def reserve(self, count: int) -> None:
+        """Make room for `count` rows in all, to the row."""
+        with self.lock.write():
+            if isinstance(self.rows, FlatRows):
+                self.rows.reserve(count)
 
     def search(
         self,
@@ -181,113 +206,157 @@ class HybridIndex:
     ) -> list[Match]:
         """The k best items for S query segments, embeddings (S, E) and rhythms (S, R), by their best pair.
 
-        Exact whatever λ, `exclude` and `allow` (item ids) are; equal scores are ordered by item id.
+        Equal scores are ordered by item id; nothing is lost to `exclude` and `allow` (item ids).
         Fewer than k only when there are no more items. OutOfRange for λ outside 0..1 or k < 1.
         """
-        if not 0.0 <= lam <= 1.0:
-            raise OutOfRange(f"lambda is {lam}; it must lie in 0..1")
+        starts = [0.0] * len(embeddings) if query_start_s is None else query_start_s
+        query = Query(embeddings, rhythms, starts)
+        return self.search_many([query], [lam], k, exclude=exclude, allow=allow)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        lam: Sequence[float],
+        k: int,
+        *,
+        exclude: Collection[str] = (),
+        allow: Collection[str] | None = None,
+        probes: int | None = None,
+    ) -> list[list[Match]]:
+        """`search` for each query with its own λ, in one pass over the rows: far cheaper than one by one.
+
+        probes: lists to look into, where the index is approximate; default: what the measured recall asks for.
+        """
+        for value in lam:
+            if not 0.0 <= value <= 1.0:
+                raise OutOfRange(f"lambda is {value}; it must lie in 0..1")
         if k < 1:
             raise OutOfRange(f"k is {k}; it must be at least 1")
-        self._checked(embeddings, rhythms)
-        starts = np.asarray([0.0] * len(embeddings) if query_start_s is None else query_start_s, np.float32)
-        query = Query(np.asarray(embeddings, np.float32), np.asarray(rhythms, np.float32), starts)
-        with self._lock.read():
-            rows_in = self._rows_in(exclude, allow)
-            if not rows_in.any() or not len(embeddings):
-                return []
-            return self._ranked(query, lam, k, rows_in)
+        questions = self._questions(queries, lam)
+        with self.lock.read():
+            allowed = self._allowed(exclude, allow)
+            if not len(self) or not len(questions.group) or not (allowed is None or allowed.any()):
+                return [[] for _ in queries]
+            return self._matches(questions, self._answer(questions, k, allowed, probes))
 
     def freeze(self, *, copy: bool = False) -> Frozen:
         """What the index holds now, for a snapshot: small columns are copied, vectors only if `copy`."""
-        with self._lock.read():
-            n = len(self)
-            columns = (self._codes[:n].copy(), self._segment_ids[:n].copy(), self._start_s[:n].copy())
-            vectors = self._vectors().copy() if copy else None
-            return Frozen(self, list(self._names), *columns, vectors, self._moves)
+        with self.lock.read():
+            columns = self.columns.copies()
+            vectors = self.rows.vectors().copy() if copy and isinstance(self.rows, FlatRows) else None
+            in_lists = self.rows if isinstance(self.rows, IvfRows) else None
+            return Frozen(self, list(self.columns.names), *columns, vectors, self.moves, in_lists)
 
-    def _ranked(self, query: Query, lam: float, k: int, rows_in: NDArray[np.bool_]) -> list[Match]:
-        """Deepen FAISS's list until the k-th item surely beats all that the list does not show."""
-        q = query.rows(lam)
-        allowed = int(rows_in.sum())
-        params = None
-        if allowed < len(rows_in):
-            bits = np.packbits(rows_in, bitorder="little")
-            params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg, arg-type]
-        depth = min(allowed, max(64, 4 * k))
-        while depth * len(q) <= _MAX_PAIRS or depth <= _BLOCK_ROWS:
-            scores, rows = self._flat.search(q, depth, params=params)  # (S, depth)
-            matches = self._best(query, lam, k, *self._contenders(scores, rows, k))
-            unseen = -np.inf if depth == allowed else float(scores[:, -1].max()) + MARGIN
-            if unseen == -np.inf or (len(matches) == k and matches[-1].score > unseen):
-                return matches
-            depth = min(allowed, depth * 4)
-        return self._scan(query, lam, k, np.flatnonzero(rows_in))
+    def block(self, rows: slice, moves: int) -> Array:
+        """A copy of some rows' vectors, if none was moved since `moves` was read; else Moved."""
+        with self.lock.read():
+            if self.moves != moves or not isinstance(self.rows, FlatRows):
+                raise Moved
+            return self.rows.vectors()[rows].copy()
 
-    def _contenders(self, scores: Array, rows: Ints, k: int) -> tuple[Ints, Ints]:
-        """Of the pairs in FAISS's list, those that may be the best of one of the k best items: query, row (P,)."""
-        flat_rows, flat_scores = rows.ravel(), scores.ravel()
-        codes = self._codes[flat_rows]
-        best = np.full(len(self._names), -np.inf, np.float32)
-        np.maximum.at(best, codes, flat_scores)
-        seen = best[best > -np.inf]
-        kth = np.partition(seen, len(seen) - k)[len(seen) - k] if len(seen) > k else -np.inf
-        chosen = (flat_scores >= best[codes] - MARGIN) & (best[codes] >= kth - MARGIN)
-        return np.flatnonzero(chosen) // rows.shape[1], flat_rows[chosen]
+    def _questions(self, queries: Sequence[Query], lam: Sequence[float]) -> Questions:
+        for query in queries:
+            self._checked(query.embeddings, query.rhythms)
+        embeddings, rhythms, start_s = (
+            np.concatenate([np.asarray(getattr(query, name), np.float32) for query in queries])
+            for name in ("embeddings", "rhythms", "start_s")
+        )
+        group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
+        return Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
 
-    def _scan(self, query: Query, lam: float, k: int, rows: Ints) -> list[Match]:
-        """Every pair in float64, block by block: for queries with so many near ties that a list would not end."""
-        by_time = np.argsort(query.start_s, kind="stable")  # so that the first of equal scores is the earliest
-        q = np.hstack([lam * query.embeddings.astype(np.float64), (1 - lam) * query.rhythms.astype(np.float64)])
-        vectors, best_rows, best_queries = self._vectors(), [], []
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            block = rows[start : start + _BLOCK_ROWS]
-            scores = np.round(q[by_time] @ vectors[block].T.astype(np.float64), TIE_DIGITS)  # (S, block)
-            queries = by_time[scores.argmax(axis=0)]
-            best = self._best_pairs(query, self._scored(query, lam, queries, block), k)
-            best_rows.append(best.row)
-            best_queries.append(best.query)
-        return self._best(query, lam, k, np.concatenate(best_queries), np.concatenate(best_rows))
+    def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, probes: int | None) -> Pairs:
+        if isinstance(self.rows, IvfRows):
+            each = [self._probe(self.rows, questions.of(g), k, allowed, probes) for g in range(questions.count)]
+            return _regrouped(questions, each)
+        if self.rows.bytes is not None and len(questions.group) <= _FEW:
+            pairs = self._sift(self.rows, self.rows.bytes, questions, k, allowed)
+            if pairs is not None:
+                return pairs
+        columns = self.columns
+        return Scan(self.rows, columns.codes, columns.start_s, columns.names, questions, k, allowed).run()
 
-    def _best(self, query: Query, lam: float, k: int, queries: Ints, rows: Ints) -> list[Match]:
-        return self._matches(query, self._best_pairs(query, self._scored(query, lam, queries, rows), k))
+    def _sift(
+        self, rows: FlatRows, sieve: Bytes, questions: Questions, k: int, allowed: NDArray[np.bool_] | None
+    ) -> Pairs | None:
+        """Deepen the lists of bytes until each k-th item surely beats all that they do not show; None if too long."""
+        q, depth = questions.rows(), max(_DEPTH, 8 * k)
+        count = len(rows) if allowed is None else int(allowed.sum())
+        while depth <= _BYTE_DEPTH:
+            depth = min(depth, count)
+            scores, found, margins = sieve.search(q, depth, _selection(allowed))
+            query, row = np.repeat(np.arange(len(q)), depth), found.ravel()
+            query, row = self._contenders(questions, query, row, scores.ravel(), k, float(margins.max()))
+            pairs = self._scored(questions, query, row, rows.vectors())
+            unseen = np.full(questions.count, -np.inf)
+            np.maximum.at(unseen, questions.group, scores[:, -1] + margins + MARGIN)
+            best = p.best(questions, pairs, k, self.columns.names)
+            full = len(best.row) == k * questions.count
+            if depth == count or (full and (best.score[k - 1 :: k] > unseen).all()):
+                return best
+            depth *= 4
+        return None
 
-    def _scored(self, query: Query, lam: float, queries: Ints, rows: Ints) -> _Pairs:
-        """The pairs with float64 scores; each pair's sum depends on nothing but the pair."""
-        embedding, rhythm = np.empty(len(rows)), np.empty(len(rows))
-        vectors, split = self._vectors(), self.embed_dim
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            part = slice(start, start + _BLOCK_ROWS)
-            x, of = vectors[rows[part]].astype(np.float64), queries[part]
-            embedding[part] = np.einsum("pd,pd->p", query.embeddings[of].astype(np.float64), x[:, :split])
-            rhythm[part] = np.einsum("pd,pd->p", query.rhythms[of].astype(np.float64), x[:, split:])
-        return _Pairs(queries, rows, lam * embedding + (1 - lam) * rhythm, embedding, rhythm)
+    def _contenders(
+        self, questions: Questions, query: Ints, row: Ints, score: Array, k: int, margin: float
+    ) -> tuple[Ints, Ints]:
+        """Of pairs whose scores are right up to a margin, those that may be the best of one of the k best items."""
+        group, code = questions.group[query], self.columns.codes[row]
+        kth = p.kth_scores(group, code, score, k, questions.count)
+        kept = p.near_best(group, code, score, 2 * margin) & (score >= kth[group] - 2 * margin)
+        return query[kept], row[kept]
 
-    def _best_pairs(self, query: Query, pairs: _Pairs, k: int) -> _Pairs:
-        """Of each item its best pair, of those the k best; ties by item id, then by the earlier seconds."""
-        codes = self._codes[pairs.row]
-        names, place = np.unique(codes, return_inverse=True)
-        by_name = np.argsort(np.argsort(np.array([self._names[code] for code in names], dtype=object), kind="stable"))
-        name_rank, score = by_name[place], -np.round(pairs.score, TIE_DIGITS)
-        order = np.lexsort((self._start_s[pairs.row], query.start_s[pairs.query], name_rank, score))
-        _, first = np.unique(name_rank[order], return_index=True)
-        return pairs.take(order[np.sort(first)[:k]])
+    def _probe(
+        self, rows: IvfRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, probes: int | None
+    ) -> Pairs:
+        """Look into the lists that λ asks for; into all when a filter left fewer than k items there."""
+        probes, depth = probes or self.probes.at(float(questions.lam[0]), k), max(64, 8 * k)
+        q, enough = questions.rows(), min(k, self.item_count if allowed is None else self._item_count(allowed))
+        selection = None
+        while True:
+            found = rows.search(q, min(depth, len(rows)), probes, selection)
+            query, place = np.nonzero(found.rows >= 0)
+            row, vectors = found.rows[query, place], found.vectors[query, place]
+            if allowed is not None and selection is None:
+                inside = allowed[row]
+                query, row, vectors = query[inside], row[inside], vectors[inside]
+            pairs = self._best_found(questions, query, row, vectors, k)
+            if len(pairs.row) >= enough or (probes >= rows.lists and depth >= len(rows)):
+                return pairs
+            if allowed is not None and selection is None:
+                selection, probes = faiss.IDSelectorBitmap(_bits(allowed)), rows.lists  # type: ignore[call-arg, arg-type]
+            elif depth < _LIST_DEPTH:
+                depth = 8 * depth
+            else:
+                depth, probes = len(rows), rows.lists
 
-    def _matches(self, query: Query, pairs: _Pairs) -> list[Match]:
-        columns = (self._codes[pairs.row], pairs.score, pairs.embedding, pairs.rhythm)
-        seconds = (self._start_s[pairs.row], query.start_s[pairs.query])
-        return [
-            Match(self._names[code], float(score), float(e), float(r), float(start), float(query_start))
-            for code, score, e, r, start, query_start in zip(*columns, *seconds, strict=True)
-        ]
+    def _item_count(self, allowed: NDArray[np.bool_]) -> int:
+        return len(np.unique(self.columns.codes[allowed]))
 
-    def _rows_in(self, exclude: Collection[str], allow: Collection[str] | None) -> NDArray[np.bool_]:
-        """(N,): which rows may be found."""
-        if allow is None and not exclude:
-            return np.ones(len(self), bool)
-        wanted = np.full(len(self._names), allow is None)
-        for names, value in ((allow or (), True), (exclude, False)):
-            wanted[[self._code_of[name] for name in names if name in self._code_of]] = value
-        return wanted[self._codes[: len(self)]]
+    def _best_found(self, questions: Questions, query: Ints, row: Ints, vectors: Array, k: int) -> Pairs:
+        """The best of pairs whose rows' vectors are (P, D)."""
+        pairs = self._scored(questions, query, np.arange(len(row)), vectors, row)
+        return p.best(questions, pairs, k, self.columns.names)
+
+    def _scored(self, questions: Questions, query: Ints, place: Ints, vectors: Array, row: Ints | None = None) -> Pairs:
+        """Pairs of queries with vectors[place], which are rows `row` (default: the places)."""
+        row = place if row is None else row
+        codes, start_s = self.columns.codes[row].astype(np.int64), self.columns.start_s[row]
+        return p.scored(questions, query, place, codes, start_s, vectors)
+
+    def _matches(self, questions: Questions, pairs: Pairs) -> list[list[Match]]:
+        matches: list[list[Match]] = [[] for _ in range(questions.count)]
+        columns = (pairs.code, pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s)
+        seconds, groups = questions.start_s[pairs.query], questions.group[pairs.query].tolist()
+        names, values = self.columns.names, (column.tolist() for column in (*columns, seconds))
+        for group, code, *rest in zip(groups, *values, strict=True):
+            matches[group].append(Match(names[code], *rest))
+        return matches
+
+    def _allowed(self, exclude: Collection[str], allow: Collection[str] | None) -> NDArray[np.bool_] | None:
+        """(N,): which rows may be found; None = all."""
+        if allow is None and not any(item_id in self.columns.code_of for item_id in exclude):
+            return None
+        return self.columns.rows_of(allow, exclude)
 
     def _checked(self, embeddings: Array, rhythms: Array) -> Array:
         """[E ; R] as (N, D) float32."""
@@ -300,44 +369,35 @@ class HybridIndex:
             raise ValueError("vectors must be finite and of norm 1 at most")
         return rows
 
-    def _vectors(self) -> Array:
-        """(N, D): FAISS's own memory, valid until the next change."""
-        shape = (len(self), self.embed_dim + self.rhythm_dim)
-        if not len(self):
-            return np.zeros(shape, np.float32)
-        return faiss.rev_swig_ptr(self._flat.get_xb(), shape[0] * shape[1]).reshape(shape)
-
-    def _block(self, rows: slice, moves: int) -> Array:
-        """A copy of some rows' vectors, if none was moved since `moves` was read; else Moved."""
-        with self._lock.read():
-            if self._moves != moves:
-                raise Moved
-            return self._vectors()[rows].copy()
-
-    def _code(self, item_id: str) -> int:
-        code = self._code_of.get(item_id)
-        if code is None:
-            code = self._code_of[item_id] = len(self._names)
-            self._names.append(item_id)
-        return code
-
-    def _reserve(self, rows: int) -> None:
-        if rows > len(self._codes):
-            size = max(rows, 2 * len(self._codes), 1024)
-            for name in ("_segment_ids", "_codes", "_start_s"):
-                old = getattr(self, name)
-                setattr(self, name, np.concatenate([old, np.zeros(size - len(old), old.dtype)]))
-
     def _remove(self, item_ids: set[str]) -> None:
-        """Fill the holes with rows from the end, so that forgetting an item costs what the item costs."""
-        codes = [self._code_of.pop(item_id) for item_id in item_ids if item_id in self._code_of]
-        if not codes:
+        """Forget items: flat rows fill the holes with rows from the end, lists leave gaps in the numbers."""
+        if self.touched is not None:
+            self.touched.update(item_ids)
+        dead = self.columns.forget(item_ids)
+        if not len(dead):
             return
-        self._moves += 1
-        dead = np.isin(self._codes[: len(self)], codes)
-        keep = len(self) - int(dead.sum())
-        holes, movers = np.flatnonzero(dead[:keep]), keep + np.flatnonzero(~dead[keep:])
-        for column in (self._vectors(), self._segment_ids, self._codes, self._start_s):
-            column[holes] = column[movers]
-        self._flat.codes.resize(keep * self._flat.code_size)
-        self._flat.ntotal = keep
+        if isinstance(self.rows, IvfRows):
+            self.columns.mark_gone(dead)
+            self.rows.remove(dead)
+            return
+        self.moves += 1
+        holes, movers, keep = self.columns.close_up(dead)
+        self.rows.close_up(holes, movers, keep)
+
+
+def _bits(allowed: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.packbits(allowed, bitorder="little")
+
+
+def _selection(allowed: NDArray[np.bool_] | None) -> Any:
+    if allowed is None:
+        return None
+    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(_bits(allowed)))  # type: ignore[call-arg, arg-type]
+
+
+def _regrouped(questions: Questions, answers: list[Pairs]) -> Pairs:
+    """Pairs of single questions, their query segments numbered as in all questions together."""
+    first = np.searchsorted(questions.group, np.arange(questions.count))
+    joined = Pairs.join(answers)
+    offset = np.repeat(first, [len(answer.row) for answer in answers])
+    return Pairs(joined.query + offset, *(v for name, v in vars(joined).items() if name != "query"))

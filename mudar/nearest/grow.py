@@ -1,0 +1,180 @@
+"""Makes an index fast as it grows: sieves above some rows, lists above many; beside searches and changes.
+
+What comes next is made from a copy of the rows while searches and changes go on with the old ones; items that changed
+meanwhile are noted and put in at last, under the lock, when the two change places. How many lists a search looks into
+is chosen for each λ from the recall against exact answers to held-out queries. Knows numpy and FAISS.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from mudar.nearest.columns import Columns
+from mudar.nearest.flat import FlatRows, Sieves
+from mudar.nearest.ivf import TRAIN_ROWS_PER_LIST, IvfRows, lists_for, train
+from mudar.nearest.probes import FLOOR, HUNDRED, LAMBDAS, TEN, Probes
+from mudar.records import Array
+from mudar.retrieve import Frozen, HybridIndex, Match, Moved, Query
+
+log = logging.getLogger(__name__)
+
+QUERIES = 100
+_SPARE = 0.004  # the figure is a mean over so many queries: aim a little higher
+_SIEVE_SAMPLE = 20_000
+_SEED = 7
+_TRIES = 3
+
+
+def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
+    """Rows of an index, evenly from all of it, as queries."""
+    with index.lock.read():
+        rows = index.rows
+        if not len(rows):
+            return []
+        if isinstance(rows, IvfRows):
+            lists = np.linspace(0, rows.lists - 1, min(4 * count, rows.lists)).astype(int)
+            chosen = np.concatenate([rows.list_of(int(number))[1][:1] for number in lists])[:count].astype(np.float32)
+        else:
+            chosen = rows.vectors()[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)].copy()
+    split, start_s = index.embed_dim, np.zeros(1, np.float32)
+    return [Query(row[None, :split], row[None, split:], start_s) for row in _within_one(chosen, split)]
+
+
+def _within_one(rows: Array, split: int) -> Array:
+    """The rows, scaled down where rounding to float16 took a part's norm above 1."""
+    for part in (rows[:, :split], rows[:, split:]):
+        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1.0)
+    return rows
+
+
+def add_sieves(index: HybridIndex) -> bool:
+    """Give an exact index the sieves that suit it, if it has grown enough; says whether it did."""
+    rows = index.rows
+    if not isinstance(rows, FlatRows) or not rows.wants_sieves:
+        return False
+    for _ in range(_TRIES):
+        frozen = index.freeze()
+        try:
+            sieves = Sieves(_sample(frozen, _SIEVE_SAMPLE), rows.split, len(frozen.codes))
+            for block in frozen.blocks():
+                sieves.add(block)
+        except Moved:
+            continue
+        with index.lock.write():
+            if index.moves == frozen.moves and index.rows is rows:
+                rows.take_sieves(sieves)
+                return True
+    return False
+
+
+def make_approximate(index: HybridIndex, queries: Sequence[Query] = (), lists: int | None = None) -> bool:
+    """Put the rows of an exact index into lists, and choose the probes; says whether it did.
+
+    queries: what the recall is measured with, best of the other kind, as real questions are; default: own rows.
+    False when there are too few rows to make lists of, or rows moved all the time.
+    """
+    for tries in range(_TRIES):
+        try:
+            return _made_approximate(index, list(queries) or held_out(index), lists, copy=tries == _TRIES - 1)
+        except Moved:
+            log.info("rows were removed while lists were made of them; once more")
+        finally:
+            index.touched = None
+    return False
+
+
+def _made_approximate(index: HybridIndex, queries: list[Query], lists: int | None, copy: bool) -> bool:
+    with index.lock.write():
+        index.touched = set()
+    frozen = index.freeze(copy=copy)
+    count = len(frozen.codes)
+    lists = lists or lists_for(count)
+    if frozen.in_lists is not None or count < 4 * lists:
+        return False
+    successor = HybridIndex(index.embed_dim, index.rhythm_dim)
+    rows = IvfRows(train(_sample(frozen, TRAIN_ROWS_PER_LIST * lists), lists))
+    successor.rows = rows
+    successor.columns = Columns.restored(frozen.names, frozen.codes, frozen.segment_ids, frozen.start_s)
+    first = 0
+    for block in frozen.blocks():
+        rows.add(np.arange(first, first + len(block)), block)
+        first += len(block)
+    truth = {lam: index.search_many(queries, [lam] * len(queries), HUNDRED) for lam in LAMBDAS}
+    successor.probes = choose_probes(successor, queries, truth)
+    with index.lock.write():
+        _swap(index, successor)
+    return True
+
+
+def _sample(frozen: Frozen, wanted: int) -> Array:
+    """Short runs of rows from all over."""
+    run, count, rng = 16, len(frozen.codes), np.random.default_rng(_SEED)
+    runs = -(-count // run)
+    starts = np.sort(rng.choice(runs, min(runs, -(-wanted // run)), replace=False)) * run
+    return np.concatenate([frozen.block(slice(int(s), min(int(s) + run, count))) for s in starts])
+
+
+def _swap(index: HybridIndex, successor: HybridIndex) -> None:
+    """Under the write lock: what changed meanwhile goes into the successor, whose rows and columns then are ours."""
+    touched, old, flat = index.touched or set(), index.columns, index.rows
+    if not isinstance(flat, FlatRows):
+        raise Moved
+    mine = np.flatnonzero(old.rows_of(touched, ()))
+    codes, segment_ids, start_s = old.copies()
+    names, rows, split = [old.names[code] for code in codes[mine]], flat.vectors()[mine], index.embed_dim
+    successor.replace(touched, segment_ids[mine], names, rows[:, :split], rows[:, split:], start_s[mine])
+    index.rows, index.columns, index.probes = successor.rows, successor.columns, successor.probes
+    index.moves += 1
+
+
+def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
+    """Choose the probes of an approximate index anew when it holds twice the rows they were chosen for."""
+    rows = index.rows
+    if not isinstance(rows, IvfRows) or len(rows) < 2 * index.probes.rows:
+        return False
+    every, asked = rows.lists, list(queries) or held_out(index)
+    truth = {lam: index.search_many(asked, [lam] * len(asked), HUNDRED, probes=every) for lam in LAMBDAS}
+    index.probes = choose_probes(index, asked, truth)
+    return True
+
+
+def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[list[Match]]]) -> Probes:
+    """The fewest probes, of powers of two, that hold the floor at each λ, for the first 10 and the first 100."""
+    lists = index.state().lists
+    found = Probes(rows=len(index))
+    for k in (TEN, HUNDRED):
+        measured = [_fewest(index, queries, truth[lam], lam, k, lists) for lam in LAMBDAS]
+        found.counts[k], found.recall[k] = [count for count, _ in measured], [value for _, value in measured]
+    return found
+
+
+def _fewest(
+    index: HybridIndex, queries: list[Query], truth: list[list[Match]], lam: float, k: int, lists: int
+) -> tuple[int, float]:
+    """Probes, and the recall that they give."""
+    probes = 4
+    while True:
+        value = recall(index, queries, truth, lam, k, probes)
+        if value >= min(FLOOR + _SPARE, 1.0) or probes >= lists:
+            return probes, value
+        probes = min(2 * probes, lists)
+
+
+def recall(
+    index: HybridIndex,
+    queries: Sequence[Query],
+    truth: Sequence[Sequence[Match]],
+    lam: float,
+    k: int,
+    probes: int | None = None,
+) -> float:
+    """Mean share of the true first k items that a search (with so many probes) finds."""
+    answers = index.search_many(queries, [lam] * len(queries), k, probes=probes)
+    shares = []
+    for answer, true in zip(answers, truth, strict=True):
+        wanted = {match.item_id for match in true[:k]}
+        shares.append(len(wanted & {match.item_id for match in answer}) / max(len(wanted), 1))
+    return float(np.mean(shares)) if shares else 1.0
