@@ -34,7 +34,7 @@ def every_score(crf: Crf, emissions: Tensor, batch: int, head: int) -> dict[tupl
             score = score + emissions[batch, t, head, state]
         for before, after in itertools.pairwise(states):
             score = score + crf.transition[head, before, after]
-        found[states] = float(score)
+        found[states] = float(score.detach())
     return found
 
 
