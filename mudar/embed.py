@@ -31,7 +31,7 @@ from mudar.model.mudar import Mudar
 from mudar.motion import Motion, read_motion
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm import deceleration, refine, strokes_from_curve
+from mudar.rhythm import braking_s, deceleration, refine, strokes_from_curve
 from mudar.spec import FeatureSpec
 from mudar.tempo import bar_starts, beat_grid, rhythm_vector, tempo
 from mudar.windows import Window, stitch, windows
@@ -165,7 +165,8 @@ class Embedder:
         beats_s = beat_grid(curve, fps, bpm)
         heads = self.config.rhythm_heads
         bars = bar_starts(beats_s, curves[:, heads.index("downbeat")], fps) if "downbeat" in heads else beats_s[:0]
-        return Rhythm(times_s[kept], strengths[kept], curve, fps, bpm, alternatives, beats_s, bars)
+        impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
+        return Rhythm(times_s[kept], strengths[kept], curve, fps, bpm, alternatives, beats_s, bars, impacts_s)
 
     def _music_rhythm(self, heard: MusicFeatures, frames: int) -> Rhythm:
         fps = self.spec.video.fps

@@ -19,6 +19,7 @@ class Rhythm:
     times_s: (N,) ascending seconds. strengths: (N,) in 0..1. curve: (T,) in 0..1 at `fps`, frame t at t/fps.
     tempo_bpm: best guess; tempo_alternatives: (bpm, weight) pairs, best first, among x1/2, x1, x2.
     beats_s: (M,) seconds, the regular grid under the points; downbeats_s: (K,) seconds, may be empty.
+    impacts_s: (I,) seconds at which a dancer's body visibly brakes, may be empty; music has none.
     """
 
     times_s: Array
@@ -29,6 +30,7 @@ class Rhythm:
     tempo_alternatives: tuple[tuple[float, float], ...] = ()
     beats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     downbeats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    impacts_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,13 @@ def landmarks(native_times_s: Times, displacement: Times) -> tuple[Landmarks, ..
     return tuple(Landmarks(kind, _summits(times_s, curve)) for kind, curve in curves)
 
 
+def braking_s(native_times_s: Times, displacement: Times) -> Array:
+    """(I,) seconds at which the motion of a clip visibly brakes; arguments as for `landmarks`."""
+    found = landmarks(np.asarray(native_times_s, np.float64), np.asarray(displacement, np.float64))
+    times = next((marks.times_s for marks in found if marks.kind == "deceleration"), np.zeros(0))
+    return times.astype(np.float32)
+
+
 def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, window_s: float = 1 / 15) -> Array:
     """Strokes (N,) moved, by at most `window_s` (one model frame), towards the motion's own landmarks.
 

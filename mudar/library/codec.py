@@ -12,7 +12,7 @@ import numpy as np
 from mudar.errors import BadRequest
 from mudar.records import Array, Rhythm, Segment
 
-_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s")
+_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s")
 
 
 def numbers(values: Array) -> list[float]:
@@ -35,7 +35,7 @@ def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
 def rhythm_of(record: dict[str, Any]) -> Rhythm:
     """The inverse of `rhythm_record`."""
     return Rhythm(
-        **{name: np.asarray(record[name], np.float32) for name in _ARRAYS},
+        **{name: np.asarray(record.get(name, ()), np.float32) for name in _ARRAYS},
         fps=record["fps"],
         tempo_bpm=record["tempo_bpm"],
         tempo_alternatives=tuple((bpm, weight) for bpm, weight in record["tempo_alternatives"]),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from mudar.errors import MediaTooShort, UnreadableMedia
 from mudar.media import audio_out, picture
 from mudar.media.audio_warp import has_sound, warped
 from mudar.media.encode import Mp4Writer
+from mudar.media.interpolate import Plane, planes
 from mudar.media.measure import sound_length_s
 from mudar.media.pipe import Ahead
 from mudar.media.sampling import Shown, answers, maker, sample
@@ -40,6 +41,16 @@ class RenderSettings:
     preset: str = "veryfast"
     fade_s: float = 0.25
     original_gain_db: float | None = None
+
+
+class Witness(Protocol):
+    """Shown every frame on its way, as (height, width) luma; each method is called from one thread, in order."""
+
+    def source(self, time_s: float, luma: Plane) -> None:
+        """A frame of the source, at its own time."""
+
+    def output(self, time_s: float, luma: Plane) -> None:
+        """A frame of the output, at its time there."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,7 @@ class Renderer:
         *,
         offset_s: float,
         duration_s: float,
+        witness: Witness | None = None,
         progress: Progress = ignore,
     ) -> Rendered:
         """Write `out_path`: floor(duration_s x rate) frames, the song from `offset_s` on, cut to the same length.
@@ -104,7 +116,7 @@ class Renderer:
         make = maker(options.interpolation)
 
         def decoded() -> Iterator[picture.Timed]:
-            return clock.timed("decode", picture.frames(self._dance, self.look, float(wanted[0])))
+            return _seen(clock.timed("decode", picture.frames(self._dance, self.look, float(wanted[0]))), witness)
 
         def warped() -> Iterator[Shown]:
             waiting = clock.timed("warp_waits", iter(raw))
@@ -120,6 +132,8 @@ class Renderer:
             for n, item in enumerate(ready):
                 started = time.perf_counter()
                 writer.picture(item.frame)
+                if witness is not None:
+                    witness.output(n / self.fps, planes(item.frame)[0])
                 shown.append((item.time_s, item.interpolated))
                 while heard < (n + 1) / count * samples and (block := next(sound, None)) is not None:
                     writer.sound(block)
@@ -144,6 +158,14 @@ class Renderer:
         own = warped(self._dance, self.sample_rate_hz, source_s, samples, gain_db)
         for block, under in zip(song, own, strict=True):
             yield np.clip(block + under, -1.0, 1.0)
+
+
+def _seen(frames: Iterator[picture.Timed], witness: Witness | None) -> Iterator[picture.Timed]:
+    """The same frames, shown to the witness on their way."""
+    for time_s, frame in frames:
+        if witness is not None:
+            witness.source(time_s, planes(frame)[0])
+        yield time_s, frame
 
 
 class _Clock:

@@ -75,6 +75,31 @@ class Watcher:
         clock, envelope = impact_envelope(times_s, np.stack(self._rows))
         return _peaks(clock, envelope)
 
+    def jerk(self) -> float | None:
+        """Mean size of the second derivative of the picture's speed, over that speed, in 1/s²; None when still."""
+        times_s = np.array(self._times_s)
+        if len(times_s) < 6:
+            return None
+        _, speed = even_speed(times_s, np.stack(self._rows))
+        total = speed.sum(axis=1)
+        mean = float(total.mean())
+        return float(np.abs(np.diff(total, 2)).mean()) * CLOCK_HZ**2 / mean if mean > 0 else None
+
+
+class Eyewitness:
+    """Sees what a rendering reads and what it writes, at no decoding of its own (media.render.Witness)."""
+
+    def __init__(self) -> None:
+        self.before, self.after = Watcher(), Watcher()
+
+    def source(self, time_s: float, luma: NDArray[np.uint8]) -> None:
+        """A frame of the source."""
+        self.before.see(time_s, luma)
+
+    def output(self, time_s: float, luma: NDArray[np.uint8]) -> None:
+        """A frame of the output."""
+        self.after.see(time_s, luma)
+
 
 def watch(path: str | Path, progress: Progress = ignore) -> Impacts:
     """The impacts of a video file, decoded for the purpose. Errors as for decode.iter_frames."""
@@ -86,7 +111,13 @@ def watch(path: str | Path, progress: Progress = ignore) -> Impacts:
 
 
 def impact_envelope(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """(T,) seconds of an even clock and the (T,) motion that vanishes there, summed over directions.
+    """(T,) seconds of an even clock and the (T,) motion that vanishes there, summed over directions."""
+    clock, speed = even_speed(times_s, moved)
+    return clock, np.maximum(-np.gradient(speed, axis=0), 0.0).sum(axis=1)
+
+
+def even_speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(T,) seconds of an even clock and the smoothed (T, B) speed by direction there.
 
     times_s: (F,) when the frames are shown; moved: (F-1, B) displacement by direction since the frame before. A frame
     shown twice is left out: otherwise every repetition would look like a blow.
@@ -102,9 +133,7 @@ def impact_envelope(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats
     middle_s = (at[1:] + at[:-1]) / 2
     clock = np.arange(middle_s[0], middle_s[-1], 1 / CLOCK_HZ)
     even = np.stack([np.interp(clock, middle_s, column) for column in calm.T], axis=1)
-    smooth = gaussian_filter1d(even, SMOOTH_S * CLOCK_HZ, axis=0, mode="nearest")
-    vanishing = np.maximum(-np.gradient(smooth, axis=0), 0.0).sum(axis=1)
-    return clock, vanishing
+    return clock, gaussian_filter1d(even, SMOOTH_S * CLOCK_HZ, axis=0, mode="nearest")
 
 
 def _repeated(displacement: Floats) -> NDArray[np.bool_]:

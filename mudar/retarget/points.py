@@ -16,6 +16,8 @@ from mudar.retarget.settings import RetargetSettings
 
 Floats = NDArray[np.float64]
 MIN_GAP_S = 0.18  # two strokes or targets closer than this are one gesture: the stronger stands
+SURE = 0.55  # median strength of the strokes from which on they are believed to the frame
+BRAKES_WITHIN_S = 0.1  # of a stroke: the brake that belongs to it
 WEAKEST = 0.15  # floor of a real point's strength, so that it is worth landing
 
 
@@ -51,9 +53,22 @@ def points(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s:
     return Points(times[keep], weights[keep])
 
 
+def anchors_s(dance: Rhythm) -> Floats:
+    """(N,) seconds at which the strokes of a dance are to be seen, ascending as they are.
+
+    A network that is sure of its strokes knows where in the motion they lie. One that is not gives the tempo and
+    roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there.
+    """
+    times, impacts = np.asarray(dance.times_s, np.float64), np.asarray(dance.impacts_s, np.float64)
+    if not len(times) or not len(impacts) or float(np.median(dance.strengths)) >= SURE:
+        return times
+    nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
+    return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))
+
+
 def strokes(dance: Rhythm) -> Points:
     """The strokes of a dance, weak doubles thinned out."""
-    return points(dance.times_s, dance.strengths)
+    return points(anchors_s(dance), dance.strengths)
 
 
 def targets(music: Rhythm, settings: RetargetSettings) -> Points:

@@ -6,17 +6,21 @@ alone (dry run) and measure it after rendering. Knows no file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mudar.records import Rhythm
+from mudar.retarget.independent import Eyewitness
 from mudar.retarget.metrics import beat_alignment, by_chance, hit_share
 from mudar.retarget.plan import Plan
-from mudar.retarget.points import Floats
+from mudar.retarget.points import Floats, anchors_s
 from mudar.retarget.settings import RetargetSettings
 
 MAP_STEP_S = 0.1
+LAGS = 8  # half frames to either side that a constant lag is looked for
 
 
 def shown_at(shown_s: Floats, fps: float, source_s: Floats) -> Floats:
@@ -45,7 +49,7 @@ def landing_errors_s(plan: Plan, shown_s: Floats, fps: float) -> Floats:
 def rhythm_report(plan: Plan, dance: Rhythm, music: Rhythm, shown_s: Floats, fps: float) -> dict[str, Any]:
     """onsets_hit and beat_alignment before, after and by chance. Before: the same cut of the dance at speed 1."""
     duration_s = len(shown_s) / fps
-    all_strokes = np.asarray(dance.times_s, float)
+    all_strokes = np.unique(anchors_s(dance))
     before = all_strokes - float(shown_s[0])
     before = before[(before >= 0) & (before < duration_s)]
     after = shown_at(shown_s, fps, all_strokes)
@@ -63,12 +67,49 @@ def rhythm_report(plan: Plan, dance: Rhythm, music: Rhythm, shown_s: Floats, fps
         return beat_alignment(beats, at)
 
     return {
-        name: {
-            "before": round(score(before), 4),
-            "after": round(score(after), 4),
-            "chance": round(by_chance(score, after, duration_s), 4),
-        }
+        name: _three(score, before, after, duration_s)
         for name, score in (("onsets_hit", hits), ("beats_hit", beat_hits), ("beat_alignment", alignment))
+    }
+
+
+def independent_report(plan: Plan, music: Rhythm, shown_s: Floats, fps: float, witness: Eyewitness) -> dict[str, Any]:
+    """What a detector that knows nothing of the plan saw (independent.py): impacts within a frame of the beats and
+    of the promised landings, and the constant lag at which they would fit the beats best.
+    """
+    duration_s = len(shown_s) / fps
+    before = witness.before.impacts().times_s - float(shown_s[0])
+    before = before[(before >= 0) & (before < duration_s)]
+    after = witness.after.impacts().times_s
+    beats = _heard(music.beats_s if len(music.beats_s) else music.times_s, plan.offset_s, duration_s)
+    landings = plan.knots_output_s[(plan.knots_output_s >= 0) & (plan.knots_output_s < duration_s)]
+    beats_hit, lands_hit = (partial(hit_share, points, tolerance_s=1 / fps) for points in (beats, landings))
+    lags_s = np.arange(-LAGS, LAGS + 1) / fps / 2
+    lag_s = float(lags_s[np.argmax([beats_hit(after + lag) - 1e-6 * abs(lag) for lag in lags_s])])
+    return {
+        "independent": {
+            "detector": "flow decelerations",
+            "impacts": {"before": len(before), "after": len(after)},
+            "beats_hit": _three(beats_hit, before, after, duration_s),
+            "landings_hit": _three(lands_hit, before, after, duration_s),
+            "best_lag_ms": round(1000 * lag_s, 1),
+            "beats_hit_at_best_lag": round(beats_hit(after + lag_s), 4),
+            "jerk_ratio": _jerk_ratio(witness),
+        }
+    }
+
+
+def _jerk_ratio(witness: Eyewitness) -> float | None:
+    """How much more abruptly the picture moves than the source's, both against their own mean speed."""
+    before, after = witness.before.jerk(), witness.after.jerk()
+    return round(after / before, 4) if before and after else None
+
+
+def _three(score: Callable[[Floats], float], before: Floats, after: Floats, duration_s: float) -> dict[str, float]:
+    """The score before, after, and by chance."""
+    return {
+        "before": round(score(before), 4),
+        "after": round(score(after), 4),
+        "chance": round(by_chance(score, after, duration_s), 4),
     }
 
 

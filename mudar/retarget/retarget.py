@@ -13,9 +13,10 @@ from mudar.media.measure import av_lengths
 from mudar.media.render import Renderer, RenderSettings
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Rhythm
+from mudar.retarget.independent import Eyewitness
 from mudar.retarget.plan import Plan, plan
 from mudar.retarget.points import Floats
-from mudar.retarget.report import motion_report, plan_report, rhythm_report
+from mudar.retarget.report import independent_report, motion_report, plan_report, rhythm_report
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.timewarp import TimeMap
 
@@ -50,11 +51,13 @@ def retarget(
     dance_s, music_s = renderer.dance_duration_s, renderer.music_duration_s
     chosen = plan(dance, dance_s, music, music_s, settings)
     planned = time.perf_counter()
+    witness = Eyewitness() if settings.verify else None
     rendered = renderer.render(
         out_path,
         chosen.time_map.source_s,
         offset_s=chosen.offset_s,
         duration_s=chosen.duration_s,
+        witness=witness,
         progress=scaled(progress, 0.02, 0.98),
     )
     wall = time.perf_counter()
@@ -63,6 +66,7 @@ def retarget(
         plan_report(chosen, dance, music, settings)
         | rhythm_report(chosen, dance, music, rendered.shown_s, rendered.fps)
         | motion_report(chosen, rendered.shown_s, rendered.fps, dance_s)
+        | (independent_report(chosen, music, rendered.shown_s, rendered.fps, witness) if witness else {})
         | {
             "duplicate_share": round(float(rendered.duplicate.mean()), 4),
             "interpolated_share": round(float(rendered.interpolated.mean()), 4),

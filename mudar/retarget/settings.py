@@ -29,6 +29,7 @@ class RetargetSettings:
     the paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it.
     on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
     second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
+    verify: let the independent detector watch (independent.py); it costs a few percent of the rendering.
     """
 
     method: Method = "dtw"
@@ -44,6 +45,7 @@ class RetargetSettings:
     preset: str = "veryfast"
     fade_s: float = 0.25
     original_gain_db: float | None = None
+    verify: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no retargeting could do."""
