@@ -66,10 +66,11 @@ def rhythm_report(plan: Plan, dance: Rhythm, music: Rhythm, shown_s: Floats, fps
     def alignment(at: Floats) -> float:
         return beat_alignment(beats, at)
 
-    return {
+    scores: dict[str, Any] = {
         name: _three(score, before, after, duration_s)
         for name, score in (("onsets_hit", hits), ("beats_hit", beat_hits), ("beat_alignment", alignment))
     }
+    return scores | {"strokes": {"before_s": _rounded(before), "output_s": _rounded(after)}}
 
 
 def independent_report(plan: Plan, music: Rhythm, shown_s: Floats, fps: float, witness: Eyewitness) -> dict[str, Any]:
@@ -127,9 +128,11 @@ def motion_report(plan: Plan, shown_s: Floats, fps: float, dance_duration_s: flo
         "speed": {f"p{q}": round(float(np.percentile(speeds, q)), 4) for q in (1, 50, 99)}
         | {"min": round(float(speeds.min()), 4), "max": round(float(speeds.max()), 4)},
         "source_used": round(float((shown_s[-1] - shown_s[0] + 1 / fps) / dance_duration_s), 4),
-        "time_map": {
-            "output_s": [round(float(t), 4) for t in at],
-            "source_s": [round(float(s), 4) for s in plan.time_map.source_s(at)],
+        "time_map": {"output_s": _rounded(at), "source_s": _rounded(plan.time_map.source_s(at))},
+        "map_nodes": {
+            "output_s": _rounded(plan.time_map.output_s, 6),
+            "source_s": _rounded(plan.time_map.nodes_s, 6),
+            "speed": _rounded(plan.time_map.slopes, 6),
         },
     }
 
@@ -149,11 +152,15 @@ def plan_report(plan: Plan, dance: Rhythm, music: Rhythm, settings: RetargetSett
             "ratio": None if ratio is None else round(float(ratio), 4),
             "octave": plan.octave,
         },
-        "landings": {
-            "output_s": [round(float(t), 4) for t in plan.knots_output_s],
-            "source_s": [round(float(s), 4) for s in plan.knots_source_s],
-        },
+        "speed_bounds": [b if np.isfinite(b) else None for b in settings.speed_bounds],
+        "landings": {"output_s": _rounded(plan.knots_output_s), "source_s": _rounded(plan.knots_source_s)},
+        "beats": {"output_s": _rounded(_heard(music.beats_s, plan.offset_s, plan.duration_s))},
+        "onsets": {"output_s": _rounded(_heard(music.times_s, plan.offset_s, plan.duration_s))},
     }
+
+
+def _rounded(seconds: Floats, digits: int = 4) -> list[float]:
+    return [round(float(s), digits) for s in seconds]
 
 
 def _heard(times_s: Any, offset_s: float, duration_s: float) -> Floats:

@@ -102,7 +102,7 @@ def dry_run(
         | rhythm_report(chosen, dance, music, shown, fps)
         | motion_report(chosen, shown, fps, dance_s)
     )
-    return chosen, report | {"duration_s": round(chosen.duration_s, 4), "dry_run": True}
+    return chosen, report | {"duration_s": round(chosen.duration_s, 4), "fps": round(fps, 6), "dry_run": True}
 
 
 def _render_settings(settings: RetargetSettings) -> RenderSettings:

@@ -76,11 +76,10 @@ class TimeMap:
         return TimeMap(self.output_s - offset_s, self.nodes_s, self.slopes)
 
     def with_nodes(self, output_s: ArrayLike) -> TimeMap:
-        """The same map with nodes at these output seconds too, where they lie inside it and near no other node."""
+        """The same map with nodes at these output seconds too, inside it and out, where they are near no other node."""
         wanted = np.asarray(output_s, float)
         gaps = np.abs(wanted[:, None] - self.output_s[None, :]).min(axis=1) if len(wanted) else wanted
-        inside = (wanted > self.output_s[0]) & (wanted < self.output_s[-1]) & (gaps > NODE_GAP_S)
-        times = np.union1d(self.output_s, wanted[inside])
+        times = np.union1d(self.output_s, wanted[gaps > NODE_GAP_S])
         return TimeMap(times, *self._evaluate(times))
 
     def _evaluate(self, output_s: ArrayLike) -> tuple[Floats, Floats]:

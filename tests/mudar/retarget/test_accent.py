@@ -54,6 +54,6 @@ def test_more_nodes_are_the_same_map() -> None:
     music, source = np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 0.9, 2.0, 3.2])
     plain = time_map(music, source, BOUNDS)
     finer = plain.with_nodes([-1.0, 0.5, 1.05, 1.7, 2.5, 9.0])
-    assert finer.output_s.tolist() == [0, 0.5, 1, 1.7, 2, 2.5, 3]  # outside and too near ones are left out
-    times = np.linspace(-1, 4, 300)
+    assert finer.output_s.tolist() == [-1, 0, 0.5, 1, 1.7, 2, 2.5, 3, 9]  # too near ones are left out
+    times = np.linspace(-2, 10, 300)
     np.testing.assert_allclose(finer.source_s(times), plain.source_s(times), atol=1e-12)
