@@ -20,7 +20,19 @@ from service.background import Background
 from service.deps import build
 from service.linger import Lingering
 from service.metrics import Measured
-from service.routes import embed, health, items, jobs, models, retarget, retrieve, videos
+from service.routes import (
+    embed,
+    exports,
+    health,
+    items,
+    jobs,
+    models,
+    retarget,
+    retrieve,
+    rhythm,
+    soundtrack,
+    videos,
+)
 from service.schemas import PROBLEMS
 from service.settings import Settings
 from service.settings import settings as read_settings
@@ -52,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Lingering)
     app.add_middleware(Measured, metrics=house.metrics)
     errors.install(app)
-    for room in (embed, retrieve, retarget, jobs, items, models, videos, health):
+    for room in (embed, retrieve, retarget, soundtrack, jobs, items, rhythm, models, videos, exports, health):
         app.include_router(room.router)
     if house.settings.enable_noop:
         app.include_router(jobs.noop_router)

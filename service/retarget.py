@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from mudar.errors import NotReady, WrongKind
+from mudar.library import edits
 from mudar.library.analyses import summary
 from mudar.library.db import Session
 from mudar.library.items import get_item
@@ -27,7 +28,8 @@ def stored(house: House, asked: RetargetRequest) -> dict[str, Any]:
     with house.database.begin() as session:
         dance_s = _ready(session, asked.dance_id, "dance", model.id)
         media_s = dance_s + _ready(session, asked.music_id, "music", model.id)
-        job = dispatch.write(house, session, _wish(asked.dance_id, asked.music_id, settings, model, media_s))
+        edited = tuple(edits.edition(session, item_id, model.id) for item_id in (asked.dance_id, asked.music_id))
+        job = dispatch.write(house, session, _wish(asked.dance_id, asked.music_id, settings, model, media_s, edited))
     return dispatch.send(house, job)
 
 
@@ -44,7 +46,9 @@ def uploaded(house: House, form: Form) -> dict[str, Any]:
         (music_item,) = intake.write_items(session, kept_music, ["music"], said)
         # The rendering and the embedding each go through both files.
         media_s = 2 * (dance_info.duration_s + music_info.duration_s)
-        job = dispatch.write(house, session, _wish(dance_item["id"], music_item["id"], settings, model, media_s))
+        pair = dance_item["id"], music_item["id"]
+        edited = tuple(edits.edition(session, item_id, model.id) for item_id in pair)
+        job = dispatch.write(house, session, _wish(*pair, settings, model, media_s, edited))
     return dispatch.send(house, job)
 
 
@@ -67,7 +71,12 @@ def _ready(session: Session, item_id: str, kind: Kind, model: str) -> float:
 
 
 def _wish(
-    dance_id: str, music_id: str, settings: RetargetSettings, model: ServedModel, media_s: float
+    dance_id: str,
+    music_id: str,
+    settings: RetargetSettings,
+    model: ServedModel,
+    media_s: float,
+    edited: tuple[int, ...] = (0, 0),
 ) -> dispatch.Wish:
     chosen = dataclasses.asdict(settings)
     return dispatch.Wish(
@@ -75,7 +84,7 @@ def _wish(
         params={"model": model.id, "settings": chosen},
         media_s=media_s,
         item_ids=[dance_id, music_id],
-        key=f"retarget:{dance_id}:{music_id}:{_digest({**chosen, 'model': model.id})}",
+        key=f"retarget:{dance_id}:{music_id}:{_digest({**chosen, 'model': model.id, 'edited': edited})}",
     )
 
 

@@ -108,7 +108,7 @@ class RetargetOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: str = Field("dtw", description="dtw, acceleration or shift")
+    method: str = Field("dtw", description="dtw, acceleration, shift or paper_dtw")
     accent: float = Field(0.5, description="0..1, how strongly the picture eases into a landing stroke")
     min_speed: float | None = None
     max_speed: float | None = None
@@ -120,6 +120,7 @@ class RetargetOptions(BaseModel):
     crf: int = Field(20, description="quality of the video: 18 is fine, 28 is coarse")
     fade_s: float = 0.25
     original_gain_db: float | None = Field(None, description="mixes the clip's own sound in at this gain")
+    verify: bool = Field(True, description="let a detector that knows nothing of the plan judge the result")
 
 
 class RetargetRequest(RetargetOptions):
@@ -127,6 +128,14 @@ class RetargetRequest(RetargetOptions):
 
     dance_id: str
     music_id: str
+
+
+class SoundtrackRequest(RetargetOptions):
+    """Which dance wants music, from how many of the songs that fit best, and how it is warped."""
+
+    dance_id: str
+    k: int = Field(5, ge=1, le=50)
+    lam: float | None = Field(None, alias="lambda", ge=0, le=1, allow_inf_nan=False)
 
 
 class Model(BaseModel):

@@ -114,6 +114,14 @@ def _three(score: Callable[[Floats], float], before: Floats, after: Floats, dura
     }
 
 
+def warp_cost(report: dict[str, Any]) -> float:
+    """How much a plan asks of a dance, to compare songs by: beats it misses, source it leaves, speed it changes."""
+    missed, unused = 1 - report["beats_hit"]["after"], 1 - min(1.0, report["source_used"])
+    swing = float(np.log(report["speed"]["p99"] / max(report["speed"]["p1"], 1e-3)))
+    typical = abs(float(np.log(max(report["speed"]["p50"], 1e-3))))
+    return round(missed + 0.5 * unused + 0.25 * swing + typical, 4)
+
+
 def motion_report(plan: Plan, shown_s: Floats, fps: float, dance_duration_s: float) -> dict[str, Any]:
     """Landing error, speeds, source used, and the time map."""
     times = np.arange(len(shown_s)) / fps

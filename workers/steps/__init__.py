@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workers.steps import embed, noop, retarget, retrieve
+from workers.steps import embed, noop, retarget, retrieve, soundtrack, sync
 
 Step = Callable[[Any, dict[str, Any]], Mapping[str, Any]]
 
@@ -16,5 +16,7 @@ STEPS: dict[str, Step] = {
     "embed": embed.embed,
     "retrieve": retrieve.retrieve,
     "retarget": retarget.retarget,
+    "soundtrack": soundtrack.soundtrack,
+    "sync": sync.sync,
     "noop": noop.noop,
 }

@@ -11,34 +11,55 @@ from mudar.records import Rhythm
 from workers.steps.embed import embed_item
 
 if TYPE_CHECKING:
+    from mudar.retarget.settings import RetargetSettings
     from workers.run import StepContext
 
 
 def retarget(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Result: `video_url`, `method`, `duration_s`, `report`. RetargetRefused when no acceptable warp exists."""
-    from mudar.retarget.retarget import retarget as render
+    """Result: `video_url`, `report_url`, `method`, `duration_s`, `report`. RetargetRefused when no warp will do."""
     from mudar.retarget.settings import RetargetSettings
 
-    held, settings = context.runtime, RetargetSettings(**params["settings"])
+    settings = RetargetSettings(**params["settings"])
     dance_id, music_id = context.item_ids
-    dance = _rhythm(context, dance_id, params["model"], scaled(context.progress, 0.0, 0.3))
-    music = _rhythm(context, music_id, params["model"], scaled(context.progress, 0.3, 0.4))
+    dance = rhythm_of_item(context, dance_id, params["model"], scaled(context.progress, 0.0, 0.3))
+    music = rhythm_of_item(context, music_id, params["model"], scaled(context.progress, 0.3, 0.4))
+    return render(context, (dance_id, music_id), (dance, music), settings, scaled(context.progress, 0.4, 0.98))
+
+
+def render(
+    context: StepContext,
+    item_ids: tuple[str, str],
+    rhythms: tuple[Rhythm, Rhythm],
+    settings: RetargetSettings,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Render the dance of `item_ids` onto its music, keep video and chart as the job's own, and say what came out."""
+    from mudar.retarget.chart import draw
+    from mudar.retarget.retarget import retarget as warp
+
+    held = context.runtime
     with held.database.read() as session:
-        dance_path, music_path = (
-            held.blobs.path(get_item(session, item_id)["sha256"]) for item_id in (dance_id, music_id)
-        )
-    made = held.blobs.temp_path(".mp4")
+        dance_path, music_path = (held.blobs.path(get_item(session, item_id)["sha256"]) for item_id in item_ids)
+    made, chart = held.blobs.temp_path(".mp4"), held.blobs.temp_path(".png")
     try:
-        progress = scaled(context.progress, 0.4, 0.98)
-        result = render(dance_path, music_path, made, dance, music, settings, progress)
+        result = warp(dance_path, music_path, made, *rhythms, settings, progress)
+        draw(result.report, chart)
         context.keep("video", held.blobs.adopt(made).sha256)
+        context.keep("report", held.blobs.adopt(chart).sha256)
     finally:
         made.unlink(missing_ok=True)
-    url = f"/videos/{context.job_id}.mp4"
-    return {"video_url": url, "method": settings.method, "duration_s": result.duration_s, "report": result.report}
+        chart.unlink(missing_ok=True)
+    return {
+        "video_url": f"/videos/{context.job_id}.mp4",
+        "report_url": f"/videos/{context.job_id}/report.png",
+        "method": settings.method,
+        "duration_s": result.duration_s,
+        "report": result.report,
+    }
 
 
-def _rhythm(context: StepContext, item_id: str, model: str, progress: Progress) -> Rhythm:
+def rhythm_of_item(context: StepContext, item_id: str, model: str, progress: Progress) -> Rhythm:
+    """The item's rhythm by this model, made now if nobody has."""
     _, analysis = embed_item(context, item_id, model, progress)
     if analysis is not None:
         return analysis.rhythm
