@@ -2,7 +2,7 @@
 
     magic | length of the header | header (JSON) | item ids (JSON) | codes | segment ids | seconds | vectors | CRC-32
 
-An approximate index has, in place of the vectors, its centroids and then each list: count, row numbers, rows.
+An approximate index has, in place of the vectors, its axes, its codes (FAISS's bytes) and its vectors in float16.
 
 It is written beside, flushed and renamed, so a file of this name is always a whole one; that it is also the right
 one (library, model, sizes, sequence number) and undamaged is checked when it is read. The database is the truth:
@@ -16,15 +16,17 @@ import os
 import secrets
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.nearest.columns import GONE, Columns
-from mudar.nearest.ivf import IvfRows
+from mudar.nearest.columns import Columns
+from mudar.nearest.ivf import IvfRows, Rotation
 from mudar.nearest.probes import Probes
 from mudar.retrieve import Frozen, HybridIndex
 
@@ -74,22 +76,26 @@ def _write(frozen: Frozen, file: IO[bytes], stamp: Stamp) -> None:
 
     index, names = frozen.index, json.dumps(frozen.names).encode()
     sizes = {"embed_dim": index.embed_dim, "rhythm_dim": index.rhythm_dim, "rows": len(frozen.codes)}
-    lists = frozen.in_lists
-    layout = {"lists": lists.lists if lists else 0, "probes": index.probes.to_dict()}
+    layout: dict[str, Any] = {"lists": 0}
+    if frozen.in_lists is not None:
+        rows, coded, probes = frozen.in_lists
+        axes = [part.shape[1] for part in rows.rotation]
+        layout = {"lists": rows.lists, "axes": axes, "coded_bytes": len(coded), "probes": probes.to_dict()}
     header = json.dumps({**asdict(stamp), **sizes, **layout, "names_bytes": len(names)}).encode()
     put(_MAGIC + struct.pack("<Q", len(header)))
     put(header)
     put(names)
     for column in (frozen.codes, frozen.segment_ids, frozen.start_s):
         put(column.tobytes())
-    if lists is None:
-        for block in frozen.blocks():
-            put(block.tobytes())
+    blocks: Iterator[NDArray[Any]]
+    if frozen.in_lists is None:
+        blocks = frozen.blocks()
     else:
-        put(lists.centroids.tobytes())
-        for numbers, rows in frozen.lists():
-            put(struct.pack("<Q", len(numbers)) + numbers.tobytes())
-            put(rows.tobytes())
+        for part in (*rows.rotation, coded):
+            put(part.tobytes())
+        blocks = rows.blocks(len(frozen.codes))
+    for block in blocks:
+        put(block.tobytes())
     file.write(struct.pack("<I", checksum))
 
 
@@ -97,7 +103,7 @@ class _Reader:
     """Reads exactly so many bytes, and keeps the checksum of what it read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.checksum = file, 0
+        self._file, self.checksum, self._finished = file, 0, False
 
     def bytes(self, count: int) -> bytes:
         data = self._file.read(count)
@@ -105,6 +111,12 @@ class _Reader:
             raise SnapshotUnusable("the snapshot is torn")
         self.checksum = zlib.crc32(data, self.checksum)
         return data
+
+    def finish(self) -> None:
+        """Check the checksum, which must be all that is left; doing so twice does no harm."""
+        if not self._finished and self._file.read() != struct.pack("<I", self.checksum):
+            raise SnapshotUnusable("the snapshot's checksum is wrong")
+        self._finished = True
 
     def array(self, count: int, kind: str) -> NDArray[Any]:
         return np.frombuffer(self.bytes(count * np.dtype(kind).itemsize), kind)
@@ -131,15 +143,19 @@ def _read(
         if name not in ("seq", "at") and header[name] != value:
             raise SnapshotUnusable(f"the snapshot's {name} is {header[name]}, not {value}")
     rows, dim = int(header["rows"]), embed_dim + rhythm_dim
-    whole = int(header["names_bytes"]) + rows * (4 + 8 + 4 + 4 * dim) + 4
-    if not header["lists"] and os.fstat(file.fileno()).st_size - file.tell() != whole:
+    whole = int(header["names_bytes"]) + rows * (4 + 8 + 4) + 4
+    if header["lists"]:
+        parts = zip(header["axes"], (embed_dim, rhythm_dim), strict=True)
+        whole += 4 * sum(count * dims for count, dims in parts) + int(header["coded_bytes"]) + rows * 2 * dim
+    else:
+        whole += rows * 4 * dim
+    if os.fstat(file.fileno()).st_size - file.tell() != whole:
         raise SnapshotUnusable("the snapshot is torn")
     names = json.loads(reader.bytes(int(header["names_bytes"])))
     columns = tuple(reader.array(rows, kind).copy() for kind in ("<i4", "<i8", "<f4"))
     index = HybridIndex(embed_dim, rhythm_dim)
     (_read_lists if header["lists"] else _read_flat)(reader, index, names, columns, header)
-    if file.read() != struct.pack("<I", reader.checksum):
-        raise SnapshotUnusable("the snapshot's checksum is wrong")
+    reader.finish()
     return index, Stamp(wanted.library, wanted.model, wanted.kind, int(header["seq"]), float(header["at"]))
 
 
@@ -159,17 +175,16 @@ def _read_flat(
 def _read_lists(
     reader: _Reader, index: HybridIndex, names: list[str], columns: tuple[NDArray[Any], ...], header: dict[str, Any]
 ) -> None:
-    lists, dim = int(header["lists"]), index.embed_dim + index.rhythm_dim
-    rows = IvfRows(reader.array(lists * dim, "<f4").reshape(lists, dim))
-    codes, held = columns[0], np.zeros(len(columns[0]), bool)
-    for number in range(lists):
-        (count,) = struct.unpack("<Q", reader.bytes(8))
-        if count > len(codes):
-            raise SnapshotUnusable("the snapshot is damaged: a list is longer than all rows")
-        numbers = reader.array(count, "<i8")
-        rows.fill(number, numbers, reader.array(count * dim, "<f2").reshape(-1, dim))
-        held[numbers] = True
-    codes[~held] = GONE  # removed while the snapshot was written: the log of changes says so too
+    dims = (index.embed_dim, index.rhythm_dim)
+    axes = [reader.array(d * n, "<f4").reshape(d, n) for d, n in zip(dims, header["axes"], strict=True)]
+    coded = reader.array(int(header["coded_bytes"]), "u1")
+    rows, count = IvfRows(Rotation(*axes), None), len(columns[0])
+    rows.reserve(count)
+    for start in range(0, count, _BLOCK_ROWS):
+        size = min(_BLOCK_ROWS, count - start)
+        rows.keep(reader.array(size * sum(dims), "<f2").reshape(size, -1))
+    reader.finish()  # FAISS must not be given bytes that nobody checked
+    rows.index = faiss.deserialize_index(coded)
     index.rows, index.columns = rows, Columns.restored(names, *columns)
     index.probes = Probes.from_dict(header["probes"])
 

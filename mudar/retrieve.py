@@ -24,16 +24,17 @@ from mudar.locks import ManyReadersOneWriter
 from mudar.nearest import pairs as p
 from mudar.nearest.columns import Columns
 from mudar.nearest.flat import Bytes, FlatRows
-from mudar.nearest.ivf import IvfRows
+from mudar.nearest.ivf import Found, IvfRows
 from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
-from mudar.nearest.probes import Probes
+from mudar.nearest.probes import EVERY, Effort, Probes
 from mudar.nearest.scan import Scan
 from mudar.records import Array
 
 _DEPTH = 512
 _BYTE_DEPTH = 4096  # deeper lists of bytes cost more than a scan
 _FEW = 4  # query segments that bytes are scanned for one by one; more share one scan
-_LIST_DEPTH = 4096
+_SCAN_DEPTH = 1000
+_PROBE_FROM_SHARE = 0.1  # of fewer rows, all are looked at
 _FROZEN_ROWS = 16_384
 
 
@@ -72,7 +73,7 @@ class Frozen:
     start_s: Array
     vectors: Array | None
     moves: int
-    in_lists: IvfRows | None
+    in_lists: tuple[IvfRows, NDArray[np.uint8], Probes] | None  # rows, their codes as bytes, probes
 
     def blocks(self) -> Iterator[Array]:
         """The vectors, some rows at a time. Rows added since do no harm; Moved if rows were removed since."""
@@ -83,16 +84,6 @@ class Frozen:
         """Some of the vectors."""
         return self.vectors[rows] if self.vectors is not None else self.index.block(rows, self.moves)
 
-    def lists(self) -> Iterator[tuple[Ints, Array]]:
-        """Of an approximate index: each list's row numbers and rows (float16), without those that came since."""
-        if self.in_lists is None:
-            return
-        for number in range(self.in_lists.lists):
-            with self.index.lock.read():
-                numbers, rows = self.in_lists.list_of(number)
-            old = numbers < len(self.codes)
-            yield numbers[old], rows[old]
-
 
 class State(NamedTuple):
     """What people may want to know of an index."""
@@ -101,7 +92,7 @@ class State(NamedTuple):
     segments: int
     items: int
     lists: int
-    probes: dict[str, int]  # λ: lists looked into
+    effort: dict[str, list[int]]  # λ: lists looked into, rows scored again
     recall: dict[str, float]  # λ: measured share of the true first ten
 
 
@@ -178,20 +169,15 @@ class HybridIndex:
             raise ValueError("the columns of these rows are not of one length")
         with self.lock.write():
             self._remove(set(old_item_ids))
-            first = len(self.columns)
             self.columns.add(segment_ids, item_ids, start_s)
-            if isinstance(self.rows, IvfRows):
-                self.rows.add(np.arange(first, first + len(rows)), rows)
-            else:
-                self.rows.add(rows)
+            self.rows.add(rows)
             if self.touched is not None:
                 self.touched.update(item_ids)
 
     def reserve(self, count: int) -> None:
         """Make room for `count` rows in all, to the row."""
         with self.lock.write():
-            if isinstance(self.rows, FlatRows):
-                self.rows.reserve(count)
+            self.rows.reserve(count)
 
     def search(
         self,
@@ -221,11 +207,11 @@ class HybridIndex:
         *,
         exclude: Collection[str] = (),
         allow: Collection[str] | None = None,
-        probes: int | None = None,
+        effort: Effort | None = None,
     ) -> list[list[Match]]:
         """`search` for each query with its own λ, in one pass over the rows: far cheaper than one by one.
 
-        probes: lists to look into, where the index is approximate; default: what the measured recall asks for.
+        effort: how hard to try where the index is approximate; default: as the measured recall asks.
         """
         for value in lam:
             if not 0.0 <= value <= 1.0:
@@ -237,14 +223,14 @@ class HybridIndex:
             allowed = self._allowed(exclude, allow)
             if not len(self) or not len(questions.group) or not (allowed is None or allowed.any()):
                 return [[] for _ in queries]
-            return self._matches(questions, self._answer(questions, k, allowed, probes))
+            return self._matches(questions, self._answer(questions, k, allowed, effort))
 
     def freeze(self, *, copy: bool = False) -> Frozen:
         """What the index holds now, for a snapshot: small columns are copied, vectors only if `copy`."""
         with self.lock.read():
             columns = self.columns.copies()
             vectors = self.rows.vectors().copy() if copy and isinstance(self.rows, FlatRows) else None
-            in_lists = self.rows if isinstance(self.rows, IvfRows) else None
+            in_lists = (self.rows, self.rows.to_bytes(), self.probes) if isinstance(self.rows, IvfRows) else None
             return Frozen(self, list(self.columns.names), *columns, vectors, self.moves, in_lists)
 
     def block(self, rows: slice, moves: int) -> Array:
@@ -264,9 +250,9 @@ class HybridIndex:
         group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
         return Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
 
-    def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, probes: int | None) -> Pairs:
+    def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None) -> Pairs:
         if isinstance(self.rows, IvfRows):
-            each = [self._probe(self.rows, questions.of(g), k, allowed, probes) for g in range(questions.count)]
+            each = [self._probe(self.rows, questions.of(g), k, allowed, effort) for g in range(questions.count)]
             return _regrouped(questions, each)
         if self.rows.bytes is not None and len(questions.group) <= _FEW:
             pairs = self._sift(self.rows, self.rows.bytes, questions, k, allowed)
@@ -286,7 +272,8 @@ class HybridIndex:
             scores, found, margins = sieve.search(q, depth, _selection(allowed))
             query, row = np.repeat(np.arange(len(q)), depth), found.ravel()
             query, row = self._contenders(questions, query, row, scores.ravel(), k, float(margins.max()))
-            pairs = self._scored(questions, query, row, rows.vectors())
+            codes, start_s = self.columns.codes[row].astype(np.int64), self.columns.start_s[row]
+            pairs = p.scored(questions, query, row, codes, start_s, rows.vectors())
             unseen = np.full(questions.count, -np.inf)
             np.maximum.at(unseen, questions.group, scores[:, -1] + margins + MARGIN)
             best = p.best(questions, pairs, k, self.columns.names)
@@ -306,42 +293,28 @@ class HybridIndex:
         return query[kept], row[kept]
 
     def _probe(
-        self, rows: IvfRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, probes: int | None
+        self, rows: IvfRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None
     ) -> Pairs:
-        """Look into the lists that λ asks for; into all when a filter left fewer than k items there."""
-        probes, depth = probes or self.probes.at(float(questions.lam[0]), k), max(64, 8 * k)
-        q, enough = questions.rows(), min(k, self.item_count if allowed is None else self._item_count(allowed))
-        selection = None
-        while True:
-            found = rows.search(q, min(depth, len(rows)), probes, selection)
-            query, place = np.nonzero(found.rows >= 0)
-            row, vectors = found.rows[query, place], found.vectors[query, place]
-            if allowed is not None and selection is None:
-                inside = allowed[row]
-                query, row, vectors = query[inside], row[inside], vectors[inside]
-            pairs = self._best_found(questions, query, row, vectors, k)
-            if len(pairs.row) >= enough or (probes >= rows.lists and depth >= len(rows)):
-                return pairs
-            if allowed is not None and selection is None:
-                selection, probes = faiss.IDSelectorBitmap(_bits(allowed)), rows.lists  # type: ignore[call-arg, arg-type]
-            elif depth < _LIST_DEPTH:
-                depth = 8 * depth
-            else:
-                depth, probes = len(rows), rows.lists
+        """Look into the lists that λ asks for; at all allowed rows when a filter leaves few, or fewer than k items."""
+        q, tried = questions.rows(), effort or self.probes.at(float(questions.lam[0]), k)
+        live = self.columns.codes >= 0 if allowed is None else allowed
+        share = 1.0 if allowed is None else float(allowed.mean())
+        if tried != EVERY and share >= _PROBE_FROM_SHARE:
+            more = (1 if allowed is None else 2) / share
+            found = rows.search(q, min(int(more * max(tried.depth, 16 * k)), len(rows)), int(more * tried.lists))
+            best = self._best_found(questions, rows, found, live[found.row], k)
+            if len(best.row) == k:
+                return best
+        found = rows.scan(q, np.flatnonzero(live), max(_SCAN_DEPTH, 16 * k))
+        return self._best_found(questions, rows, found, slice(None), k)
 
-    def _item_count(self, allowed: NDArray[np.bool_]) -> int:
-        return len(np.unique(self.columns.codes[allowed]))
-
-    def _best_found(self, questions: Questions, query: Ints, row: Ints, vectors: Array, k: int) -> Pairs:
-        """The best of pairs whose rows' vectors are (P, D)."""
-        pairs = self._scored(questions, query, np.arange(len(row)), vectors, row)
-        return p.best(questions, pairs, k, self.columns.names)
-
-    def _scored(self, questions: Questions, query: Ints, place: Ints, vectors: Array, row: Ints | None = None) -> Pairs:
-        """Pairs of queries with vectors[place], which are rows `row` (default: the places)."""
-        row = place if row is None else row
+    def _best_found(self, questions: Questions, rows: IvfRows, found: Found, inside: Any, k: int) -> Pairs:
+        query, row, score = (column[inside] for column in found)
+        if len(row):
+            query, row = self._contenders(questions, query, row, score, k, MARGIN)
         codes, start_s = self.columns.codes[row].astype(np.int64), self.columns.start_s[row]
-        return p.scored(questions, query, place, codes, start_s, vectors)
+        pairs = p.scored(questions, query, row, codes, start_s, rows.vectors())
+        return p.best(questions, pairs, k, self.columns.names)
 
     def _matches(self, questions: Questions, pairs: Pairs) -> list[list[Match]]:
         matches: list[list[Match]] = [[] for _ in range(questions.count)]

@@ -13,9 +13,9 @@ from service.shelf import ServedModel
 class Indexes:
     """One follower a model; vectors of two models never meet."""
 
-    def __init__(self, database: Database, folder: Path, poll_s: float, save_every_s: float) -> None:
+    def __init__(self, database: Database, folder: Path, poll_s: float, save_every_s: float, exact_rows: int) -> None:
         self._database, self._folder = database, folder
-        self._poll_s, self._save_every_s = poll_s, save_every_s
+        self._poll_s, self._save_every_s, self._exact_rows = poll_s, save_every_s, exact_rows
         self._followers: dict[str, IndexFollower] = {}
         self._lock = threading.Lock()
 
@@ -31,6 +31,7 @@ class Indexes:
                     self._folder,
                     poll_s=self._poll_s,
                     save_every_s=self._save_every_s,
+                    exact_rows=self._exact_rows,
                 )
                 follower.start()
                 self._followers[model.id] = follower

@@ -23,6 +23,7 @@ from mudar.index_store import SnapshotUnusable, Stamp
 from mudar.library import analyses, changes
 from mudar.library.changes import Head
 from mudar.library.db import Database, Session
+from mudar.nearest import grow
 from mudar.records import Kind
 from mudar.retrieve import HybridIndex, Moved
 
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 SAVE_EVERY_S = 300.0
+GROW_EVERY_S = 5.0
+EXACT_ROWS = 300_000
 _BATCH = 500
 _KINDS: tuple[Kind, ...] = ("dance", "music")
 
@@ -51,16 +54,18 @@ class IndexFollower:
         *,
         poll_s: float = POLL_S,
         save_every_s: float = SAVE_EVERY_S,
+        exact_rows: int = EXACT_ROWS,
     ) -> None:
+        """exact_rows: above so many rows, an index is searched approximately, with measured recall."""
         self.model, self.folder = model, folder
         self._database, self._dims = database, (embed_dim, rhythm_dim)
-        self._poll_s, self._save_every_s = poll_s, save_every_s
+        self._poll_s, self._save_every_s, self._exact_rows = poll_s, save_every_s, exact_rows
         self._indexes = self._empty()
         self._covers, self._saved = Head(-1, -1, 0.0), Head(-1, -1, 0.0)
         self._changing = threading.RLock()  # one catches up at a time
         self._saving = threading.Lock()  # one saves, while others catch up
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self.rebuilds: list[str] = []  # why the index was built from the database, each time it was
 
     def index(self, kind: Kind) -> HybridIndex:
@@ -70,14 +75,15 @@ class IndexFollower:
     def start(self) -> None:
         """Load or build the indexes, catch up, and follow in a thread of our own."""
         self.open()
-        self._thread = threading.Thread(target=self._follow, name=f"index of {self.model}", daemon=True)
-        self._thread.start()
+        for work in (self._follow, self._grow):
+            self._threads.append(threading.Thread(target=work, name=f"index of {self.model}", daemon=True))
+            self._threads[-1].start()
 
     def stop(self) -> None:
         """Stop following, and save what came since the last snapshot."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread, patience_s in zip(self._threads, (None, 5.0), strict=False):
+            thread.join(patience_s)  # lists in the making are not waited for
         self.save()
 
     def open(self) -> None:
@@ -142,6 +148,22 @@ class IndexFollower:
             if time.monotonic() - saved_at >= self._save_every_s:
                 self.save()
                 saved_at = time.monotonic()
+
+    def _grow(self) -> None:
+        while not self._stopping.wait(GROW_EVERY_S):
+            self.grow()
+
+    def grow(self) -> bool:
+        """Give the indexes the sieves or lists that their sizes ask for, beside searches; says whether any got some."""
+        grown = False
+        for kind, other in (_KINDS, _KINDS[::-1]):
+            index, asking = self._indexes[kind], self._indexes[other]
+            if self._stopping.is_set():
+                break
+            if not index.approximate and len(index) > self._exact_rows:
+                grown |= grow.make_approximate(index, grow.held_out(asking))
+            grown |= grow.add_sieves(index) or grow.measure_again(index, grow.held_out(asking))
+        return grown
 
     def _apply_next(self, session: Session) -> int:
         """Apply the next batch; _Behind when what we hold is not a state that this log went through."""

@@ -14,18 +14,19 @@ import numpy as np
 
 from mudar.nearest.columns import Columns
 from mudar.nearest.flat import FlatRows, Sieves
-from mudar.nearest.ivf import TRAIN_ROWS_PER_LIST, IvfRows, lists_for, train
-from mudar.nearest.probes import FLOOR, HUNDRED, LAMBDAS, TEN, Probes
+from mudar.nearest.ivf import TRAIN_ROWS, IvfRows, lists_for, train
+from mudar.nearest.probes import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
 from mudar.records import Array
 from mudar.retrieve import Frozen, HybridIndex, Match, Moved, Query
 
 log = logging.getLogger(__name__)
 
 QUERIES = 100
-_SPARE = 0.004  # the figure is a mean over so many queries: aim a little higher
+_SPARE = 0.002  # the figure is a mean over so many queries: aim a little higher
 _SIEVE_SAMPLE = 20_000
 _SEED = 7
 _TRIES = 3
+_DEPTH, _DEEPEST = 1000, 16_000
 
 
 def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
@@ -34,11 +35,9 @@ def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
         rows = index.rows
         if not len(rows):
             return []
-        if isinstance(rows, IvfRows):
-            lists = np.linspace(0, rows.lists - 1, min(4 * count, rows.lists)).astype(int)
-            chosen = np.concatenate([rows.list_of(int(number))[1][:1] for number in lists])[:count].astype(np.float32)
-        else:
-            chosen = rows.vectors()[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)].copy()
+        live = np.flatnonzero(index.columns.codes >= 0)
+        chosen = rows.vectors()[live[np.linspace(0, len(live) - 1, min(count, len(live))).astype(int)]]
+        chosen = chosen.astype(np.float32)
     split, start_s = index.embed_dim, np.zeros(1, np.float32)
     return [Query(row[None, :split], row[None, split:], start_s) for row in _within_one(chosen, split)]
 
@@ -95,13 +94,11 @@ def _made_approximate(index: HybridIndex, queries: list[Query], lists: int | Non
     if frozen.in_lists is not None or count < 4 * lists:
         return False
     successor = HybridIndex(index.embed_dim, index.rhythm_dim)
-    rows = IvfRows(train(_sample(frozen, TRAIN_ROWS_PER_LIST * lists), lists))
-    successor.rows = rows
+    successor.rows = rows = train(_sample(frozen, TRAIN_ROWS), index.embed_dim, lists)
+    rows.reserve(count)
     successor.columns = Columns.restored(frozen.names, frozen.codes, frozen.segment_ids, frozen.start_s)
-    first = 0
     for block in frozen.blocks():
-        rows.add(np.arange(first, first + len(block)), block)
-        first += len(block)
+        rows.add(block)
     truth = {lam: index.search_many(queries, [lam] * len(queries), HUNDRED) for lam in LAMBDAS}
     successor.probes = choose_probes(successor, queries, truth)
     with index.lock.write():
@@ -135,32 +132,35 @@ def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
     rows = index.rows
     if not isinstance(rows, IvfRows) or len(rows) < 2 * index.probes.rows:
         return False
-    every, asked = rows.lists, list(queries) or held_out(index)
-    truth = {lam: index.search_many(asked, [lam] * len(asked), HUNDRED, probes=every) for lam in LAMBDAS}
+    asked = list(queries) or held_out(index)
+    truth = {lam: index.search_many(asked, [lam] * len(asked), HUNDRED, effort=EVERY) for lam in LAMBDAS}
     index.probes = choose_probes(index, asked, truth)
     return True
 
 
 def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[list[Match]]]) -> Probes:
-    """The fewest probes, of powers of two, that hold the floor at each λ, for the first 10 and the first 100."""
+    """The least effort that holds the floor at each λ, for the first 10 and the first 100."""
     lists = index.state().lists
     found = Probes(rows=len(index))
     for k in (TEN, HUNDRED):
-        measured = [_fewest(index, queries, truth[lam], lam, k, lists) for lam in LAMBDAS]
-        found.counts[k], found.recall[k] = [count for count, _ in measured], [value for _, value in measured]
+        measured = [_least(index, queries, truth[lam], lam, k, lists) for lam in LAMBDAS]
+        found.efforts[k], found.recall[k] = [effort for effort, _ in measured], [value for _, value in measured]
     return found
 
 
-def _fewest(
+def _least(
     index: HybridIndex, queries: list[Query], truth: list[list[Match]], lam: float, k: int, lists: int
-) -> tuple[int, float]:
-    """Probes, and the recall that they give."""
-    probes = 4
+) -> tuple[Effort, float]:
+    """The effort, and the recall that it gives. Deeper lists of candidates come in when all lists do not do."""
+    effort = Effort(max(4, lists // 64), _DEPTH)
     while True:
-        value = recall(index, queries, truth, lam, k, probes)
-        if value >= min(FLOOR + _SPARE, 1.0) or probes >= lists:
-            return probes, value
-        probes = min(2 * probes, lists)
+        value = recall(index, queries, truth, lam, k, effort)
+        if value >= min(FLOOR + _SPARE, 1.0) or effort == Effort(lists, _DEEPEST):
+            return effort, value
+        if effort.lists < lists:
+            effort = Effort(min(int(1.5 * effort.lists), lists), effort.depth)
+        else:
+            effort = Effort(max(4, lists // 8), 4 * effort.depth)
 
 
 def recall(
@@ -169,10 +169,10 @@ def recall(
     truth: Sequence[Sequence[Match]],
     lam: float,
     k: int,
-    probes: int | None = None,
+    effort: Effort | None = None,
 ) -> float:
-    """Mean share of the true first k items that a search (with so many probes) finds."""
-    answers = index.search_many(queries, [lam] * len(queries), k, probes=probes)
+    """Mean share of the true first k items that a search (with this effort) finds."""
+    answers = index.search_many(queries, [lam] * len(queries), k, effort=effort)
     shares = []
     for answer, true in zip(answers, truth, strict=True):
         wanted = {match.item_id for match in true[:k]}

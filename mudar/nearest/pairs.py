@@ -76,7 +76,7 @@ class Pairs:
         return Pairs(*(np.concatenate(column) for column in columns))
 
 
-def scored(questions: Questions, query: Ints, row: Ints, code: Ints, start_s: Array, vectors: Array) -> Pairs:
+def scored(questions: Questions, query: Ints, row: Ints, code: Ints, start_s: Array, vectors: NDArray[Any]) -> Pairs:
     """Pairs with float64 scores; `vectors` (N, D) holds the rows. Each sum depends on nothing but the pair."""
     embedding, rhythm = np.empty(len(row)), np.empty(len(row))
     split = questions.embeddings.shape[1]

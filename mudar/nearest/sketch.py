@@ -36,17 +36,18 @@ class Basis(NamedTuple):
 
 def fit(rows: Array, embed_dim: int) -> Basis | None:
     """The basis for rows like these (N, D); None when the spectrum is so flat that a sketch would not pay."""
-    basis = Basis(_axes(rows[:, :embed_dim]), _axes(rows[:, embed_dim:]))
+    basis = Basis(axes(rows[:, :embed_dim], ENERGY), axes(rows[:, embed_dim:], ENERGY))
     return basis if basis.size <= WORTH * rows.shape[1] else None
 
 
-def _axes(part: Array) -> Array:
-    """(D, m): the fewest principal axes that hold ENERGY of the squared norms."""
+def axes(part: Array, share: float, most: int = 1 << 30, even: bool = False) -> Array:
+    """(D, m): the fewest principal axes that hold this share of the squared norms of (N, D), `most` at most."""
     x = part.astype(np.float64)
-    energy, axes = np.linalg.eigh(x.T @ x)
+    energy, found = np.linalg.eigh(x.T @ x)
     kept = np.cumsum(energy[::-1]) / max(float(energy.sum()), 1e-12)
-    count = min(int(np.searchsorted(kept, ENERGY)) + 1, part.shape[1])
-    return np.ascontiguousarray(axes[:, ::-1][:, :count], np.float32)
+    count = min(int(np.searchsorted(kept, share)) + 1, part.shape[1], most)
+    count = count // 2 * 2 or 2 if even else count
+    return np.ascontiguousarray(found[:, ::-1][:, :count], np.float32)
 
 
 def sketches(embeddings: Array, rhythms: Array, basis: Basis) -> Array:
