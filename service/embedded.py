@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 STABLE_S = 10.0  # a child that lives this long has started well
 TRIES = 5
+KEEP_ALIVE_S = 60  # above clients' own 5 s: who closes first must not be a race
 
 
 class UpRefused(MudarError):
@@ -249,7 +250,12 @@ class Embedded:
     def _serve(self, bound: socket.socket) -> threading.Thread:
         from service.app import create_app
 
-        config = uvicorn.Config(create_app(self.settings), log_level="warning", timeout_graceful_shutdown=3)
+        config = uvicorn.Config(
+            create_app(self.settings),
+            log_level="warning",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=3,
+        )
         self.server = uvicorn.Server(config)
         thread = threading.Thread(target=self.server.run, args=([bound],), name="api", daemon=True)
         thread.start()

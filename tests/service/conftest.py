@@ -23,7 +23,7 @@ import uvicorn
 
 from service.app import create_app
 from service.deps import House
-from service.embedded import free_port, listen
+from service.embedded import KEEP_ALIVE_S, free_port, listen
 from service.settings import Settings
 
 SHORT = {"MUDAR_LEASE_S": "2", "MUDAR_HEARTBEAT_S": "0.3", "MUDAR_SWEEP_S": "0.3", "MUDAR_PROGRESS_S": "0.1"}
@@ -71,7 +71,7 @@ def running(settings: Settings) -> Iterator[Api]:
     """The application on a free port."""
     app = create_app(settings)
     bound = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=KEEP_ALIVE_S))
     thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()
     while not server.started and thread.is_alive():
