@@ -33,15 +33,16 @@ def edit_rhythm(
     if row is None:
         raise NotReady(f"item {item_id} has not been embedded with {model}")
     record = dict(row.rhythm)
-    given = {name: _checked(name, values, float(row.duration_s)) for name, values in changes.items()}
+    given: dict[str, Any] = {name: _checked(name, values, float(row.duration_s)) for name, values in changes.items()}
     if "times_s" in given:
         record["impacts_s"] = []
         given.setdefault("strengths", [1.0] * len(given["times_s"]))
-    if len(given.get("strengths", record["strengths"])) != len(given.get("times_s", record["times_s"])):
+    new = record | given
+    if len(new["strengths"]) != len(new["times_s"]):
         raise OutOfRange("There must be as many strengths as strokes (times_s).")
-    record |= given | {"edition": edition_of(record) + 1}
-    session.execute(update(t.analyses).where(where).values(rhythm=record, strokes=len(record["times_s"])))
-    return record
+    new["edition"] = edition_of(record) + 1
+    session.execute(update(t.analyses).where(where).values(rhythm=new, strokes=len(new["times_s"])))
+    return new
 
 
 def edition(session: Session, item_id: str, model: str) -> int:

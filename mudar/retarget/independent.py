@@ -101,13 +101,18 @@ class Eyewitness:
         self.after.see(time_s, luma)
 
 
-def watch(path: str | Path, progress: Progress = ignore) -> Impacts:
-    """The impacts of a video file, decoded for the purpose. Errors as for decode.iter_frames."""
+def watched(path: str | Path, progress: Progress = ignore) -> Watcher:
+    """A watcher that has seen a whole video file. Errors as for decode.iter_frames."""
     watcher = Watcher()
     for frame in iter_frames(path, fps=None, size=(SIDE_PX, SIDE_PX), pixel="gray"):
         watcher.see(frame.time_s, frame.image)
         progress(0.0, "watch")
-    return watcher.impacts()
+    return watcher
+
+
+def watch(path: str | Path, progress: Progress = ignore) -> Impacts:
+    """The impacts of a video file, decoded for the purpose. Errors as for decode.iter_frames."""
+    return watched(path, progress).impacts()
 
 
 def impact_envelope(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:

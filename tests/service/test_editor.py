@@ -1,0 +1,107 @@
+"""What an editor asks after embedding: corrected rhythms, exports, music for a dance, and whether it is in sync."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import opentimelineio as otio
+import pytest
+
+
+def finished(up: Any, answer: Any) -> dict[str, Any]:
+    """The job that was accepted, ended."""
+    assert answer.status_code == 202, answer.text
+    return dict(up.ended(answer.json()["job_id"]))
+
+
+@pytest.fixture(scope="module")
+def ids(up: Any, tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., Path]) -> dict[str, str]:
+    """A dance of 10 s and a song of 11 s, with rhythms put right: the network is a random one."""
+    folder, found = tmp_path_factory.mktemp("editor"), {}
+    for name, seconds in (("dance", 10.0), ("song", 11.0)):
+        path = make_clip(folder / f"{name}.mp4", seconds=seconds, picture=name == "dance")
+        with path.open("rb") as file:
+            job = finished(up, up.http.post("/embed", files={"file": (path.name, file)}))
+        found[name] = str(job["result"]["items"][0]["id"])
+    put = up.http.put(f"/items/{found['song']}/rhythm", json={"beats_s": list(np.arange(0.3, 10.9, 0.5))})
+    assert put.status_code == 200, put.text
+    return found
+
+
+def test_a_corrected_rhythm_is_kept_and_rendered_again(up: Any, ids: dict[str, str]) -> None:
+    strokes = [round(0.4 + 0.55 * k, 3) for k in range(17)]
+    asked = {"dance_id": ids["dance"], "music_id": ids["song"], "verify": False}
+    put = up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": strokes})
+    assert put.status_code == 200, put.text
+    record = up.http.get(f"/items/{ids['dance']}?include=rhythm").json()["rhythm"]
+    assert record["times_s"] == pytest.approx(strokes)
+    assert record["strengths"] == [1.0] * 17
+    assert record["impacts_s"] == []
+    first = finished(up, up.http.post("/retarget", json=asked))
+    landed = first["result"]["report"]["landings"]["source_s"]
+    assert all(min(abs(at - s) for s in strokes) < 1e-3 for at in landed)
+    assert up.http.post("/retarget", json=asked).json()["job_id"] == first["id"]  # the same wish, the same job
+    later = [s + 0.2 for s in strokes]
+    up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": later})
+    second = finished(up, up.http.post("/retarget", json=asked))
+    assert second["id"] != first["id"]
+    assert all(min(abs(at - s) for s in later) < 1e-3 for at in second["result"]["report"]["landings"]["source_s"])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"times_s": [2.0, 1.0]},
+        {"times_s": [1.0, 99.0]},
+        {"times_s": [1.0], "strengths": [0.5, 0.5]},
+        {"strengths": [2.0] * 17},
+        {"curve": [1.0]},
+    ],
+)
+def test_what_is_no_rhythm_is_refused(up: Any, ids: dict[str, str], edit: dict[str, Any]) -> None:
+    before = up.http.get(f"/items/{ids['dance']}?include=rhythm").json()["rhythm"]
+    answer = up.http.put(f"/items/{ids['dance']}/rhythm", json=edit)
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert up.http.get(f"/items/{ids['dance']}?include=rhythm").json()["rhythm"] == before
+
+
+def test_music_for_a_dance(up: Any, ids: dict[str, str]) -> None:
+    answer = up.http.post("/soundtrack", json={"dance_id": ids["dance"], "k": 2, "lambda": 0.5, "method": "shift"})
+    job = finished(up, answer)
+    assert job["state"] == "done", job
+    result = job["result"]
+    best, *others = result["songs"]
+    assert result["music_id"] == best["id"]
+    assert {"score", "warp_cost", "report", "title"} <= best.keys()
+    assert all(song["warp_cost"] >= best["warp_cost"] for song in others if song["refused"] is None)
+    assert up.http.get(result["video_url"]).content[4:8] == b"ftyp"
+    assert up.http.get(result["report_url"]).content[:8] == b"\x89PNG\r\n\x1a\n"
+    exported = up.http.get(f"/videos/{job['id']}/export?format=otio")
+    timeline = otio.adapters.read_from_string(exported.text, "otio_json")
+    rate = timeline.video_tracks()[0].duration().rate
+    assert timeline.duration().to_seconds() == pytest.approx(result["duration_s"], abs=2 / rate)
+    lines = up.http.get(f"/videos/{job['id']}/export?format=csv").text.splitlines()
+    assert len(lines) == result["report"]["frames"] + 1
+    assert up.http.get(f"/videos/{job['id']}/export?format=edl").json()["code"] == "out_of_range"
+    json.loads(up.http.get(f"/videos/{job['id']}/export?format=json").text)
+    assert up.http.post("/soundtrack", json={"dance_id": ids["song"]}).json()["code"] == "wrong_kind"
+
+
+def test_in_time_or_not(up: Any, ids: dict[str, str]) -> None:
+    beats = [round(0.3 + 0.5 * k + 0.05 * (k % 3), 3) for k in range(18)]
+    up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": beats})
+    job = finished(up, up.http.post(f"/sync?item_id={ids['dance']}&fix=true"))
+    assert job["state"] == "done", job
+    result = job["result"]
+    assert result["verdict"] in ("in_time", "off", "unsure")
+    assert 0 <= result["confidence"] <= 1
+    assert result["fixed"] == (result["verdict"] == "off")
+    if result["fixed"]:
+        assert up.http.get(result["video_url"]).content[4:8] == b"ftyp"
+    assert up.http.post(f"/sync?item_id={ids['song']}").json()["code"] == "wrong_kind"
+    assert up.http.post("/sync").json()["code"] == "bad_request"
