@@ -32,7 +32,7 @@ _COARSE_SHARE = 1 / 3  # of a model frame: how far strokes of the curve scatter,
 
 
 def strokes_from_curve(
-    curve: Array, fps: float, *, min_gap_s: float = 0.2, threshold: float = 0.2
+    curve: Array, fps: float, *, min_gap_s: float = 0.2, threshold: float = 0.3
 ) -> tuple[Array, Array]:
     """Times (N,) in seconds and strengths (N,) in 0..1 of the peaks of a (T,) curve in 0..1.
 
