@@ -42,6 +42,9 @@ check: $(VENV)/.dev ## style, types, import arrows, spelling
 bench: $(VENV)/.run ## the speeds, each beside its floor: make bench [JSON=1]
 	@$(BIN)/python -m tests.bench $(if $(JSON),--json)
 
+bench-retrieve: $(VENV)/.run ## search beside FAISS Flat and the two matrices: make bench-retrieve [JSON=1] [ARGS=--peers]
+	@$(BIN)/python -m tests.bench.retrieve $(if $(JSON),--json) $(ARGS)
+
 up: $(VENV)/.run ## API, worker and broker on this machine, until Ctrl-C
 	@$(BIN)/mudar up
 
