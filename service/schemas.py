@@ -120,6 +120,7 @@ class RetargetOptions(BaseModel):
     crf: int = Field(20, description="quality of the video: 18 is fine, 28 is coarse")
     fade_s: float = 0.25
     original_gain_db: float | None = Field(None, description="mixes the clip's own sound in at this gain")
+    encoder: str = Field("auto", description="auto (NVENC where it works), libx264 or h264_nvenc")
     verify: bool = Field(True, description="let a detector that knows nothing of the plan judge the result")
 
 

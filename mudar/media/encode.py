@@ -7,11 +7,13 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
+from mudar.media import encoder
 from mudar.media.audio_out import Block
 from mudar.media.picture import Look
 
@@ -23,14 +25,16 @@ NO_PICTURE_TYPE = 0  # let the encoder choose I, P or B: a decoded frame still s
 class Mp4Writer:
     """Writes next to `path` under a temporary name; leaving the block well renames it, leaving it badly removes it."""
 
-    def __init__(self, path: str | Path, look: Look, sample_rate_hz: int, *, crf: int, preset: str) -> None:
+    def __init__(
+        self, path: str | Path, look: Look, sample_rate_hz: int, *, crf: int, preset: str, name: str = encoder.X264
+    ) -> None:
         self._path = Path(path)
-        handle, name = tempfile.mkstemp(prefix=".render-", suffix=".mp4", dir=self._path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".render-", suffix=".mp4", dir=self._path.parent)
         os.close(handle)
-        self._temporary = Path(name)
-        self._container = av.open(name, "w", format="mp4", options={"movflags": "+faststart"})
+        self._temporary = Path(temporary)
+        self._container = av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"})
         self._tick = 1 / look.rate
-        self._video = _video_stream(self._container, look, crf, preset)
+        self._video = _video_stream(self._container, look, name, crf, preset)
         self._audio = _audio_stream(self._container, sample_rate_hz)
         self._frames = 0
         self._samples = 0
@@ -66,10 +70,8 @@ class Mp4Writer:
         self._container.mux(self._audio.encode(frame))
 
 
-def _video_stream(container: av.container.OutputContainer, look: Look, crf: int, preset: str) -> VideoStream:
-    stream = container.add_stream(
-        "libx264", rate=look.rate, options={"crf": str(crf), "preset": preset, "profile": "high"}
-    )
+def _video_stream(container: av.container.OutputContainer, look: Look, name: str, crf: int, preset: str) -> VideoStream:
+    stream = cast(VideoStream, container.add_stream(name, rate=look.rate, options=encoder.options(name, crf, preset)))
     stream.width, stream.height, stream.pix_fmt = look.width, look.height, "yuv420p"
     stream.time_base = 1 / look.rate
     context = stream.codec_context

@@ -46,6 +46,27 @@ class Look:
     is_hdr: bool
     start_s: float
     duration_s: float
+    bits: int = 8
+    has_alpha: bool = False
+    rotated: bool = False
+    cropped: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the output cannot keep of the source, in words for people."""
+        hdr = "HDR is written with 8 bits and keeps its colour tags; it is not tone-mapped."
+        deep = f"{self.bits} bits a channel became 8."
+        return tuple(
+            words
+            for words, holds in (
+                (hdr, self.is_hdr),
+                (deep, self.bits > 8 and not self.is_hdr),
+                ("Transparency was dropped.", self.has_alpha),
+                ("The picture was turned upright.", self.rotated),
+                ("An odd row or column was cropped.", self.cropped),
+            )
+            if holds
+        )
 
 
 def output_rate(average: Fraction | None) -> Fraction:
@@ -84,6 +105,10 @@ def look(path: str | Path) -> Look:
             is_hdr=int(coded.color_trc) in HDR_TRANSFERS,
             start_s=max(0.0, float(first.time or 0.0) - origin),
             duration_s=length_s,
+            bits=max((part.bits for part in first.format.components), default=8),
+            has_alpha=any(part.is_alpha for part in first.format.components),
+            rotated=orient.transpose or orient.flip_x or orient.flip_y,
+            cropped=bool(width % 2 or height % 2),
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import MediaTooShort, UnreadableMedia
-from mudar.media import audio_out, picture
+from mudar.media import audio_out, encoder, picture
 from mudar.media.audio_warp import has_sound, warped
 from mudar.media.encode import Mp4Writer
 from mudar.media.interpolate import Plane, planes
@@ -33,7 +33,8 @@ DEPTH = 4  # frames each stage may run ahead
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How to render. interpolation: nearest, blend or flow; crf and preset: x264's. original_gain_db: the dance's own
+    """How to render. interpolation: nearest, blend or flow; crf: quality, 0 best to 51; preset: x264's; encoder: auto,
+    libx264 or h264_nvenc. original_gain_db: the dance's own
     sound under the song, None for none."""
 
     interpolation: str = "blend"
@@ -41,6 +42,7 @@ class RenderSettings:
     preset: str = "veryfast"
     fade_s: float = 0.25
     original_gain_db: float | None = None
+    encoder: str = "auto"
 
 
 class Witness(Protocol):
@@ -56,7 +58,8 @@ class Witness(Protocol):
 @dataclass(frozen=True)
 class Rendered:
     """What was written. shown_s: (N,) source seconds each output frame really shows; interpolated: (N,) bool;
-    duplicate: (N,) bool, shows exactly what the frame before it shows. stage_s: seconds of work, which overlap."""
+    duplicate: (N,) bool, shows exactly what the frame before it shows. notes: what the output could not keep of the
+    source. stage_s: seconds of work, which overlap."""
 
     width: int
     height: int
@@ -64,7 +67,8 @@ class Rendered:
     shown_s: Floats
     interpolated: NDArray[np.bool_]
     duplicate: NDArray[np.bool_]
-    is_hdr: bool
+    encoder: str
+    notes: tuple[str, ...]
     stage_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -113,7 +117,7 @@ class Renderer:
         clock = _Clock()
         shown: list[tuple[float, bool]] = []
         options = self._settings
-        make = maker(options.interpolation)
+        make, name = maker(options.interpolation), encoder.chosen(options.encoder)
 
         def decoded() -> Iterator[picture.Timed]:
             return _seen(clock.timed("decode", picture.frames(self._dance, self.look, float(wanted[0]))), witness)
@@ -126,7 +130,9 @@ class Renderer:
             Ahead(decoded, DEPTH) as raw,
             Ahead(warped, DEPTH) as ready,
             closing(self._sound(offset_s, samples, source_s)) as sound,
-            Mp4Writer(out_path, self.look, self.sample_rate_hz, crf=options.crf, preset=options.preset) as writer,
+            Mp4Writer(
+                out_path, self.look, self.sample_rate_hz, crf=options.crf, preset=options.preset, name=name
+            ) as writer,
         ):
             heard = 0
             for n, item in enumerate(ready):
@@ -144,7 +150,9 @@ class Renderer:
                 raise UnreadableMedia("The picture could not be read to its end.")
         times, made = (np.array(column) for column in zip(*shown, strict=True))
         same = np.append(False, np.diff(times) == 0)
-        return Rendered(self.look.width, self.look.height, self.fps, times, made, same, self.look.is_hdr, clock.seconds)
+        return Rendered(
+            self.look.width, self.look.height, self.fps, times, made, same, name, self.look.notes, clock.seconds
+        )
 
     def _sound(
         self, offset_s: float, samples: int, source_s: Callable[[Floats], Floats]

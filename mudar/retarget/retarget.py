@@ -75,7 +75,8 @@ def retarget(
             "fps": round(rendered.fps, 6),
             "width": rendered.width,
             "height": rendered.height,
-            "is_hdr": rendered.is_hdr,
+            "encoder": rendered.encoder,
+            "notes": list(rendered.notes),
             "duration_s": round(rendered.duration_s, 4),
             "stage_s": {
                 "plan": round(planned - started, 4),
@@ -107,5 +108,10 @@ def dry_run(
 
 def _render_settings(settings: RetargetSettings) -> RenderSettings:
     return RenderSettings(
-        settings.interpolation, settings.crf, settings.preset, settings.fade_s, settings.original_gain_db
+        settings.interpolation,
+        settings.crf,
+        settings.preset,
+        settings.fade_s,
+        settings.original_gain_db,
+        settings.encoder,
     )

@@ -13,6 +13,7 @@ from mudar.errors import OutOfRange, UnknownMethod
 
 Method = Literal["dtw", "acceleration", "shift", "paper_dtw"]
 Interpolation = Literal["nearest", "blend", "flow"]
+Encoder = Literal["auto", "libx264", "h264_nvenc"]
 Targets = Literal["beats", "onsets", "downbeats", "every_nth"]
 
 DTW_MIN_SPEED = 0.67
@@ -29,6 +30,7 @@ class RetargetSettings:
     the paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it.
     on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
     second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
+    crf: quality of the picture, 0 best to 51. encoder: NVENC where it works (`auto`), or as said.
     verify: let the independent detector watch (independent.py); it costs a few percent of the rendering.
     """
 
@@ -46,6 +48,7 @@ class RetargetSettings:
     fade_s: float = 0.25
     original_gain_db: float | None = None
     verify: bool = True
+    encoder: Encoder = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what no retargeting could do."""
@@ -53,6 +56,7 @@ class RetargetSettings:
             raise UnknownMethod(f"There is no method {self.method!r}.")
         _one_of("interpolation", self.interpolation, get_args(Interpolation))
         _one_of("on", self.on, get_args(Targets))
+        _one_of("encoder", self.encoder, get_args(Encoder))
         _within("accent", self.accent, 0.0, 1.0)
         _within("nth", self.nth, 1, 16)
         _within("music_start_s", self.music_start_s, 0.0, 36_000.0)
