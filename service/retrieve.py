@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mudar.errors import BadRequest, OutOfRange, WrongKind
 from mudar.library import analyses
 from mudar.library.items import get_item
-from mudar.library.search import Question, ask
+from mudar.library.search import ANY, Filters, Question, ask
 from mudar.records import Kind
 from service import dispatch, intake
 from service.deps import House
@@ -24,6 +24,8 @@ class Asked:
     lam: float | None
     labels: list[str]
     model: str | None
+    filters: Filters = ANY  # of stored items only: a file is searched with by k, lambda and label
+    offset: int = 0
 
 
 def by_item(house: House, music_id: str | None, dance_id: str | None, asked: Asked) -> dict[str, Any]:
@@ -42,8 +44,11 @@ def _answer(house: House, item_id: str, kind: Kind, asked: Asked) -> dict[str, A
             raise WrongKind(f"{item_id} is a {item['kind']}, not a {kind}.", hint=f"Ask with {item['kind']}_id.")
         segments = analyses.segments(session, item_id, model.id)
     lam = model.lambda_default if asked.lam is None else asked.lam
-    results = ask(house.database, house.indexes.of(model), Question(kind, segments, asked.k, lam, asked.labels))
-    return {"query": {"id": item_id, "kind": kind, **_echo(asked, lam, model)}, "results": results}
+    question = Question(kind, segments, asked.k, lam, asked.labels, asked.filters, asked.offset)
+    results = ask(house.database, house.indexes.of(model), question)
+    more = asked.offset + asked.k if len(results) == asked.k else None
+    head = {"id": item_id, "kind": kind, "tempo_bpm": item["tempo_bpm"], "offset": asked.offset, "next_offset": more}
+    return {"query": {**head, **_echo(asked, lam, model)}, "results": results}
 
 
 def _echo(asked: Asked, lam: float, model: ServedModel) -> dict[str, Any]:
@@ -78,4 +83,6 @@ def _merged(form: Form, asked: Asked) -> Asked:
         raise OutOfRange(f"k is {k}; it must lie in 1..100.")
     if lam is not None and not 0 <= lam <= 1:
         raise OutOfRange(f"lambda is {lam}; it must lie in 0..1.")
-    return Asked(k, lam, asked.labels or form.many("label"), asked.model or form.one("model"))
+    return replace(
+        asked, k=k, lam=lam, labels=asked.labels or form.many("label"), model=asked.model or form.one("model")
+    )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from mudar.library.search import Filters
 from service import retrieve
 from service.deps import HouseDep
 from service.routes.responses import accepted, multipart
@@ -33,9 +34,16 @@ async def post_retrieve(
     lam: Annotated[float | None, Query(alias="lambda", ge=0, le=1, allow_inf_nan=False)] = None,
     label: Annotated[list[str] | None, Query()] = None,
     model: str | None = None,
+    exclude: Annotated[list[str] | None, Query(description="Ids of items that must not be found.")] = None,
+    min_tempo_bpm: float | None = None,
+    max_tempo_bpm: float | None = None,
+    min_duration_s: float | None = None,
+    max_duration_s: float | None = None,
+    offset: Annotated[int, Query(ge=0, le=900, description="How many better ones to leave out: paging.")] = 0,
 ) -> Any:
     """What fits: dances for `music_id`, music for `dance_id`; or search with a file that is not stored."""
-    asked = retrieve.Asked(k, lam, label or [], model)
+    ranges = ((min_tempo_bpm, max_tempo_bpm), (min_duration_s, max_duration_s))
+    asked = retrieve.Asked(k, lam, label or [], model, Filters((), *ranges, exclude or ()), offset)
     if not request.headers.get("content-type", "").startswith("multipart/"):
         return await run_in_threadpool(retrieve.by_item, house, music_id, dance_id, asked)
     async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
