@@ -18,11 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.retarget.metrics import nearest_s
 from mudar.retarget.points import Floats, Points
 
 Ints = NDArray[np.int64]
 BAND_ABOVE_NODES = 60_000  # n·m above which the exact pass is banded
 COARSE_POINTS = 300  # at most, on each side of the first-order pass
+BAR_WITHIN_S = 0.08  # of a bar's first beat: the stroke or target that is its first
 BAND_TARGETS = 20  # half-width of the band, in targets
 
 
@@ -34,6 +36,7 @@ class Prices:
     skip_stroke: float = 0.25  # times the stroke's strength
     speed: float = 1.0  # times ln(speed)^2 times seconds
     change: float = 4.0  # times (change of ln speed)^2
+    bar: float = 0.3  # more gain, as a share, for a bar's first stroke that lands on a bar's first beat
 
 
 @dataclass(frozen=True)
@@ -61,26 +64,41 @@ class Chain:
     gain: float
 
 
-def landing_gain(strokes: Points, targets: Points) -> Floats:
-    """(n, m) what each pair is worth: the geometric mean of the two strengths."""
-    return np.sqrt(strokes.strengths[:, None] * targets.strengths[None, :])
+@dataclass(frozen=True)
+class Bars:
+    """Seconds at which bars begin, in the dance and in the music; empty where nobody knows."""
+
+    dance_s: Floats
+    music_s: Floats
 
 
-def align(strokes: Points, targets: Points, limits: Limits, prices: Prices = Prices()) -> Chain:
+UNKNOWN = Bars(np.zeros(0), np.zeros(0))
+
+
+def landing_gain(strokes: Points, targets: Points, bars: Bars = UNKNOWN, bonus: float = 0.0) -> Floats:
+    """(n, m) what each pair is worth: the geometric mean of the two strengths, and more where both begin a bar."""
+    worth = np.sqrt(strokes.strengths[:, None] * targets.strengths[None, :])
+    first = nearest_s(strokes.times_s, bars.dance_s) <= BAR_WITHIN_S
+    return worth * (1 + bonus * (first[:, None] & (nearest_s(targets.times_s, bars.music_s) <= BAR_WITHIN_S)[None, :]))
+
+
+def align(strokes: Points, targets: Points, limits: Limits, prices: Prices = Prices(), bars: Bars = UNKNOWN) -> Chain:
     """The chain of the highest gain; empty when either side is."""
     n, m = len(strokes), len(targets)
     if not n or not m:
         return Chain(np.zeros(0, np.int64), np.zeros(0, np.int64), 0.0)
     whole = np.tile([0, m], (n, 1))
     if n * m <= BAND_ABOVE_NODES:
-        return _forward(strokes, targets, limits, prices, whole, exact=True)
+        return _forward(strokes, targets, limits, prices, bars, whole, exact=True)
     few, few_targets = _strongest(strokes), _strongest(targets)
     some, some_targets = _chosen(strokes, few), _chosen(targets, few_targets)
-    coarse = _forward(some, some_targets, limits, prices, np.tile([0, len(few_targets)], (len(few), 1)), exact=False)
+    coarse = _forward(
+        some, some_targets, limits, prices, bars, np.tile([0, len(few_targets)], (len(few), 1)), exact=False
+    )
     if len(coarse.strokes) < 2:
-        return _forward(strokes, targets, limits, prices, whole, exact=True)
+        return _forward(strokes, targets, limits, prices, bars, whole, exact=True)
     band = _band(few[coarse.strokes], few_targets[coarse.targets], n, m)
-    return _forward(strokes, targets, limits, prices, band, exact=True)
+    return _forward(strokes, targets, limits, prices, bars, band, exact=True)
 
 
 def _strongest(points: Points) -> Ints:
@@ -106,57 +124,73 @@ def _band(i: Ints, j: Ints, n: int, m: int) -> Ints:
     return np.stack([low, np.maximum(high, low + 1)], axis=1).astype(np.int64)
 
 
-def _forward(strokes: Points, targets: Points, limits: Limits, prices: Prices, band: Ints, *, exact: bool) -> Chain:
-    """The dynamic programme. exact=False forgets the last speed: no price and no limit on its change.
+def _forward(
+    strokes: Points, targets: Points, limits: Limits, prices: Prices, bars: Bars, band: Ints, *, exact: bool
+) -> Chain:
+    """The dynamic programme, a row of strokes at a time, all edges at once.
 
-    Rows wait in a ring as (gain (S, m), ln speed (S, m), speed (S, m)), S = 1 + E states: begun here, or by edge.
+    exact=False forgets the last speed: no price and no limit on its change. Rows wait in a ring of (S, m) gains and
+    the speeds (and their ln) that led there; S = 1 + E states: begun here, or came by edge. W = the band's width.
     """
-    n, m = len(strokes), len(targets)
+    n, m, pad = len(strokes), len(targets), limits.max_targets
     edges = limits.edges
-    worth = landing_gain(strokes, targets)
-    skipped_strokes = np.concatenate([[0.0], np.cumsum(strokes.strengths)]) * prices.skip_stroke
-    skipped_targets = np.concatenate([[0.0], np.cumsum(targets.strengths)]) * prices.skip_target
+    worth = landing_gain(strokes, targets, bars, prices.bar)
+    gap_s, target_pay = _target_steps(targets, edges, prices)  # (E, m) each
+    stroke_s, stroke_pay = _stroke_steps(strokes, edges, prices)  # (n, E) each
     came_from = np.full((n, len(edges) + 1, m), -1, np.int8)
-    rows: list[tuple[Floats, Floats]] = []
+    ring = limits.max_strokes + 1
+    gains = np.full((ring, len(edges) + 1, m + pad), -np.inf)
+    speeds, logs = np.ones_like(gains), np.zeros_like(gains)
     best, best_at = -np.inf, (0, 0, 0)
     for i in range(n):
         left, right = int(band[i, 0]), int(band[i, 1])
-        gain = np.full((len(edges) + 1, m), -np.inf)
-        speeds = np.full((len(edges) + 1, m), np.nan)
-        gain[0, left:right] = worth[i, left:right]
-        for e, (a, b) in enumerate(edges, start=1):
-            start = max(left, b)
-            if a > i or start >= right:
-                continue
-            dt = targets.times_s[start:right] - targets.times_s[start - b : right - b]
-            speed = (strokes.times_s[i] - strokes.times_s[i - a]) / dt
-            inside = (speed >= limits.low) & (speed <= limits.high)
-            if not inside.any():
-                continue
-            log_speed = np.log(speed)
-            pay = (skipped_strokes[i] - skipped_strokes[i - a + 1]) + prices.speed * log_speed**2 * dt
-            pay = pay + skipped_targets[start:right] - skipped_targets[start - b + 1 : right - b + 1]
-            before, before_speed = (x[:, start - b : right - b] for x in rows[i - a])
-            if exact:
-                jump = np.abs(before_speed[1:] - speed)
-                cost = prices.change * (np.log(before_speed[1:]) - log_speed) ** 2
-                cost[~(jump <= limits.step)] = np.inf
-                options = np.concatenate([before[:1], before[1:] - cost])
-            else:
-                options = before
-            choice = np.argmax(options, axis=0)
-            value = options[choice, np.arange(right - start)] + worth[i, start:right] - pay
-            value[~inside] = -np.inf
-            gain[e, start:right] = value
-            speeds[e, start:right] = speed
-            came_from[i, e, start:right] = choice
-        rows.append((gain, speeds))
-        if i >= limits.max_strokes:
-            rows[i - limits.max_strokes] = (gain[:0], speeds[:0])  # out of reach: let it go
-        top = int(np.argmax(gain))
-        if gain.flat[top] > best + 1e-12:
-            best, best_at = float(gain.flat[top]), (i, top // m, top % m)
+        dt = gap_s[:, left:right]
+        speed = stroke_s[i][:, None] / dt  # (E, W)
+        inside = (speed >= limits.low) & (speed <= limits.high)  # not where either is no number
+        log_speed = np.log(np.where(inside, speed, 1.0))
+        pay = stroke_pay[i][:, None] + target_pay[:, left:right] + prices.speed * log_speed**2 * dt
+        places = [((i - a) % ring, slice(left - b + pad, right - b + pad)) for a, b in edges]
+        before = np.stack([gains[row, :, columns] for row, columns in places])  # (E, S, W)
+        if exact:
+            jump = np.stack([speeds[row, 1:, columns] for row, columns in places]) - speed[:, None]
+            change = np.stack([logs[row, 1:, columns] for row, columns in places]) - log_speed[:, None]
+            before[:, 1:] -= np.where(np.abs(jump) <= limits.step, prices.change * change**2, np.inf)
+        choice = before.argmax(axis=1)  # (E, W)
+        value = np.take_along_axis(before, choice[:, None], axis=1)[:, 0] + worth[i, left:right] - pay
+        here, columns = i % ring, slice(left + pad, right + pad)
+        gains[here] = -np.inf
+        gains[here, 0, columns] = worth[i, left:right]
+        gains[here, 1:, columns] = np.where(inside, value, -np.inf)
+        speeds[here, 1:, columns], logs[here, 1:, columns] = np.where(inside, speed, 1.0), log_speed
+        came_from[i, 1:, left:right] = choice
+        row = gains[here, :, columns]
+        top = int(np.argmax(row))
+        if row.flat[top] > best + 1e-12:
+            best, best_at = float(row.flat[top]), (i, top // (right - left), left + top % (right - left))
     return _trace(came_from, edges, best_at, best)
+
+
+def _target_steps(targets: Points, edges: list[tuple[int, int]], prices: Prices) -> tuple[Floats, Floats]:
+    """(E, m) seconds from the target an edge comes from to each target, NaN for none, and what those between cost."""
+    seconds, between = _steps(targets, [b for _, b in edges])
+    return seconds.T, between.T * prices.skip_target
+
+
+def _stroke_steps(strokes: Points, edges: list[tuple[int, int]], prices: Prices) -> tuple[Floats, Floats]:
+    """(n, E) the same for the strokes."""
+    seconds, between = _steps(strokes, [a for a, _ in edges])
+    return seconds, between * prices.skip_stroke
+
+
+def _steps(points: Points, backs: list[int]) -> tuple[Floats, Floats]:
+    """(N, E) seconds back to the point `back` places before, NaN for none, and the strengths skipped on the way."""
+    skipped = np.concatenate([[0.0], np.cumsum(points.strengths)])
+    seconds, between = np.full((len(points), len(backs)), np.nan), np.zeros((len(points), len(backs)))
+    for e, back in enumerate(backs):
+        seconds[back:, e] = points.times_s[back:] - points.times_s[: max(0, len(points) - back)]
+        here = np.arange(back, len(points))
+        between[back:, e] = skipped[here] - skipped[here - back + 1]
+    return seconds, between
 
 
 def _trace(came_from: NDArray[np.int8], edges: list[tuple[int, int]], end: tuple[int, int, int], gain: float) -> Chain:

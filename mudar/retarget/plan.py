@@ -13,7 +13,7 @@ from mudar.errors import RetargetRefused
 from mudar.records import Rhythm
 from mudar.retarget.acceleration import acceleration
 from mudar.retarget.accent import accented
-from mudar.retarget.dtw import Chain, Limits, align
+from mudar.retarget.dtw import Bars, Chain, Limits, align
 from mudar.retarget.paper_dtw import paper_dtw
 from mudar.retarget.points import Floats, Points, bridged, octaves, strokes, targets
 from mudar.retarget.settings import RetargetSettings
@@ -76,7 +76,8 @@ def plan(
         knots = _Knots(at + settings.music_start_s, source, np.ones(1, bool))
         warp = time_map(knots.music_s, knots.source_s, (1.0, 1.0))
     else:
-        knots = _knots(given, wanted, settings)
+        bars = Bars(np.asarray(dance.downbeats_s, float), np.asarray(music.downbeats_s, float))
+        knots = _knots(given, wanted, bars, settings)
         if settings.method == "dtw":
             bounds = bounds[0] * (1 + SAFETY / 2), bounds[1] * (1 - SAFETY / 2)
         warp = _eased(time_map(knots.music_s, knots.source_s, bounds), knots, wanted, bounds, settings.accent)
@@ -92,9 +93,9 @@ def _eased(plain: TimeMap, knots: _Knots, wanted: Points, bounds: tuple[float, f
     return accented(finer, accent, heard, bounds)
 
 
-def _knots(given: Points, wanted: Points, settings: RetargetSettings) -> _Knots:
+def _knots(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings) -> _Knots:
     if settings.method == "dtw":
-        return _warped(given, wanted, settings)
+        return _warped(given, wanted, bars, settings)
     if settings.method == "acceleration":
         at, source = acceleration(given.times_s, wanted.times_s, *settings.speed_bounds)
     else:
@@ -102,7 +103,7 @@ def _knots(given: Points, wanted: Points, settings: RetargetSettings) -> _Knots:
     return _Knots(at, source, np.ones(len(at), bool))
 
 
-def _warped(given: Points, wanted: Points, settings: RetargetSettings) -> _Knots:
+def _warped(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings) -> _Knots:
     """The best chain over the tempo octaves; refuses when none is acceptable."""
     if min(len(given), len(wanted)) < 2:
         raise RetargetRefused(
@@ -110,25 +111,28 @@ def _warped(given: Points, wanted: Points, settings: RetargetSettings) -> _Knots
             hint="Use method shift, or take another clip or song.",
         )
     low, high = settings.speed_bounds
-    found = _best_chain(given, wanted, settings, low, high)
+    found = _best_chain(given, wanted, bars, settings, (low, high))
     if found is not None:
         return found
     detail = f"No warp within speeds {low:g} to {high:g} lets {MIN_LANDINGS} or more strokes land and covers enough."
     for lower, higher in WIDER:
         if lower < low or higher > high:
             wider = min(lower, low), max(higher, high)
-            if _best_chain(given, wanted, settings, *wider) is not None:
+            if _best_chain(given, wanted, bars, settings, wider) is not None:
                 raise RetargetRefused(detail, hint=f"min_speed={wider[0]:g}, max_speed={wider[1]:g} would do.")
     raise RetargetRefused(detail, hint="No speeds would do: use method shift, or take another clip or song.")
 
 
-def _best_chain(given: Points, wanted: Points, settings: RetargetSettings, low: float, high: float) -> _Knots | None:
-    low, high = low * (1 + SAFETY), high * (1 - SAFETY)
+def _best_chain(
+    given: Points, wanted: Points, bars: Bars, settings: RetargetSettings, bounds: tuple[float, float]
+) -> _Knots | None:
+    """The chain of the highest gain over the octaves, or None when none is acceptable."""
+    low, high = bounds[0] * (1 + SAFETY), bounds[1] * (1 - SAFETY)
     best: _Knots | None = None
     source = bridged(given)
     for octave, level in _levels(source, wanted, settings.on, low, high):
         goal = bridged(level)
-        chain = align(source, goal, _limits(source, goal, low, high))
+        chain = align(source, goal, _limits(source, goal, low, high), bars=bars)
         landing = source.real[chain.strokes] & goal.real[chain.targets]
         if (best is None or chain.gain > best.gain + 1e-9) and _acceptable(source, goal, chain, landing):
             at, shown = goal.times_s[chain.targets], source.times_s[chain.strokes]

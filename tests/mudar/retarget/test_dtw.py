@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.retarget import dtw
-from mudar.retarget.dtw import Limits, Prices, align, landing_gain
+from mudar.retarget.dtw import Bars, Limits, Prices, align, landing_gain
 from mudar.retarget.points import Points, bridged
 from mudar.retarget.timewarp import max_speed_step
 
@@ -119,3 +119,15 @@ def test_nothing_to_align_gives_an_empty_chain() -> None:
     limits = Limits(0.67, 1.5, 0.2)
     assert len(align(nothing, one, limits).strokes) == 0
     assert align(one, one, limits).gain == pytest.approx(1.0)
+
+
+def test_bars_begin_together_where_both_are_known() -> None:
+    # equal strokes on equal beats: any of four phases is as good, but for the bars
+    strokes, targets = Points(np.arange(0.2, 12, 0.5), np.ones(24)), Points(np.arange(0.1, 16, 0.5), np.ones(32))
+    limits = Limits(0.67, 1.5, 0.27)
+    for late in range(4):
+        bars = Bars(strokes.times_s[late::4], targets.times_s[1::4])
+        chain = align(strokes, targets, limits, bars=bars)
+        pairs = list(zip(chain.strokes.tolist(), chain.targets.tolist(), strict=True))
+        assert len(pairs) >= 20
+        assert all((i - late) % 4 == (j - 1) % 4 for i, j in pairs)
