@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, select, update
 
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
+from mudar.library.wake import tell
 
 Action = Literal["stored", "deleted"]
 
@@ -50,9 +51,10 @@ def next_seq(session: Session) -> int:
 
 
 def record(session: Session, seq: int, action: Action, item_id: str, kind: str, model: str | None = None) -> None:
-    """Write the change that has this number."""
+    """Write the change that has this number; followers hear of it at the commit."""
     row = {"seq": seq, "action": action, "item_id": item_id, "kind": kind, "model": model, "at": clock()}
     session.execute(insert(t.changes).values(row))
+    tell(session)
 
 
 def head(session: Session) -> Head:

@@ -1,6 +1,6 @@
 """Keeps an index of one model's vectors equal to the database, by following its change log.
 
-start: snapshot (if it is whole and ours) or rebuild → then, a few times a second, the changes that came since.
+start: snapshot (if it is whole and ours) or rebuild → then the changes that come since (wake.py says when to look).
 Whatever a change says, what is put into the index is what the database holds now; so a change may be applied twice,
 and an item that was deleted cannot come back. Knows the library and the index; no web.
 """
@@ -23,6 +23,7 @@ from mudar.index_store import SnapshotUnusable, Stamp
 from mudar.library import analyses, changes
 from mudar.library.changes import Head
 from mudar.library.db import Database, Session
+from mudar.library.wake import Waker
 from mudar.nearest import grow
 from mudar.records import Kind
 from mudar.retrieve import HybridIndex, Moved
@@ -139,7 +140,11 @@ class IndexFollower:
 
     def _follow(self) -> None:
         saved_at = time.monotonic() if self._saved == self._covers else -math.inf
-        while not self._stopping.wait(self._poll_s):
+        waker = Waker(self._database.engine)
+        while not self._stopping.is_set():
+            waker.wait(self._poll_s, self._stopping)
+            if self._stopping.is_set():
+                break
             try:
                 self.catch_up()
             except (SQLAlchemyError, OSError) as error:  # the database is away: what we hold still answers
@@ -148,6 +153,7 @@ class IndexFollower:
             if time.monotonic() - saved_at >= self._save_every_s:
                 self.save()
                 saved_at = time.monotonic()
+        waker.close()
 
     def _grow(self) -> None:
         while not self._stopping.wait(GROW_EVERY_S):

@@ -237,6 +237,25 @@ def test_several_followers_see_a_new_item_within_a_second(
             time.sleep(0.01)
 
 
+def test_postgresql_tells_of_changes_and_a_cut_line_is_mended(
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower]
+) -> None:
+    told = database.engine.dialect.name == "postgresql"
+    follower = follow(poll_s=30.0 if told else 0.1)
+    follower.start()
+    time.sleep(0.3)  # it listens
+    for cut in (False, True):
+        if cut and told:
+            with database.begin() as session:
+                session.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
+                )
+        item_id, deadline = put(), time.monotonic() + (1.0 if not cut else 5.0)
+        while item_id not in follower.index("dance"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 INGEST = """
 import hashlib, itertools, random, sys
 from pathlib import Path
