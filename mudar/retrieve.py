@@ -31,7 +31,7 @@ from mudar.nearest.scan import Scan
 from mudar.records import Array
 
 _DEPTH = 512
-_BYTE_DEPTH = 4096  # deeper lists of bytes cost more than a scan
+_BYTE_DEPTH = 8192  # deeper lists of bytes cost more than a scan
 _FEW = 4  # query segments that bytes are scanned for one by one; more share one scan
 _SCAN_DEPTH = 1000
 _PROBE_FROM_SHARE = 0.1  # of fewer rows, all are looked at
@@ -106,6 +106,7 @@ class HybridIndex:
         self.columns = Columns()
         self.moves = 0  # how often rows changed their places
         self.lock = ManyReadersOneWriter()
+        self._depths: dict[float, int] = {}  # λ, to a tenth: how deep lists of bytes had to be
         self.touched: set[str] | None = None  # items changed while a successor of `rows` is made
 
     def __len__(self) -> int:
@@ -265,13 +266,16 @@ class HybridIndex:
         self, rows: FlatRows, sieve: Bytes, questions: Questions, k: int, allowed: NDArray[np.bool_] | None
     ) -> Pairs | None:
         """Deepen the lists of bytes until each k-th item surely beats all that they do not show; None if too long."""
-        q, depth = questions.rows(), max(_DEPTH, 8 * k)
+        q, bucket = questions.rows(), round(float(questions.lam[0]), 1)
+        depth = max(self._depths.get(bucket, _DEPTH), 8 * k)
         count = len(rows) if allowed is None else int(allowed.sum())
         while depth <= _BYTE_DEPTH:
             depth = min(depth, count)
             scores, found, margins = sieve.search(q, depth, _selection(allowed))
             query, row = np.repeat(np.arange(len(q)), depth), found.ravel()
             query, row = self._contenders(questions, query, row, scores.ravel(), k, float(margins.max()))
+            true = np.einsum("pd,pd->p", q[query], rows.vectors()[row])
+            query, row = self._contenders(questions, query, row, true, k, MARGIN)
             codes, start_s = self.columns.codes[row].astype(np.int64), self.columns.start_s[row]
             pairs = p.scored(questions, query, row, codes, start_s, rows.vectors())
             unseen = np.full(questions.count, -np.inf)
@@ -281,6 +285,7 @@ class HybridIndex:
             if depth == count or (full and (best.score[k - 1 :: k] > unseen).all()):
                 return best
             depth *= 4
+            self._depths[bucket] = min(depth, _BYTE_DEPTH + 1)  # the next question of this kind begins there
         return None
 
     def _contenders(
