@@ -106,18 +106,25 @@ def retarget(
     dance: Annotated[str, typer.Argument(help="A file, or an item's id.")],
     music: Annotated[str, typer.Argument(help="A file, or an item's id.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The video to write.")],
-    method: Annotated[str, typer.Option(help="dtw, acceleration or shift.")] = "dtw",
+    method: Annotated[str, typer.Option(help="dtw, acceleration, shift or paper_dtw.")] = "dtw",
     accent: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
     min_speed: float | None = None,
     max_speed: float | None = None,
     interpolation: Annotated[str | None, typer.Option(help="nearest, blend or flow.")] = None,
     on: Annotated[str | None, typer.Option(help="beats, onsets, downbeats or every_nth.")] = None,
+    export: Annotated[list[Path] | None, typer.Option(help="Map and markers: .csv .markers.csv .json .otio.")] = None,
+    chart: Annotated[bool, typer.Option(help="Draw the report beside the video: OUT.report.png.")] = True,
     local: Local = False,
     model: Model = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a dance onto another song's beat."""
+    if export:
+        from mudar.retarget.export import form_of
+
+        for path in export:
+            form_of(path)  # a name that says no form fails before the work, not after it
     chosen: dict[str, Any] = {"method": method, "accent": accent, "min_speed": min_speed, "max_speed": max_speed}
     chosen |= {"interpolation": interpolation, "on": on}
     if local:
@@ -130,6 +137,7 @@ def retarget(
             ids = (_item_id(client, dance, "dance"), _item_id(client, music, "music"))
             result = finished(client, client.retarget(*ids, **chosen), "retarget")
             client.download(result["video_url"], out)
+    _leave(result["report"], out, dance, music, export or [], chart)
     show(result, as_json, f"{out}: {result['duration_s']:.1f} s\n{_told(result['report'])}")
 
 
@@ -155,6 +163,18 @@ def rhythm(
             record = client.item(item_id, "rhythm")["rhythm"]
     points = " ".join(f"{time_s:.3f}" for time_s in record["times_s"])
     show(record, as_json, f"{record['tempo_bpm']:.1f} bpm, {len(record['times_s'])} points (seconds):\n{points}")
+
+
+def _leave(report: Json, out: Path, dance: str, music: str, exports: list[Path], chart: bool) -> None:
+    """The report as a picture, and the map in the forms that the files' names ask for."""
+    from mudar.retarget.chart import draw
+    from mudar.retarget.export import exported, form_of
+
+    names = [str(Path(name).absolute()) if Path(name).is_file() else name for name in (dance, music)]
+    for path in exports:
+        path.write_text(exported(report, form_of(path), *names))
+    if chart:
+        draw(report, out.with_suffix(".report.png"), title=f"{Path(dance).name} on {Path(music).name}")
 
 
 def _item_id(client: Client, given: str, kind: str | None) -> str:

@@ -17,7 +17,7 @@ from mudar.retarget.settings import RetargetSettings
 from tests.bench.media import clip_720p, song
 from tests.bench.row import Row, in_turns
 
-GOALS = {"nearest": 2.0, "blend": 2.0, "flow": 4.0}
+GOALS = {"nearest": 1.25, "blend": 1.5, "flow": 4.0}
 
 
 def transcode(source: Path, out: Path, seconds: float) -> None:

@@ -16,7 +16,7 @@ from scipy.interpolate import CubicHermiteSpline
 from mudar.errors import OutOfRange
 from mudar.records import Rhythm
 from mudar.retarget.chart import draw
-from mudar.retarget.export import exported, time_map
+from mudar.retarget.export import exported, form_of, time_map
 from mudar.retarget.retarget import dry_run
 from mudar.retarget.settings import RetargetSettings
 
@@ -86,6 +86,9 @@ def test_opentimelineio_reads_the_timeline(planned) -> None:
 
 
 def test_unknown_form(planned) -> None:
+    assert [form_of(name) for name in ("a.csv", "b.markers.csv", "c.d.otio")] == ["csv", "markers.csv", "otio"]
+    with pytest.raises(OutOfRange):
+        form_of("a.edl")
     with pytest.raises(OutOfRange):
         exported(planned[1], "edl", "d", "m")
 
