@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -60,14 +62,13 @@ def run(jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Co
     todo = [job for job in jobs if not (out / f"{job.clip_id}.npz").exists()]
     failed: dict[str, str] = {}
     started, seconds = time.monotonic(), 0.0
-    with Progress(console=console) as bar, ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with Progress(console=console) as bar:
         task = bar.add_task(f"{len(todo)} of {len(jobs)} clips to do", total=max(len(todo), 1))
-        futures = {pool.submit(_one, job, out, spec): job for job in todo}
-        for future in as_completed(futures):
-            try:
-                seconds += future.result()
-            except MudarError as error:
-                failed[futures[future].clip_id] = f"{error.code}: {error.detail}"
+        for job, done in _outcomes(todo, out, spec, workers):
+            if isinstance(done, MudarError):
+                failed[job.clip_id] = f"{done.code}: {done.detail}"
+            else:
+                seconds += done
             bar.advance(task)
     wall_s = time.monotonic() - started
     console.print(f"{seconds:.0f} s of clips in {wall_s:.0f} s: {seconds / max(wall_s, 1e-9):.1f}x real time")
@@ -76,8 +77,23 @@ def run(jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Co
     return failed
 
 
-def _one(job: Job, out: Path, spec: FeatureSpec) -> float:
-    record = extract(job, spec)
+def _outcomes(todo: list[Job], out: Path, spec: FeatureSpec, workers: int) -> Iterator[tuple[Job, float | MudarError]]:
+    """Each job as it ends, with the seconds of its clip or why it cannot be used."""
+    if workers <= 1 or len(todo) <= 1:
+        yield from ((job, _one(job, out, spec)) for job in todo)
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process whose libraries run threads may hang
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=spawn, initializer=_one_thread) as pool:
+        futures = {pool.submit(_one, job, out, spec): job for job in todo}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _one(job: Job, out: Path, spec: FeatureSpec) -> float | MudarError:
+    try:
+        record = extract(job, spec)
+    except MudarError as error:
+        return error
     save_record(out, record)
     return record.duration_s
 

@@ -61,9 +61,13 @@ def _f1(view: View) -> float:
 
 
 def best_lambda(figures: dict[str, Any]) -> float:
-    """The λ with the best mean rank over the groups; of equals the one nearest to a half."""
-    ranks = {lam: np.mean([g["retrieval"][f"lambda_{lam}"]["rank"] for g in figures.values()]) for lam in LAMBDAS}
-    return max(LAMBDAS, key=lambda lam: (round(float(ranks[lam]), 3), -abs(lam - 0.5)))
+    """The λ with the best mean rank over the groups; among those within a hundredth of it, the nearest to a half."""
+    ranks = {
+        lam: float(np.mean([group["retrieval"][f"lambda_{lam}"]["rank"] for group in figures.values()]))
+        for lam in LAMBDAS
+    }
+    near = [lam for lam in LAMBDAS if ranks[lam] >= max(ranks.values()) - 0.01]
+    return min(near, key=lambda lam: abs(lam - 0.5))
 
 
 def publish(run: Path, card: Card, records: list[Record], root: Path, console: Console) -> Path:

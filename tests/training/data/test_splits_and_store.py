@@ -47,7 +47,7 @@ def test_preprocessing_goes_on_where_it_stopped_and_skips_what_it_cannot_read(tm
     stamp = (out / "gen-0000005.npz").stat().st_mtime_ns
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "bad.mp4").write_text("no video")
-    failed = run(jobs + real_jobs(tmp_path / "clips", None), out, FeatureSpec(), 1, quiet)
+    failed = run(jobs + real_jobs(tmp_path / "clips", None), out, FeatureSpec(), 2, quiet)
     assert list(failed) == ["bad"]
     assert (out / "gen-0000005.npz").stat().st_mtime_ns == stamp
     assert Shelf(out).clip_ids() == ["gen-0000005", "gen-0000006"]
