@@ -95,7 +95,9 @@ def best(questions: Questions, pairs: Pairs, k: int, names: Sequence[str]) -> Pa
     by_name = np.argsort(np.argsort(np.array([names[code] for code in codes], dtype=object), kind="stable"))
     name_rank, score = by_name[place], -np.round(pairs.score, TIE_DIGITS)
     group = questions.group[pairs.query]
-    order = np.lexsort((pairs.start_s, questions.start_s[pairs.query], name_rank, score, group))
+    # The last word is the embedding's: at lambda 0 two windows of one start may differ in nothing else.
+    last = -np.round(pairs.embedding, TIE_DIGITS)
+    order = np.lexsort((last, pairs.start_s, questions.start_s[pairs.query], name_rank, score, group))
     _, first = np.unique(group[order] * np.int64(len(codes)) + name_rank[order], return_index=True)
     kept = order[np.sort(first)]
     return pairs.take(kept[_place_in_group(group[kept]) < k])
