@@ -57,7 +57,9 @@ class Watcher:
 
     def see(self, time_s: float, gray: NDArray[np.uint8]) -> None:
         """The next frame, (h, w) gray of any size, shown from `time_s` on."""
-        small = cv.resize(gray, (SIDE_PX, SIDE_PX), interpolation=cv.INTER_AREA)
+        skip = max(1, min(gray.shape) // (2 * SIDE_PX))  # averaging over all pixels would cost more than the flow
+        thinned = np.ascontiguousarray(gray[skip // 2 :: skip, skip // 2 :: skip])
+        small = cv.resize(thinned, (SIDE_PX, SIDE_PX), interpolation=cv.INTER_AREA)
         if self._before is not None:
             flow = self._dis.calc(self._before, small, None)
             u, v = cv.split(flow)
