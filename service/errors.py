@@ -108,7 +108,8 @@ def on_anything_else(request: Request, error: Exception) -> ProblemResponse:
     reference = uuid.uuid4().hex[:12]
     log.error("unforeseen error %s at %s %s", reference, request.method, request.url.path, exc_info=error)
     detail, hint = f"Something went wrong on our side (reference {reference}).", "Try again; report it if it stays."
-    return respond(_body("internal_error", "Internal error", 500, detail, hint))
+    # The server closes the connection after such a fault; the client must know, or its next request meets a reset.
+    return respond(_body("internal_error", "Internal error", 500, detail, hint), {"connection": "close"})
 
 
 def install(app: FastAPI) -> None:

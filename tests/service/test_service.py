@@ -93,8 +93,12 @@ def test_both_ways_round_for_every_lambda(
         "lambda": used,
         "label": [],
         "model": "mudar-small@0.0.0",
+        "tempo_bpm": pytest.approx(items[asks]["tempo_bpm"], abs=0.1),
+        "offset": 0,
+        "next_offset": None,
     }
-    assert {match["id"] for match in answer["results"]} == {items[name]["id"] for name in found}
+    # Other tests may have put more into the same library.
+    assert {match["id"] for match in answer["results"]} >= {items[name]["id"] for name in found}
     scores = [match["score"] for match in answer["results"]]
     assert scores == sorted(scores, reverse=True)
     for match in answer["results"]:
@@ -116,7 +120,8 @@ def test_scores_are_the_inner_products_of_what_include_shows(up: Any, items: dic
         for b in song
     )
     answer = up.http.post("/retrieve", params={"music_id": items["song"]["id"]}).json()
-    assert answer["results"][0]["score"] == pytest.approx(best, abs=1e-5)
+    (match,) = [match for match in answer["results"] if match["id"] == items["dance"]["id"]]
+    assert match["score"] == pytest.approx(best, abs=1e-5)
 
 
 def test_only_what_carries_the_label(up: Any, items: dict[str, Any]) -> None:
