@@ -46,11 +46,12 @@ def look(house: House, upload: Upload) -> MediaInfo:
     """What the file holds; raises the media error that says why it cannot be used."""
     told = house.settings
     limits = ProbeLimits(max_duration_s=told.max_duration_s, max_pixels=told.max_pixels)
+    name = upload.filename or "The file"  # the sender knows the file by its own name, not by ours
     try:
-        return probe_in_child(upload.path, limits, timeout_s=told.probe_timeout_s)
-    except MediaError as error:  # the sender knows the file by its own name, not by ours
-        named = error.detail.replace(upload.path.name, upload.filename or "The file")
-        raise type(error)(named, hint=error.hint) from error
+        info = probe_in_child(upload.path, limits, timeout_s=told.probe_timeout_s)
+    except MediaError as error:
+        raise type(error)(error.detail.replace(upload.path.name, name), hint=error.hint) from error
+    return dataclasses.replace(info, path=name)
 
 
 def kinds_of(info: MediaInfo, asked: str | None) -> list[Kind]:

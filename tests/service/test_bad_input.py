@@ -51,6 +51,8 @@ def test_files_that_cannot_be_used(
     answer = api.http.post("/embed", files={"file": ("clip.mp4", content)}, data={"kind": kind} if kind else {})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["hint"]
+    if code in ("no_video_stream", "no_audio_stream", "unreadable_media"):
+        assert "clip.mp4" in answer.json()["detail"], "a sender knows the file by its own name"
     assert api.http.get("/items").json() == before
 
 
