@@ -85,21 +85,30 @@ def test_one_short_sound_is_enough() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_ten_minutes_stay_within_their_memory_and_load_no_more_than_they_use() -> None:
-    """In a process of its own, so that the peak is of this alone, with Python, librosa and the song in it."""
+    """In a process of its own. Counted from a short song on: what Python, librosa and its compiler take is not ours.
+
+    The whole complex STFT alone would be 295 MB; the song is 58, its features 55.
+    """
     code = (
         "import re, sys, numpy as np\n"
         "from mudar.features.music import music_features\n"
         "from mudar.spec import AudioSpec\n"
+        "def peak_mb():\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) / 1024\n"
         "rng = np.random.default_rng(0)\n"
-        "samples = rng.standard_normal(600 * 24000, dtype=np.float32)\n"
-        "samples.reshape(2400, 6000)[:] *= 0.1 * rng.random((2400, 1), dtype=np.float32)\n"
-        "features = music_features(samples, AudioSpec())\n"
-        "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) / 1024)\n"
+        "def song(seconds):\n"
+        "    samples = rng.standard_normal(seconds * 24000, dtype=np.float32)\n"
+        "    samples.reshape(seconds * 4, 6000)[:] *= 0.1 * rng.random((seconds * 4, 1), dtype=np.float32)\n"
+        "    return samples\n"
+        "music_features(song(5), AudioSpec())\n"
+        "before = peak_mb()\n"
+        "features = music_features(song(600), AudioSpec())\n"
+        "print(peak_mb() - before)\n"
         "print(sorted(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    peak_mb, loaded = done.stdout.splitlines()
-    assert float(peak_mb) < 380  # 350, and what another build of NumPy or LLVM may take
+    grown_mb, loaded = done.stdout.splitlines()
+    assert float(grown_mb) < 200  # 107 here
     for unused in ("librosa.beat", "librosa.decompose", "librosa.segment", "sklearn", "matplotlib", "torch"):
         assert f"'{unused}'" not in loaded
 
