@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     sweep_s: float = Field(default=2, gt=0)
     index_refresh_s: float = Field(default=1, gt=0)
     index_snapshot_s: float = Field(default=300, gt=0)
-    index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate with recall >= .99
+    index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate; docs/SCALING.md has its recall
     tidy_s: float = Field(default=600, gt=0)
     keep_jobs_s: float = Field(default=30 * 86400, gt=0)  # ended jobs, and the videos they made, are kept this long
     lost_after_s: float = Field(default=10, gt=0)  # queued this long while the broker holds nothing: queued anew
