@@ -91,9 +91,72 @@ def recall_at(ranks: NDArray[np.int_], k: int) -> float:
 
 
 def average_precision(scores: ArrayLike, right: NDArray[np.bool_]) -> float:
-    """Mean of the precision at each right item of one query; 0 when there is none."""
-    order = np.argsort(-np.asarray(scores, float), kind="stable")
-    hit = np.asarray(right)[order]
+    """Mean of the precision at each right item of one query, ties counted against it; 0 when there is none."""
+    hit = _ordered(scores, right)
     if not hit.any():
         return 0.0
     return float((np.cumsum(hit)[hit] / (np.flatnonzero(hit) + 1)).mean())
+
+
+def precision_at(scores: ArrayLike, right: NDArray[np.bool_], k: int) -> float:
+    """Share of right items among the first k of one query, ties counted against it; of fewer than k items, of all."""
+    return float(_ordered(scores, right)[:k].mean())
+
+
+def _ordered(scores: ArrayLike, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`right` in the order of falling scores; among equal scores the wrong ones first."""
+    flags = np.asarray(right, bool)
+    return flags[np.lexsort((flags, -np.asarray(scores, float)))]
+
+
+def retrieval_scores(
+    scores: ArrayLike, query_labels: Sequence[str], item_labels: Sequence[str], allowed: ArrayLike | None = None
+) -> dict[str, Array]:
+    """Table 3 of each query that has a right item: r1, r5, p10 and map, (Q',) each; means over Q' are the table.
+
+    scores: (Q, N). An item is right when its label is the query's. `allowed` (Q, N) bool leaves items out of a
+    query's gallery: the dance that the query's own sound was filmed with, say.
+    """
+    rows: dict[str, list[float]] = {"r1": [], "r5": [], "p10": [], "map": []}
+    for row, right in _queries(scores, query_labels, item_labels, allowed):
+        first = int(np.argmax(_ordered(row, right)))
+        rows["r1"].append(float(first < 1))
+        rows["r5"].append(float(first < 5))
+        rows["p10"].append(precision_at(row, right, 10))
+        rows["map"].append(average_precision(row, right))
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def retrieval_chance(
+    query_labels: Sequence[str], item_labels: Sequence[str], allowed: ArrayLike | None = None
+) -> dict[str, float]:
+    """The expectation of each figure of `retrieval_scores` under a random order, exactly."""
+    nothing = np.zeros((len(query_labels), len(item_labels)))
+    rows = [
+        _random_order(len(right), int(right.sum()))
+        for _, right in _queries(nothing, query_labels, item_labels, allowed)
+    ]
+    names = ("r1", "r5", "p10", "map")
+    return {name: float(np.mean([row[i] for row in rows])) if rows else float("nan") for i, name in enumerate(names)}
+
+
+def _random_order(items: int, right: int) -> tuple[float, float, float, float]:
+    """R@1, R@5, P@10 and average precision to expect of `right` among `items` in random order."""
+
+    def recall(k: int) -> float:
+        missed = np.prod([max(items - right - i, 0) / (items - i) for i in range(min(k, items))])
+        return float(1.0 - missed)
+
+    place = np.arange(1, items + 1)
+    others = (place - 1) * (right - 1) / max(items - 1, 1)
+    return recall(1), recall(5), right / items, float(((1 + others) / place).mean())
+
+
+def _queries(
+    scores: ArrayLike, query_labels: Sequence[str], item_labels: Sequence[str], allowed: ArrayLike | None
+) -> list[tuple[Array, NDArray[np.bool_]]]:
+    """(scores, right) over the gallery of each query that has a right item in it."""
+    table, items = np.asarray(scores, float), np.asarray(item_labels)
+    keep = np.ones(table.shape, bool) if allowed is None else np.asarray(allowed, bool)
+    pairs = [(row[kept], (items == label)[kept]) for row, label, kept in zip(table, query_labels, keep, strict=True)]
+    return [(row, right) for row, right in pairs if right.any()]

@@ -55,3 +55,40 @@ def test_average_precision_by_hand() -> None:
     right = np.array([True, False, True, False])
     assert metrics.average_precision([0.9, 0.8, 0.7, 0.6], right) == pytest.approx((1 / 1 + 2 / 3) / 2)
     assert metrics.average_precision([0.1, 0.2], np.array([False, False])) == 0.0
+
+
+def test_ties_count_against_the_right_items() -> None:
+    right = np.array([True, False, False, True])
+    assert metrics.average_precision([0.5, 0.5, 0.1, 0.1], right) == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert metrics.precision_at([0.5, 0.5, 0.1, 0.1], right, 1) == 0.0
+    assert metrics.precision_at([0.5, 0.5, 0.1, 0.1], right, 10) == 0.5
+
+
+def test_table_3_by_hand() -> None:
+    """Two songs with two dances each, and one dance of neither: music a finds its dances 1st and 4th, b 2nd and 3rd."""
+    items = ["a", "b", "a", "b", "x"]
+    scores = [[0.9, 0.8, 0.6, 0.5, 0.7], [0.9, 0.8, 0.1, 0.7, 0.2]]
+    found = metrics.retrieval_scores(scores, ["a", "b"], items)
+    assert found["r1"].tolist() == [1.0, 0.0]
+    assert found["r5"].tolist() == [1.0, 1.0]
+    assert found["p10"].tolist() == [0.4, 0.4]
+    assert found["map"].tolist() == pytest.approx([(1 + 2 / 4) / 2, (1 / 2 + 2 / 3) / 2])
+
+
+def test_a_gallery_may_leave_items_out_and_queries_without_a_right_item_are_none() -> None:
+    allowed = [[False, True, True], [True, True, True], [True, True, True]]
+    found = metrics.retrieval_scores(np.eye(3), ["a", "b", "nobody"], ["a", "b", "a"], allowed)
+    assert found["r1"].tolist() == [0.0, 1.0]
+    assert metrics.retrieval_chance(["a", "b"], ["a", "b", "a"], allowed[:2])["r1"] == pytest.approx(
+        (1 / 2 + 1 / 3) / 2
+    )
+
+
+@pytest.mark.parametrize(("items", "right"), [(22, 1), (12, 5), (7, 7)])
+def test_chance_of_table_3_is_the_mean_over_random_orders(items: int, right: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = ["a"] * right + ["b"] * (items - right)
+    random = metrics.retrieval_scores(rng.uniform(size=(4000, items)), ["a"] * 4000, labels)
+    chance = metrics.retrieval_chance(["a"], labels)
+    for name, values in random.items():
+        assert values.mean() == pytest.approx(chance[name], abs=0.025)
