@@ -62,12 +62,12 @@ def decode(text: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: FeatureS
     mel = _between(_values(_sums(arrays["mel"]), MEL_STEPS), middles, frames)
     known = TEMPOGRAM_EVERY * np.arange(len(arrays["tempogram"]))
     tempogram = _between(_values(_sums(arrays["tempogram"]), FINE_STEPS), known, frames)
+    fields: dict[str, Any] = {**text, **{name: arrays[name] for name in _EVENTS}}
     return Record(
-        **text,
+        **fields,
         between=between.astype(np.float32),
         audio=np.concatenate([mel, sparse, tempogram], axis=1).astype(np.float32),
         envelope=_values(_sums(arrays["envelope"]), FINE_STEPS)[:, 0].astype(np.float32),
-        **{name: arrays[name] for name in _EVENTS},
     )
 
 
