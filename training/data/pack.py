@@ -136,7 +136,7 @@ def _sums(differences: Bytes) -> Bytes:
     return np.cumsum(differences, axis=0, dtype=np.uint8)
 
 
-def _between(rows: Array, at: NDArray[np.float64] | NDArray[np.int_], frames: int) -> Array:
+def _between(rows: Array, at: NDArray[Any], frames: int) -> Array:
     """(frames, K) from rows known at the frames `at`, linear between and the ends repeated."""
     position = np.interp(np.arange(frames), at, np.arange(len(rows)))
     low = np.minimum(position.astype(int), max(len(rows) - 2, 0))
