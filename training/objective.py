@@ -1,4 +1,7 @@
-"""One step's loss, (20): L = λ1 L_im + λ2 L_ex, of a network and a batch. Knows no files and no optimiser."""
+"""One step's loss, (20): L = λ1 L_im + λ2 L_ex, of a network and a batch. Knows no files and no optimiser.
+
+Nothing here waits for the device: the parts stay tensors until somebody writes them down.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,19 @@ from training.losses.rhythm import bce, focal, masked_mean, regression
 from training.recipe import LossRecipe, Recipe
 
 
-def objective(model: Mudar, batch: Batch, recipe: Recipe) -> tuple[Tensor, dict[str, float]]:
-    """The loss to go down, and its parts by name."""
-    loss, total, parts = recipe.loss, torch.zeros(()), {}
+def objective(model: Mudar, batch: Batch, recipe: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss to go down, and its parts by name, for the log."""
+    loss, total = recipe.loss, batch.motion.new_zeros(())
+    parts: dict[str, Tensor] = {}
     first, frames = len(batch.motion) - len(batch.audio), batch.motion.shape[1]
     music = model.encode_music(batch.audio, frames) if len(batch.audio) else None
     if loss.rhythm_weight:
         rhythm = _rhythm(model, batch, _with_silence(music, first), recipe)
-        total, parts["rhythm"] = total + loss.rhythm_weight * rhythm, float(rhythm.detach())
+        total, parts["rhythm"] = total + loss.rhythm_weight * rhythm, rhythm.detach()
     if loss.implicit_weight and music is not None:
         dance = model.encode_dance(batch.motion[first:]).embedding
         implicit = _implicit(model, batch, dance, music.embedding, loss)
-        total, parts["implicit"] = total + loss.implicit_weight * implicit, float(implicit.detach())
+        total, parts["implicit"] = total + loss.implicit_weight * implicit, implicit.detach()
     return total, parts
 
 
@@ -40,7 +44,7 @@ def _with_silence(music: Code | None, first: int) -> Code | None:
 def _rhythm(model: Mudar, batch: Batch, music: Code | None, recipe: Recipe) -> Tensor:
     loss, heads = recipe.loss, recipe.model.rhythm_heads
     given = dict(loss.head_weights)
-    weights = torch.tensor([given.get(head, 1.0) for head in heads])
+    weights = torch.tensor([given.get(head, 1.0) for head in heads], device=batch.motion.device)
     if loss.rhythm == "crf":
         nll = model.rhythm_nll(batch.motion, batch.target, music=music)
         return masked_mean(nll / batch.motion.shape[1], weights.expand_as(nll))

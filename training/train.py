@@ -1,6 +1,10 @@
 """`python -m training.train RECIPE`: the one training loop.
 
-    python -m training.train small --generated data/train --real data/real --out runs/small
+    python -m training.train small --generated data/train --real data/real --out runs/small --device auto
+
+From Python: `train(recipe, source, out, console, device="auto")`, where a source is a `Mixture` of records (held as
+tensors where the network is) or whatever has `draw(rng, count) -> rows` and `table(spec, device) -> Table`
+(training/data/batches.py); `make_batch(source, recipe, step, device)` gives the batch of any step.
 
 Whatever is random in step n follows from (seed, n) alone, so a run that was killed and goes on (`--out` of before)
 gives the same losses as one that was not. What it keeps: `state.pt` (to go on), `losses.jsonl`, `recipe.json`.
@@ -12,7 +16,8 @@ import argparse
 import copy
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,6 +33,7 @@ from training.recipe import OptimiserRecipe, Recipe
 from training.recipes import registry
 
 SAVE_EVERY_S = 30.0
+WRITE_EVERY = 20  # steps: reading a loss off a GPU waits for it, so losses are read many at a time
 
 
 @dataclass
@@ -40,11 +46,20 @@ class State:
     step: int
 
 
-def fresh(recipe: Recipe) -> State:
+def find_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def fresh(recipe: Recipe, device: torch.device | str = "cpu") -> State:
     """A run that has not begun."""
-    model = build(recipe.model, recipe.features, recipe.seed)
+    model = build(recipe.model, recipe.features, recipe.seed).to(device)
     plain = recipe.optimiser
-    optimiser = torch.optim.AdamW(model.parameters(), lr=plain.learning_rate, weight_decay=plain.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=plain.learning_rate, weight_decay=plain.weight_decay, fused=True
+    )
     return State(model, copy.deepcopy(model).requires_grad_(False), optimiser, 0)
 
 
@@ -58,9 +73,10 @@ def learning_rate(recipe: OptimiserRecipe, step: int) -> float:
     return float(recipe.learning_rate * 0.5 * (1.0 + torch.cos(torch.tensor(torch.pi * done))))
 
 
-def advance(state: State, source: Source, recipe: Recipe) -> dict[str, float]:
-    """One step; returns its loss and the loss's parts."""
-    batch = make_batch(source, recipe, state.step)
+def advance(state: State, source: Source, recipe: Recipe) -> dict[str, Tensor]:
+    """One step; returns its loss and the loss's parts, still on the device."""
+    device = next(state.model.parameters()).device
+    batch = make_batch(source, recipe, state.step, device)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe.optimiser, state.step)
     state.model.train()
@@ -73,16 +89,14 @@ def advance(state: State, source: Source, recipe: Recipe) -> dict[str, float]:
     state.optimiser.step()
     _follow(state.average, state.model, min(recipe.optimiser.ema, (1 + state.step) / (10 + state.step)))
     state.step += 1
-    return {"loss": float(loss.detach()), **parts}
+    return {"loss": loss.detach(), **parts}
 
 
 @torch.no_grad()
 def _follow(average: Mudar, model: Mudar, keep: float) -> None:
-    for mine, theirs in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mine.is_floating_point():
-            mine.lerp_(theirs, 1.0 - keep)
-        else:
-            mine.copy_(theirs)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - keep)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)
 
 
 def save_state(state: State, out: Path) -> None:
@@ -93,11 +107,11 @@ def save_state(state: State, out: Path) -> None:
     part.replace(out / "state.pt")
 
 
-def load_state(recipe: Recipe, out: Path) -> State:
+def load_state(recipe: Recipe, out: Path, device: torch.device | str = "cpu") -> State:
     """The run in `out` where it stopped, or a fresh one."""
-    state = fresh(recipe)
+    state = fresh(recipe, device)
     if (out / "state.pt").exists():
-        kept: dict[str, dict[str, Tensor]] = torch.load(out / "state.pt", weights_only=True)
+        kept: dict[str, dict[str, Tensor]] = torch.load(out / "state.pt", weights_only=True, map_location=device)
         state.model.load_state_dict(kept["model"])
         state.average.load_state_dict(kept["average"])
         state.optimiser.load_state_dict(kept["optimiser"])
@@ -105,26 +119,58 @@ def load_state(recipe: Recipe, out: Path) -> State:
     return state
 
 
-def train(recipe: Recipe, source: Source, out: Path, console: Console) -> Mudar:
-    """Run the recipe to its end, from where it was; returns the averaged network."""
+@dataclass
+class Log:
+    """Losses on their way to `losses.jsonl`: held on the device, written many at a time."""
+
+    path: Path
+    held: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+
+    def add(self, step: int, losses: dict[str, Tensor]) -> None:
+        """The losses after `step` steps."""
+        self.held.append((step, losses))
+
+    def write(self) -> dict[str, float]:
+        """Append what is held to the file; returns the last losses."""
+        if not self.held:
+            return {}
+        numbers = torch.stack([value for _, losses in self.held for value in losses.values()]).tolist()
+        last: dict[str, float] = {}
+        with self.path.open("a") as out:
+            for step, losses in self.held:
+                last, numbers = dict(zip(losses, numbers, strict=False)), numbers[len(losses) :]
+                out.write(json.dumps({"step": step, **last}) + "\n")
+        self.held.clear()
+        return last
+
+
+def train(
+    recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto",
+    after_step: Callable[[State], None] = lambda state: None,
+) -> Mudar:  # fmt: skip
+    """Run the recipe to its end, from where it was; returns the averaged network, on the CPU."""
     if recipe.model.needs_frames:
         raise NotImplementedError(f"{recipe.name} looks at frames, and the records hold none yet: take paper-motion")
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1))
-    state = load_state(recipe, out)
+    state, log = load_state(recipe, out, find_device(device)), Log(out / "losses.jsonl")
     bar = Progress(*Progress.get_default_columns(), TextColumn("{task.fields[said]}"), console=console)
     saved_s = time.monotonic()
-    with bar, (out / "losses.jsonl").open("a") as log:
+    with bar:
         task = bar.add_task(recipe.name, total=recipe.optimiser.steps, completed=state.step, said="")
         while state.step < recipe.optimiser.steps:
-            losses = advance(state, source, recipe)
-            log.write(json.dumps({"step": state.step, **losses}) + "\n")
-            bar.update(task, completed=state.step, said=" ".join(f"{k} {v:.4f}" for k, v in losses.items()))
-            if time.monotonic() - saved_s > SAVE_EVERY_S:
+            log.add(state.step + 1, advance(state, source, recipe))
+            after_step(state)
+            due = time.monotonic() - saved_s > SAVE_EVERY_S
+            if due or state.step % WRITE_EVERY == 0:
+                said = " ".join(f"{name} {value:.4f}" for name, value in log.write().items())
+                bar.update(task, completed=state.step, said=said)
+            if due:
                 save_state(state, out)
                 saved_s = time.monotonic()
+        log.write()
     save_state(state, out)
-    return state.average.eval()
+    return state.average.cpu().eval()
 
 
 def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: frozenset[str]) -> Mixture:
@@ -153,6 +199,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -160,7 +207,7 @@ def main() -> None:
     if args.steps:
         recipe = replace(recipe, optimiser=replace(recipe.optimiser, steps=args.steps))
     without = frozenset(args.hold_out.read_text().split()) if args.hold_out else frozenset()
-    train(recipe, mixture(recipe, args.generated, args.real, without), args.out, Console())
+    train(recipe, mixture(recipe, args.generated, args.real, without), args.out, Console(), args.device)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,26 @@
-"""Windows of records, with what makes them differ: stretch, mirror, gain, framing. numpy only.
+"""What makes two windows of one clip differ: stretch, mirror, framing, gain, noise. Plans are numpy, and small.
 
+A plan says where each window reads and how its columns are bent; the reading itself is a few gathers on whatever
+device the table is on (`training.data.cut`), so a batch costs the CPU almost nothing and is the same on every device.
 A stretch by r plays r times as much of the clip in a window: motion, music and their truth together.
-Shapes: T window frames; M spec.motion_dim; Ta audio frames; F audio features.
+Shapes: B windows; T window frames; M spec.motion_dim.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mudar.features.hoof import mirror
-from mudar.model.inputs import motion_input
-from mudar.spec import AudioSpec, FeatureSpec, VideoSpec
-from training.data.store import Record
+from mudar.spec import FeatureSpec, VideoSpec
+from training.data.table import Table
 
-Array = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+NOISE_POOL = 1 << 20  # factors drawn once; each window reads its own stretch of them
 
 
 @dataclass(frozen=True)
@@ -33,101 +37,73 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class View:
-    """Which stretch of a clip a window shows."""
+class Plan:
+    """Which stretch of which clip each window shows, and how it is bent."""
 
-    start_s: float
-    stretch: float
-    frames: int
-    fps: float
+    clips: Ints  # (B,) rows of the table
+    start_s: Floats  # (B,)
+    stretch: Floats  # (B,)
+    frame: Ints  # (B, T) the window's frame that stands at each place: itself, unless it repeats the one before
+    column: Ints  # (B, M) the column that stands at each place of the descriptor
+    factor: Floats  # (B, M) its gain; 0 where a cell is lost
+    noise_at: Ints  # (B,) where in the pool of noise it begins
+    chance: Floats  # (B,) in 0..1, for what is drawn later: the shift of (17)
 
-    def to_frames(self, times_s: Array) -> Array:
-        """Events in seconds of the clip to (fractional) frames of the window."""
-        return (np.asarray(times_s) - self.start_s) / self.stretch * self.fps
-
-
-def draw_view(rng: np.random.Generator, record: Record, spec: FeatureSpec, augmentation: Augmentation) -> View:
-    """A random window of the clip; of a clip shorter than a window, all of it."""
-    fps, frames = spec.video.fps, spec.frames_per_segment
-    low, high = augmentation.stretch
-    stretch = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    room_s = record.frames / fps - frames * stretch / fps
-    return View(float(rng.uniform(0, room_s)) if room_s > 0 else 0.0, stretch, frames, fps)
+    def part(self, chosen: slice | Ints) -> Plan:
+        """Some of its windows."""
+        return Plan(**{name: value[chosen] for name, value in vars(self).items()})
 
 
-def cut_motion(
-    record: Record, view: View, spec: VideoSpec, augmentation: Augmentation, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """(T, M) normalised motion of the window, and (T,) 1 where the clip has a frame."""
-    motion = motion_input(record.between, spec)
-    at = (view.start_s + np.arange(view.frames) / view.fps * view.stretch) * view.fps
-    window = _read(motion, at) * np.float32(view.stretch)
-    inside = ((at >= 0) & (at <= len(motion) - 1)).astype(np.float32)
-    return _bend(window, spec, augmentation, rng) * inside[:, None], inside
-
-
-def cut_audio(record: Record, view: View, spec: AudioSpec) -> Array:
-    """(Ta, F) music input of the window: stretched in time, its tempogram moved by the same factor."""
-    rate = spec.frame_rate_hz
-    count = round(view.frames / view.fps * rate)
-    at = (view.start_s + np.arange(count) / rate * view.stretch) * rate
-    audio = _read(record.audio, at)
-    audio[(at < 0) | (at > len(record.audio) - 1)] = 0.0
-    audio[(at < 0) | (at > len(record.audio) - 1), : spec.n_mels] = -1.0
-    if view.stretch != 1.0:
-        bins = spec.tempogram_bins
-        step = np.log(spec.tempo_max_bpm / spec.tempo_min_bpm) / (bins - 1)
-        audio[:, -bins:] = _read(audio[:, -bins:].T, np.arange(bins) - np.log(view.stretch) / step).T
-    return audio
-
-
-def soft_events(times_s: Array, view: View, sigma_s: float) -> Array:
-    """(T,) target: a bump of height 1 at each event, `sigma_s` wide; 0 gives hard 0/1 frames."""
-    at = view.to_frames(times_s)
-    if sigma_s <= 0:
-        index = np.round(at).astype(int)
-        hard = np.zeros(view.frames, np.float32)
-        hard[index[(index >= 0) & (index < view.frames)]] = 1.0
-        return hard
-    if not len(at):
-        return np.zeros(view.frames, np.float32)
-    distance_s = np.abs(np.arange(view.frames)[:, None] - at[None]).min(axis=1) / view.fps
-    return np.exp(-0.5 * (distance_s / sigma_s) ** 2).astype(np.float32)
-
-
-def _read(rows: Array, at: NDArray[np.float64]) -> Array:
-    """Rows (N, K) at fractional places (n,), linear between, the ends repeated. (n, K)"""
-    at = np.clip(at, 0, len(rows) - 1)
-    low = np.minimum(at.astype(int), max(len(rows) - 2, 0))
-    mix = (at - low).astype(np.float32)[:, None]
-    return rows[low] * (1 - mix) + rows[np.minimum(low + 1, len(rows) - 1)] * mix
-
-
-def _bend(motion: Array, spec: VideoSpec, augmentation: Augmentation, rng: np.random.Generator) -> Array:
-    if rng.uniform() < augmentation.mirror:
-        motion = mirror(motion, spec)
+def draw_plan(
+    rng: np.random.Generator, clips: Ints, table: Table, spec: FeatureSpec, augmentation: Augmentation
+) -> Plan:
+    """A random window of each of `clips` (B,); of a clip shorter than a window, all of it."""
+    count, frames, fps = len(clips), spec.frames_per_segment, spec.video.fps
+    u = rng.uniform(size=(count, 10))
+    low, high = np.log(augmentation.stretch)
+    stretch = np.exp(low + (high - low) * u[:, 0])
+    room_s = np.maximum(table.frames[clips] / fps - frames * stretch / fps, 0.0)
+    column, kept = _bend(u[:, 2:9], spec.video, augmentation)
+    gain = np.exp(augmentation.gain_sd * rng.normal(size=count))
+    frame = np.tile(np.arange(frames), (count, 1))
     if augmentation.glitch:
-        again = np.flatnonzero(rng.uniform(size=len(motion)) < augmentation.glitch)
-        motion = motion.copy()
-        motion[again] = motion[np.maximum(again - 1, 0)]
+        frame = np.maximum(frame - (rng.uniform(size=frame.shape) < augmentation.glitch), 0)
+    noise_at = rng.integers(NOISE_POOL - frames * spec.video.motion_dim, size=count)
+    return Plan(clips, room_s * u[:, 1], stretch, frame, column, kept * gain[:, None], noise_at, u[:, 9])
+
+
+def _bend(u: Floats, spec: VideoSpec, augmentation: Augmentation) -> tuple[Ints, Floats]:
+    """Mirror, then move the grid by a cell, then lose one of its lines, as an order of columns and what is kept."""
+    straight = np.arange(spec.motion_dim)
+    flipped = mirror(straight.astype(np.float32), spec).astype(np.int64) if augmentation.mirror else straight
+    column = np.where((u[:, 0] < augmentation.mirror)[:, None], flipped, straight)
+    kept: Floats = np.ones(column.shape)
     if spec.grid:
-        motion = _reframe(motion, spec, augmentation, rng)
-    factor = np.exp(rng.normal(scale=augmentation.gain_sd)) if augmentation.gain_sd else 1.0
-    if augmentation.noise_sd:
-        factor = factor * np.exp(rng.normal(scale=augmentation.noise_sd, size=motion.shape))
-    return (motion * factor).astype(np.float32)
+        moved, lines = _framings(spec)
+        move = np.where(u[:, 1] < augmentation.move_cells, 1 + (u[:, 2] * 4).astype(int), 0)
+        drop = np.where(u[:, 3] < augmentation.drop_cells, 1 + (u[:, 4] * len(lines[1:])).astype(int), 0)
+        column = np.take_along_axis(column, np.abs(moved[move]), axis=1)
+        kept = ((moved[move] >= 0) & lines[drop]).astype(np.float64)
+    return column, kept
 
 
-def _reframe(motion: Array, spec: VideoSpec, augmentation: Augmentation, rng: np.random.Generator) -> Array:
-    """Move the grid by a cell, or blank one of its rows or columns."""
-    start, side = spec.hoof_bins + 1, spec.grid
-    cells = motion[:, start:].reshape(len(motion), side, side, -1)
-    if rng.uniform() < augmentation.move_cells:
-        axis, step = int(rng.integers(1, 3)), int(rng.choice([-1, 1]))
-        cells = np.roll(cells, step, axis=axis)
-        edge = 0 if step > 0 else side - 1
-        cells[(slice(None), edge) if axis == 1 else (slice(None), slice(None), edge)] = 0.0
-    if rng.uniform() < augmentation.drop_cells:
-        cells, line = cells.copy(), int(rng.integers(side))
-        cells[(slice(None), line) if rng.uniform() < 0.5 else (slice(None), slice(None), line)] = 0.0
-    return np.concatenate([motion[:, :start], cells.reshape(len(motion), -1)], axis=1)
+@lru_cache(maxsize=8)
+def _framings(spec: VideoSpec) -> tuple[Ints, NDArray[np.bool_]]:
+    """Column orders (5, M) of the grid at rest and moved one cell each way (negative: nothing there), and which
+    columns (1 + 2 grid, M) are left when nothing, or one row or column of cells, is lost."""
+    start, side, deep = spec.hoof_bins + 1, spec.grid, spec.grid_directions
+    places = np.arange(start, spec.motion_dim).reshape(side, side, deep)
+    orders = []
+    for axis, step in ((0, 0), (0, 1), (0, -1), (1, 1), (1, -1)):
+        cells = np.roll(places, step, axis=axis)
+        if step:
+            edge = 0 if step > 0 else side - 1
+            line = (edge,) if axis == 0 else (slice(None), edge)
+            cells[line] *= -1
+        orders.append(np.concatenate([np.arange(start), cells.ravel()]))
+    lines = np.ones((1 + 2 * side, side, side, deep), bool)
+    for i in range(side):
+        lines[1 + i, i] = False
+        lines[1 + side + i, :, i] = False
+    flat = lines.reshape(len(lines), -1)
+    return np.stack(orders), np.concatenate([np.ones((len(flat), start), bool), flat], axis=1)

@@ -1,47 +1,59 @@
-"""Which music may be a negative for a dance: AVC with (16), AVTS with (17). numpy only; knows no network.
+"""Which music may be a negative for a dance: AVC with (16), AVTS with (17). Knows no network and no files.
 
 AVC: the sound of another clip, of another song, whose onsets differ enough. AVTS: the clip's own sound, shifted in
 time, but never by a multiple of an eighth note, which would sound right again.
+Shapes: B windows; T frames.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-Array = NDArray[np.float32]
-MIN_OFF_GRID_FRAMES = 0.75  # nearer than this to a multiple of an eighth counts as one: frames are whole, beats are not
-
-
-def onset_frames(onsets_s: Array, start_s: float, frames: int, fps: float) -> Array:
-    """O(t) of (16): (frames,) 1 where an onset falls into frame t of the window from start_s."""
-    index = np.round((np.asarray(onsets_s) - start_s) * fps).astype(int)
-    out = np.zeros(frames, np.float32)
-    out[index[(index >= 0) & (index < frames)]] = 1.0
-    return out
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+MIN_OFF_GRID_FRAMES: Final = 0.75  # nearer to a multiple of an eighth counts as one: frames are whole, beats are not
 
 
-def rhythm_distance(positive: Array, negative: Array, alpha: float) -> float:
-    """s_rhy of (16): Σ_t |O_pos(t) - O_neg(t)| - α T."""
-    return float(np.abs(positive - negative).sum() - alpha * len(positive))
+def rhythm_distance(positive: Tensor, negative: Tensor, alpha: float) -> Tensor:
+    """s_rhy of (16), Σ_t |O_pos(t) - O_neg(t)| - α T, of each of (B, T) with each of (B', T) 0/1 rows. (B, B')"""
+    # For 0/1 rows |a - b| = a + b - 2ab, so that all pairs are one product.
+    both = positive.sum(-1)[:, None] + negative.sum(-1)[None]
+    return both - 2.0 * positive @ negative.T - alpha * positive.shape[1]
 
 
-def avc_allowed(onsets: Array, song_ids: list[str], alpha: float) -> NDArray[np.bool_]:
-    """(B, B): may the music of j be a negative for the dance of i? onsets: (B, T) of 0/1. Symmetric, diagonal False."""
-    differ = np.abs(onsets[:, None] - onsets[None]).sum(axis=-1) - alpha * onsets.shape[1]
-    songs = np.asarray(song_ids)
-    return (differ > 0) & (songs[:, None] != songs[None])
+def avc_allowed(
+    onsets: Tensor, songs: Tensor, alpha: float, others: Tensor | None = None, other_songs: Tensor | None = None
+) -> Tensor:
+    """(B, B') bool: may the music of j be a negative for the dance of i? onsets: (B, T) of 0/1; songs: (B,) numbers.
+
+    Without `others` (B', T) and their songs, among themselves.
+    """
+    theirs, their_songs = (onsets, songs) if others is None or other_songs is None else (others, other_songs)
+    return (rhythm_distance(onsets, theirs, alpha) > 0) & (songs[:, None] != their_songs[None])
 
 
-def avts_allowed(shift_frames: NDArray[np.float64], fps: float, tempo_bpm: float) -> NDArray[np.bool_]:
-    """(17): is the shift, in frames, off the grid of eighth notes, fps · 60/bpm · 1/2? Shape kept."""
-    eighth = fps * 60.0 / tempo_bpm * 0.5
+def avts_allowed(shift_frames: Floats, fps: float, tempo_bpm: float | Floats) -> NDArray[np.bool_]:
+    """(17): is the shift, in frames, off the grid of eighth notes, fps · 60/bpm · 1/2? Shape as they broadcast."""
+    eighth = fps * 60.0 / np.asarray(tempo_bpm) * 0.5
     off = np.abs(shift_frames - eighth * np.round(shift_frames / eighth))
-    return off >= min(MIN_OFF_GRID_FRAMES, 0.4 * eighth)
+    return off >= np.minimum(MIN_OFF_GRID_FRAMES, 0.4 * eighth)
 
 
-def draw_avts_shift(rng: np.random.Generator, fps: float, tempo_bpm: float, lowest: int, highest: int) -> int | None:
-    """A whole number of frames in lowest..highest that (17) allows, drawn evenly; None if there is none."""
-    choices = np.arange(lowest, highest + 1)
-    choices = choices[avts_allowed(choices.astype(np.float64), fps, tempo_bpm)]
-    return int(rng.choice(choices)) if len(choices) else None
+def draw_avts_shifts(
+    chance: Floats, fps: float, tempo_bpm: Floats, lowest: Ints, highest: Ints
+) -> tuple[Ints, NDArray[np.bool_]]:
+    """Whole frames in lowest … highest that (17) allows, drawn evenly by `chance` in 0..1, and whether there are any.
+
+    All (B,). The true offset lies anywhere in that range, so no network can read it off a window's edge.
+    """
+    choices = np.arange(lowest.min(), highest.max() + 1)
+    open_to = avts_allowed(choices.astype(np.float64), fps, tempo_bpm[:, None])
+    open_to &= (choices >= lowest[:, None]) & (choices <= highest[:, None])
+    order = np.cumsum(open_to, axis=1)
+    count = order[:, -1]
+    wanted = np.floor(chance * count).astype(np.int64) + 1
+    return np.where(count > 0, choices[np.argmax(order >= wanted[:, None], axis=1)], 0), count > 0

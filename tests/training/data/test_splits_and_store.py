@@ -1,4 +1,4 @@
-"""Splits never leak a song or a source; records survive the disk; augmentation keeps motion and truth together."""
+"""Splits never leak a song or a source; records survive the disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from mudar.spec import FeatureSpec
-from training.data.augment import Augmentation, View, cut_audio, cut_motion, soft_events
 from training.data.splits import components, hold_out
 from training.data.store import Record, Shelf, load_record, save_record
 from training.losses.rhythm import focal
@@ -54,28 +53,6 @@ def test_preprocessing_goes_on_where_it_stopped_and_skips_what_it_cannot_read(tm
     record = Shelf(out).load("gen-0000006")
     assert record.between.shape == (29, 141)
     assert record.audio.shape == (241, 128)
-
-
-def test_a_stretched_window_keeps_motion_and_truth_together(records: list[Record]) -> None:
-    spec, rng = FeatureSpec(), np.random.default_rng(0)
-    for stretch in (0.8, 1.0, 1.25):
-        view = View(0.7, stretch, 100, 15.0)
-        motion, inside = cut_motion(records[0], view, spec.video, Augmentation(), rng)
-        target = soft_events(records[0].strokes_s, view, 0.035)
-        known = inside > 0
-        assert np.corrcoef(motion[known, 12], target[known])[0, 1] > 0.8
-        audio = cut_audio(records[0], view, spec.audio)[:, 0]
-        beats = view.to_frames(records[0].beats_s) * 8
-        near = beats[(beats > 8) & (beats < 790)].round().astype(int)
-        assert np.mean([audio[max(b - 1, 0) : b + 2].max() for b in near]) > 3 * audio.mean()
-
-
-def test_a_mirror_twice_is_nothing(records: list[Record]) -> None:
-    spec, view = FeatureSpec(), View(0.0, 1.0, 60, 15.0)
-    plain, _ = cut_motion(records[1], view, spec.video, Augmentation(), np.random.default_rng(0))
-    flipped, _ = cut_motion(records[1], view, spec.video, Augmentation(mirror=1.0), np.random.default_rng(0))
-    assert not np.allclose(plain, flipped)
-    assert np.allclose(plain.sum(axis=1), flipped.sum(axis=1), rtol=1e-4)
 
 
 def test_focal_with_hard_targets_is_equation_19() -> None:
