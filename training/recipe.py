@@ -9,6 +9,8 @@ from mudar.model.config import ModelConfig
 from mudar.spec import FeatureSpec
 from training.data.augment import Augmentation
 
+Network = Literal["mudar", "multisensory", "avts", "lla"]
+
 
 @dataclass(frozen=True)
 class LossRecipe:
@@ -64,6 +66,7 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
     seed: int = 0
+    network: Network = "mudar"  # or a system that it is compared with
 
     def to_dict(self) -> dict[str, Any]:
         """A plain nested dict, for the log of a run."""

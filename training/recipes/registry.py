@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from training.recipe import Recipe
+from training.recipes.baselines import avts, lla, multisensory
 from training.recipes.paper import paper, paper_motion
 from training.recipes.small import small, small_synthetic
 
@@ -15,6 +16,9 @@ BASES: Final[dict[str, Callable[[], Recipe]]] = {
     "paper-motion": paper_motion,
     "small": small,
     "small-synthetic": small_synthetic,
+    "multisensory": multisensory,
+    "avts": avts,
+    "lla": lla,
 }
 
 ABLATIONS: Final[dict[str, Callable[[Recipe], Recipe]]] = {
