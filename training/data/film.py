@@ -28,13 +28,23 @@ class Body:
     height: float  # share of the picture's height
 
 
-def film(
-    bodies: tuple[Body, ...], seed: int, camera_motion: float, duration_s: float, fps: float, width: int, height: int
-) -> Iterator[Image]:
-    """Pictures (height, width, 3) of moments 0, 1/fps, …; bodies are painted in the order given."""
-    rng = np.random.default_rng([seed, 12])
-    count = round(duration_s * fps)
-    times = np.arange(count) / fps
+@dataclass(frozen=True)
+class Stage:
+    """A room and where everybody in it is in each of T pictures.
+
+    to_canvas: (T, 2, 3) from the background to the picture. actors: joints in pixels (T, J, 2), pixels a body height
+    (T, J), depth (T, J) and outfit of each body.
+    """
+
+    background: Image
+    to_canvas: Array
+    actors: list[tuple[Array, Array, Array, Outfit]]
+
+
+def set_stage(
+    rng: np.random.Generator, bodies: tuple[Body, ...], camera_motion: float, times: Array, width: int, height: int
+) -> Stage:
+    """The room of this random state at `times` (T,) seconds."""
     index = np.minimum(np.round(times * RATE_HZ).astype(int), len(bodies[0].poses) - 1)
     canvas_w, canvas_h = int(width * 1.3), int(height * 1.3)
     background = random_background(rng, canvas_w, canvas_h)
@@ -42,18 +52,36 @@ def film(
     to_canvas = camera.copy()
     to_canvas[:, :, 2] -= np.einsum("tab,b->ta", camera[:, :, :2], [(canvas_w - width) / 2, (canvas_h - height) / 2])
     floor_y = height * rng.uniform(0.86, 0.95)
+    return Stage(background, to_canvas, [_place(body, index, camera, width, height, floor_y) for body in bodies])
+
+
+def film_stage(
+    bodies: tuple[Body, ...], seed: int, camera_motion: float, duration_s: float, fps: float, width: int, height: int
+) -> Stage:
+    """What `film` films: for whoever wants to know where everything is in its pictures."""
+    rng = np.random.default_rng([seed, 12])
+    return set_stage(rng, bodies, camera_motion, np.arange(round(duration_s * fps)) / fps, width, height)
+
+
+def film(
+    bodies: tuple[Body, ...], seed: int, camera_motion: float, duration_s: float, fps: float, width: int, height: int
+) -> Iterator[Image]:
+    """Pictures (height, width, 3) of moments 0, 1/fps, …; bodies are painted in the order given."""
+    rng = np.random.default_rng([seed, 12])
+    times = np.arange(round(duration_s * fps)) / fps
+    stage = set_stage(rng, bodies, camera_motion, times, width, height)
+    background, to_canvas, count = stage.background, stage.to_canvas, len(times)
     light = 1.0 + 0.04 * np.sin(2 * np.pi * times * rng.uniform(0.05, 0.4)) * rng.uniform(0, 1)
     noise = rng.normal(scale=rng.uniform(0.5, 4.0), size=(height + 64, width + 64))
     grain = np.repeat(noise.round().astype(np.int16)[..., None], 3, axis=2)
     still = cast(Image, cv2.warpAffine(background, to_canvas[0], (width, height), borderMode=cv2.BORDER_REFLECT))
-    actors = [_place(body, index, camera, width, height, floor_y) for body in bodies]
     for t in range(count):
         image = still.copy()
         if camera_motion:
             image = cast(
                 Image, cv2.warpAffine(background, to_canvas[t], (width, height), borderMode=cv2.BORDER_REFLECT)
             )
-        for at, scale, depth, outfit in actors:
+        for at, scale, depth, outfit in stage.actors:
             draw_body(image, at[t], scale[t], depth[t], outfit)
         dy, dx = rng.integers(0, 64, size=2)
         lit = cv2.convertScaleAbs(image, alpha=float(light[t]))

@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 SHIFT: Final = 4  # cv2 draws with 4 fractional bits, so slow motion is smooth
 CAMERA_DISTANCE: Final = 3.4  # body heights
 
-_LIMBS: Final = (
+LIMBS: Final = (
     ("hip_l", "knee_l", 0.047, 0.036, "legs"), ("knee_l", "ankle_l", 0.036, 0.024, "shins"),
     ("ankle_l", "toe_l", 0.026, 0.02, "shoes"), ("hip_r", "knee_r", 0.047, 0.036, "legs"),
     ("knee_r", "ankle_r", 0.036, 0.024, "shins"), ("ankle_r", "toe_r", 0.026, 0.02, "shoes"),
@@ -99,13 +99,13 @@ def move_camera(pixels: Array, matrices: Array) -> Array:
 def draw_body(image: Image, at: Array, scale: Array, depth: Array, outfit: Outfit) -> None:
     """Paint one body into the picture. at: (J, 2) pixels, scale: (J,) pixels a body height, depth: (J,) towards us."""
     parts: list[tuple[float, str, int]] = []
-    for i, (start, end, *_rest) in enumerate(_LIMBS):
+    for i, (start, end, *_rest) in enumerate(LIMBS):
         parts.append((float(depth[JOINT[start]] + depth[JOINT[end]]) / 2 + 1e-3, "limb", i))
     parts.append((float(depth[JOINT["chest"]]), "torso", 0))
     parts.append((float(depth[JOINT["head"]]) + 0.02, "head", 0))
     for _, kind, i in sorted(parts):
         if kind == "limb":
-            start, end, thick, thin, piece = _LIMBS[i]
+            start, end, thick, thin, piece = LIMBS[i]
             a, b = JOINT[start], JOINT[end]
             w = outfit.width
             _capsule(image, at[a], at[b], thick * w * scale[a], thin * w * scale[b], getattr(outfit, piece))
