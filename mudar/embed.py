@@ -31,9 +31,10 @@ from mudar.model.mudar import Mudar
 from mudar.motion import Motion, read_motion
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm import braking_s, deceleration, refine, strokes_from_curve
+from mudar.rhythm import braking_s, refine, strokes_from_curve
+from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
-from mudar.tempo import bar_starts, beat_grid, rhythm_vector, tempo
+from mudar.tempo import bar_starts, beat_grid, tempo
 from mudar.windows import Window, stitch, windows
 
 D = TypeVar("D", np.float16, np.float32)
@@ -103,7 +104,8 @@ class Embedder:
         with clock.stage("rhythm"):
             stitched = stitch(curves, where, motion.frames)  # (T, H)
             rhythm = self._dance_rhythm(stitched, motion)
-            vectors = self._rhythm_vectors(self._repeating(rhythm.curve, motion), where)
+            rows = motion_input(motion.between, self.spec.video)
+            vectors = of_dance(self.config, self.spec.video, rows, rhythm.curve, where)
         progress(1.0, "rhythm")
         return self._analysis("dance", motion.duration_s, rhythm, where, (embeddings, vectors), clock, motion.stage_s)
 
@@ -126,7 +128,8 @@ class Embedder:
             embeddings = self._hear(heard, where, scaled(progress, 0.7, 0.95))
         with clock.stage("rhythm"):
             rhythm = self._music_rhythm(heard, frames)
-            vectors = self._rhythm_vectors(rhythm.curve, where)
+            pulses = curve_at(heard.beat_curve, self.spec.audio, self.spec.video.fps, frames)
+            vectors = of_music(self.config, self.spec.video, rhythm.curve, pulses, where)
         progress(1.0, "rhythm")
         return self._analysis("music", duration_s, rhythm, where, (embeddings, vectors), clock, {})
 
@@ -180,18 +183,6 @@ class Embedder:
             beats_s=heard.beats.times_s,
             downbeats_s=heard.downbeats_s,
         )
-
-    def _repeating(self, curve: Array, motion: Motion) -> Array:
-        """What a dance's rhythm vector is taken of."""
-        if self.config.rhythm_vector_from == "head":
-            return curve
-        rows = motion_input(motion.between, self.spec.video)
-        return deceleration(rows[:, self.spec.video.hoof_bins])
-
-    def _rhythm_vectors(self, curve: Array, where: list[Window]) -> Array:
-        """(S, R)."""
-        fps, dim, kind = self.spec.video.fps, self.config.rhythm_dim, self.config.rhythm_vector
-        return np.stack([rhythm_vector(part, fps, dim, kind) for part in _cut(curve, where)])
 
     def _analysis(
         self,

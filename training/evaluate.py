@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from mudar.features.onset import curve_at
 from mudar.model.config import ModelConfig
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
-from mudar.rhythm import deceleration, strokes_from_curve
+from mudar.rhythm import strokes_from_curve
+from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
-from mudar.tempo import rhythm_vector
 from mudar.windows import Window, stitch, windows
 from training import metrics
 from training.data.store import Record, Shelf
@@ -58,15 +59,10 @@ def look(model: Mudar, record: Record) -> View:
     seen = torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
     curves = stitch(torch.sigmoid(model.rhythm_logits(seen)).numpy(), where, len(rows))
     curve = np.ascontiguousarray(curves[:, config.served_index])
-    repeating = curve if config.rhythm_vector_from == "head" else deceleration(rows[:, spec.video.hoof_bins])
     envelope = np.pad(record.envelope, (0, max(len(rows) - len(record.envelope), 0)))[: len(rows)]
-    dance_rhythm, music_rhythm = (
-        np.stack([
-            rhythm_vector(line[w.first_frame : w.first_frame + w.frames], fps, config.rhythm_dim, config.rhythm_vector)
-            for w in where
-        ])
-        for line in (repeating, envelope)
-    )  # fmt: skip
+    pulses = curve_at(record.audio[:, spec.audio.n_mels + 1], spec.audio, fps, len(rows))
+    dance_rhythm = of_dance(config, spec.video, rows, curve, where)
+    music_rhythm = of_music(config, spec.video, envelope, pulses, where)
     strokes_s, _ = strokes_from_curve(curve, fps)
     dance = model.encode_dance(seen).embedding.numpy()
     return View(record, curve, strokes_s, dance, dance_rhythm, _hear(model, record, where), music_rhythm)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 VisualInput = Literal["motion", "rgb"]
 HeadKind = Literal["focal", "bce", "regression", "crf"]
-RhythmVectorKind = Literal["tempo", "curve", "both"]
+RhythmVectorKind = Literal["tempo", "curve", "both", "repeats"]
 
 PWC_CHANNELS = (16, 32, 64, 96, 128, 196)
 
@@ -47,8 +47,11 @@ class ModelConfig:
     estimator_raw: bool = True  # also show (15) the features themselves, beside their first differences
     estimator_layers: int = 4  # dilated convolutions before W_e; 0 = W_e alone, as in (15)
 
-    rhythm_vector: RhythmVectorKind = "tempo"  # R: phase-free tempo, the curve itself (as in the paper), or both
-    rhythm_vector_from: Literal["head", "deceleration"] = "head"  # of a dance: learned, or how hard the body brakes
+    # R: phase-free tempo of one curve, the curve itself (as in the paper), both, or how many curves repeat
+    rhythm_vector: RhythmVectorKind = "repeats"
+    # of a dance: its learned curve, how hard the body brakes, or how hard it brakes in each cell of the flow
+    rhythm_vector_from: Literal["head", "deceleration", "grid"] = "grid"
+    rhythm_context_s: float = 12.0  # of "repeats": standard deviation over which neighbouring segments are averaged
     rhythm_dim: int = 64  # R
     lambda_default: float = 0.5
 
@@ -60,6 +63,8 @@ class ModelConfig:
         _require(self.served_head in self.rhythm_heads, "served_head must be one of rhythm_heads")
         _require(0 <= self.audio_gate_share <= 1, "audio_gate_share lies in 0..1")
         _require(0 <= self.lambda_default <= 1, "lambda_default lies in 0..1")
+        many = self.rhythm_vector_from == "grid"
+        _require(not many or self.rhythm_vector == "repeats", "the cells of a grid are compared by how they repeat")
         _require(bool(self.visual_inputs), "the visual encoder needs an input")
         _require(1 <= self.pyramid_levels <= len(self.pyramid_channels), "one channel count for each pyramid level")
 
@@ -124,6 +129,7 @@ def paper() -> ModelConfig:
         estimator_raw=False,
         estimator_layers=0,
         rhythm_vector="curve",
+        rhythm_vector_from="head",
     )
 
 
