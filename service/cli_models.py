@@ -67,18 +67,19 @@ def rollback(name: Annotated[str, typer.Argument(help="name")], alias: str = "se
 @app.command("import-pwcnet")
 @plain_errors
 def import_pwcnet(file: Path) -> None:
-    """Take the public PWC-Net checkpoint that you brought (non-commercial; not included) for models that need it."""
+    """Take PWC-Net's weights for models that need them: the public checkpoint that you brought (non-commercial; not
+    included), or the .safetensors that `python -m training.flow.train` left."""
     import safetensors.torch
 
     from model_store.loader import FLOW_FILE
     from model_store.registry import write_atomically
     from mudar.errors import ModelError
-    from mudar.model.pwcnet import import_public
+    from mudar.model.pwcnet import read_weights
 
     if not file.is_file():
         raise ModelError(f"There is no file {file}.", hint="Give the path of the checkpoint.")
     target = settings().model_roots[0] / FLOW_FILE
-    write_atomically(target, safetensors.torch.save(import_public(file)))
+    write_atomically(target, safetensors.torch.save(read_weights(file)))
     typer.echo(f"{target}")
 
 

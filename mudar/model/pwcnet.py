@@ -163,12 +163,18 @@ def load_public(path: Path, stop_level: int = 2) -> PwcNet:
 
 
 def read_weights(path: Path) -> State:
-    """Our safetensors, or the public checkpoint."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    """Our safetensors (`training.flow` writes them), or the public checkpoint. Raises CardInvalid."""
+    if path.suffix != ".safetensors":
+        return import_public(path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-        return load_file(path)
-    return import_public(path)
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CardInvalid(f"{path} is no safetensors file") from error
+    PwcNet.from_state(state)
+    return state
 
 
 def rename_public(state: Mapping[str, Tensor]) -> State:

@@ -1,0 +1,204 @@
+"""`python -m training.flow.train OUT --minutes 4`: PWC-Net from nothing, on generated pairs, on one device.
+
+    python -m training.flow.train runs/flow --minutes 4 --device cuda --bf16 --pairs FOLDER
+
+The learning rate follows the share of the time (or of `--steps`) that is gone: a warm-up and a cosine to zero, so a
+run of any length ends annealed. The first part sees small pictures, which cost a quarter. Kept: `state.pt` (to go on
+after a kill), `losses.jsonl`, and at the end `pwcnet.safetensors` in half precision: put it beside the checkpoints
+with `mudar models import-pwcnet` and `flow = "pwcnet"` finds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from mudar.model.pwcnet import PwcNet
+from training.flow.layers import draw
+from training.flow.loss import multiscale
+from training.flow.measure import show
+
+SAVE_EVERY_S = 60.0
+SAY_EVERY_S = 10.0
+SAY_LAST = 20  # steps whose mean loss is said
+
+
+@dataclass(frozen=True)
+class FlowRecipe:
+    """A run. Sides in pixels, multiples of 64."""
+
+    batch: int = 32
+    small_side: int = 128
+    small_batch: int = 96
+    small_share: float = 0.45  # of the run
+    side: int = 256
+    learning_rate: float = 4e-4
+    weight_decay: float = 1e-5
+    warmup_share: float = 0.04
+    clip_norm: float = 1.0
+    ema: float = 0.995
+    seed: int = 0
+
+    def rate(self, share: float) -> float:
+        """The learning rate when this share of the run is gone."""
+        if share < self.warmup_share:
+            return self.learning_rate * (0.05 + 0.95 * share / self.warmup_share)
+        gone = (share - self.warmup_share) / (1 - self.warmup_share)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(gone, 1.0)))
+
+    def sizes(self, share: float) -> tuple[int, int]:
+        """(pairs, side) of a batch."""
+        return (self.small_batch, self.small_side) if share < self.small_share else (self.batch, self.side)
+
+
+@dataclass
+class FlowRun:
+    """Everything that a step changes."""
+
+    net: PwcNet
+    average: PwcNet
+    optimiser: torch.optim.AdamW
+    step: int = 0
+    gone_s: float = 0.0
+
+    @classmethod
+    def fresh(cls, recipe: FlowRecipe, device: torch.device) -> FlowRun:
+        """A run that has not begun."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            net = PwcNet()
+        form = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        net = net.to(device).to(memory_format=form)  # type: ignore[call-overload]
+        # The up_flow of level 2 is there for the public checkpoint's sake and is never used.
+        used = [p for name, p in net.named_parameters() if not name.startswith("decoders.2.up_")]
+        optimiser = torch.optim.AdamW(used, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return cls(net, copy.deepcopy(net).requires_grad_(False), optimiser)
+
+    def advance(self, recipe: FlowRecipe, share: float, bf16: bool = False) -> Tensor:
+        """One step; its loss, which nobody has waited for yet. The pairs follow from (seed, step)."""
+        device = next(self.net.parameters()).device
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.rate(share)
+        pairs, side = recipe.sizes(share)
+        generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + self.step)
+        with torch.no_grad():
+            drawn = draw(pairs, side, side, generator)
+        with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+            flows = self.net(drawn.first, drawn.second)
+        loss = multiscale(flows, drawn.flow)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip_norm)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(recipe.ema, self.step / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
+        return loss.detach()
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+        kept = {"net": self.net.state_dict(), "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(), "step": self.step, "gone_s": self.gone_s}  # fmt: skip
+        torch.save(kept, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote."""
+        kept = torch.load(path, map_location=next(self.net.parameters()).device, weights_only=True)
+        self.net.load_state_dict(kept["net"])
+        self.average.load_state_dict(kept["average"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.step, self.gone_s = int(kept["step"]), float(kept["gone_s"])
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is: in minutes, or in steps."""
+
+    minutes: float = 0.0
+    steps: int = 0
+
+    def share(self, run: FlowRun) -> float:
+        """What is gone of it, 0 … 1."""
+        return run.step / self.steps if self.steps else run.gone_s / (60 * self.minutes)
+
+
+def train(recipe: FlowRecipe, length: Length, out: Path, device: torch.device, bf16: bool, console: Console) -> PwcNet:
+    """Run to the end, from where the folder's run was; returns the averaged network."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    run = FlowRun.fresh(recipe, device)
+    if (out / "state.pt").exists():
+        run.load(out / "state.pt")
+    began_s, before_s = time.monotonic(), run.gone_s
+    said_s, saved_s, losses = began_s, began_s, []
+    with (out / "losses.jsonl").open("a") as log:
+        while (share := length.share(run)) < 1:
+            losses.append(run.advance(recipe, share, bf16))
+            if device.type == "cuda" and run.step % 8 == 0:
+                torch.cuda.synchronize()  # the clock must not run ahead of the device
+            now_s = time.monotonic()
+            run.gone_s = before_s + now_s - began_s
+            if now_s - said_s > SAY_EVERY_S or length.share(run) >= 1:
+                mean = float(torch.stack(losses[-SAY_LAST:]).mean())
+                log.write(json.dumps({"step": run.step, "loss": mean, "gone_s": round(run.gone_s, 1)}) + "\n")
+                pairs = len(losses) * recipe.sizes(share)[0]
+                console.print(
+                    f"{100 * share:3.0f} %  step {run.step}  loss {mean:.4f}  {pairs / (now_s - said_s):.0f} pairs/s"
+                )
+                said_s, losses = now_s, []
+            if now_s - saved_s > SAVE_EVERY_S:
+                run.save(out / "state.pt")
+                saved_s = now_s
+    run.save(out / "state.pt")
+    return run.average.eval()
+
+
+def export(net: PwcNet, path: Path) -> None:
+    """The weights in half precision, under our names."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.half().cpu().contiguous() for name, value in net.state_dict().items()}, path)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, default=0, help="instead of minutes")
+    parser.add_argument("--batch", type=int, default=FlowRecipe.batch)
+    parser.add_argument("--side", type=int, default=FlowRecipe.side)
+    parser.add_argument("--learning-rate", type=float, default=FlowRecipe.learning_rate)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--pairs", type=Path, help="pairs in FlyingChairs' form to measure on at the end")
+    args = parser.parse_args()
+    device, console = torch.device(args.device), Console()
+    recipe = FlowRecipe(
+        batch=args.batch, side=args.side, small_side=min(args.side, FlowRecipe.small_side),
+        small_batch=3 * args.batch, learning_rate=args.learning_rate,
+    )  # fmt: skip
+    length = Length(args.minutes, args.steps)
+    net = train(recipe, length, args.out, device, args.bf16, console)
+    try:
+        export(net, args.out / "pwcnet.safetensors")
+    except ModuleNotFoundError:
+        console.print("safetensors is not installed: the same command where it is, on this folder, only exports")
+    show(net, device, args.pairs, console)
+
+
+if __name__ == "__main__":
+    main()
