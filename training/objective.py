@@ -10,14 +10,18 @@ from torch import Tensor
 
 from mudar.model.mudar import Mudar
 from mudar.model.temporal import Code
+from training.baselines.network import Baseline
+from training.baselines.registry import Network
 from training.data.batches import Batch
 from training.losses.implicit import info_nce, triplet, triplet_all
 from training.losses.rhythm import bce, focal, masked_mean, regression
 from training.recipe import LossRecipe, Recipe
 
 
-def objective(model: Mudar, batch: Batch, recipe: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss to go down, and its parts by name, for the log."""
+def objective(model: Network, batch: Batch, recipe: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss to go down, and its parts by name, for the log; a baseline brings its own."""
+    if isinstance(model, Baseline):
+        return model.loss(batch)
     loss, total = recipe.loss, batch.motion.new_zeros(())
     parts: dict[str, Tensor] = {}
     first, frames = len(batch.motion) - len(batch.audio), batch.motion.shape[1]

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 from torch import Tensor, nn
 
-from mudar.model.mudar import Mudar, build
+from training.baselines.registry import Network, build_network
 from training.data.batches import Mixture, Source, make_batch
 from training.data.store import Record, Shelf
 from training.objective import objective
@@ -40,8 +40,8 @@ WRITE_EVERY = 20  # steps: reading a loss off a GPU waits for it, so losses are 
 class State:
     """Everything that a step changes."""
 
-    model: Mudar
-    average: Mudar
+    model: Network
+    average: Network
     optimiser: torch.optim.AdamW
     step: int
 
@@ -55,7 +55,7 @@ def find_device(name: str) -> torch.device:
 
 def fresh(recipe: Recipe, device: torch.device | str = "cpu") -> State:
     """A run that has not begun."""
-    model = build(recipe.model, recipe.features, recipe.seed).to(device)
+    model = build_network(recipe).to(device)
     plain = recipe.optimiser
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=plain.learning_rate, weight_decay=plain.weight_decay, fused=True
@@ -93,7 +93,7 @@ def advance(state: State, source: Source, recipe: Recipe) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _follow(average: Mudar, model: Mudar, keep: float) -> None:
+def _follow(average: Network, model: Network, keep: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - keep)
     for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)
@@ -147,7 +147,7 @@ class Log:
 def train(
     recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto",
     after_step: Callable[[State], None] = lambda state: None,
-) -> Mudar:  # fmt: skip
+) -> Network:  # fmt: skip
     """Run the recipe to its end, from where it was; returns the averaged network, on the CPU."""
     if recipe.model.needs_frames:
         raise NotImplementedError(f"{recipe.name} looks at frames, and the records hold none yet: take paper-motion")

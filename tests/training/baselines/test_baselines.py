@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from mudar.model.config import ModelConfig
+from training import train as loop
 from training.baselines.avts import MARGIN, Avts
 from training.baselines.multisensory import Multisensory
 from training.baselines.network import Baseline, another
@@ -74,6 +77,16 @@ def test_scores_look_at_the_music_beside_them(source: Mixture) -> None:
         alone = network.match(network.encode_dance(batch.motion[:1]), network.encode_music(batch.audio[:1], 120))
         assert torch.allclose(network.match(dance, music)[0], alone[0], atol=1e-5)
         assert network.synchrony(dance, music).shape == (8,)
+
+
+def test_the_one_loop_trains_them(source: Mixture, tmp_path: Path) -> None:
+    recipe, fresh = _tiny("avts")
+    recipe = replace(recipe, optimiser=replace(recipe.optimiser, steps=3, warmup_steps=1))
+    trained = loop.train(recipe, source, tmp_path, Console(quiet=True), "cpu")
+    assert isinstance(trained, Avts)
+    moved = [torch.equal(a, b) for a, b in zip(trained.parameters(), fresh.parameters(), strict=True)]
+    assert not all(moved)
+    assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 3
 
 
 def test_multisensory_needs_shifted_music(source: Mixture) -> None:
