@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mudar.errors import MediaTooShort
+from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.music import MusicFeatures, model_input, music_features
-from mudar.features.onset import curve_at
 from mudar.look import MapReader
 from mudar.media.decode import decode_audio
 from mudar.model.inputs import motion_input

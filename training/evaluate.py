@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from mudar.features.onset import curve_at
+from mudar.features.envelope import curve_at
 from mudar.model.config import ModelConfig
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build

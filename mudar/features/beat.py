@@ -20,7 +20,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.features.onset import latency_s, parabola, scaled, times_s
+from mudar.features.envelope import latency_s, scaled
+from mudar.features.onset import parabola, times_s
 from mudar.records import Array
 from mudar.spec import AudioSpec
 

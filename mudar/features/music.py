@@ -13,8 +13,9 @@ import numpy as np
 
 from mudar.errors import SilentAudio
 from mudar.features.beat import Beats, beat_curve, beats, downbeats, tempogram
+from mudar.features.envelope import scaled
 from mudar.features.mel import RANGE_DB, log_mel, onset_log_mel
-from mudar.features.onset import pick_onsets, scaled, superflux
+from mudar.features.onset import pick_onsets, superflux
 from mudar.records import Array
 from mudar.spec import AudioSpec
 
@@ -26,7 +27,7 @@ class MusicFeatures:
     """log_mel (T, n_mels) in -80..0 dB; envelope, beat_curve (T,); tempogram (T, bins); the events in seconds."""
 
     log_mel: Array
-    envelope: Array  # SuperFlux, as it comes: see onset.scaled, onset.curve_at
+    envelope: Array  # SuperFlux, as it comes: see envelope.py
     tempogram: Array
     beat_curve: Array
     onset_times_s: Array

@@ -2,7 +2,7 @@
 
 SuperFlux (Boeck and Widmer 2013): how much each log-frequency band rises above the loudest of its neighbours `lag`
 frames before, averaged over the bands. librosa computes it and picks its peaks, with no default left to it. Its
-`center` would delay the envelope by half a window; we do without, and take off the little that is left (`latency_s`).
+`center` would delay the envelope by half a window; we do without, and take off the little that is left (envelope.py).
 
 Shapes: N samples; T = 1 + N // hop envelope frames, frame t standing for the time `times_s(t)`.
 """
@@ -15,14 +15,13 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.features.envelope import latency_s, scaled
 from mudar.features.mel import onset_bands, onset_log_mel
 from mudar.records import Array
 from mudar.spec import AudioSpec
 
-_WINDOW_SHARE = 0.28  # see latency_s
 _BLOCK_FRAMES = 2048
 _TIE_BREAK = 1e-6
-_SCALE_BLOCK_S, _SCALE_QUANTILE = 2.0, 0.8
 BASS_HZ = 160.0  # below: kick drum and bass, which mark the bar
 
 
@@ -61,29 +60,9 @@ def _rise(bands: Array, spec: AudioSpec, max_size: int, channels: list[slice]) -
     )  # fmt: skip
 
 
-def latency_s(spec: AudioSpec) -> float:
-    """How much later than the sound the envelope peaks, in seconds.
-
-    Half the lag, since the rise is best seen when the onset lies between the two frames that are compared, less the
-    part of the window ahead of its centre in which an onset is loud enough to count. The share 0.28 was fitted to
-    clicks, noise bursts and notes with 1 ms of attack, at windows of 21-85 ms; what remains is within 3 ms.
-    """
-    return (spec.onset_lag_frames * spec.hop_samples / 2 - _WINDOW_SHARE * spec.n_fft) / spec.sample_rate_hz
-
-
 def times_s(frames: NDArray[Any], spec: AudioSpec) -> Array:
     """Seconds in the file of (fractional) envelope frames, never before its start."""
     return np.maximum(np.asarray(frames) / spec.frame_rate_hz - latency_s(spec), 0.0).astype(np.float32)
-
-
-def scaled(envelope: Array, spec: AudioSpec) -> Array:
-    """The envelope in 0..1: 1 is a strong peak of this file, so that one loud bang does not dwarf the others."""
-    block = max(1, round(_SCALE_BLOCK_S * spec.frame_rate_hz))
-    starts = np.arange(0, len(envelope), block)
-    if not len(starts):
-        return envelope
-    level = float(np.quantile(np.maximum.reduceat(envelope, starts), _SCALE_QUANTILE)) or float(envelope.max())
-    return np.clip(envelope / level, 0.0, 1.0).astype(np.float32) if level > 0 else np.zeros_like(envelope)
 
 
 def pick_onsets(envelope: Array, spec: AudioSpec) -> tuple[Array, Array]:
@@ -113,15 +92,6 @@ def parabola(envelope: Array, frames: NDArray[np.intp]) -> Array:
     bend = left - 2 * envelope[frames] + right
     shift = np.where(bend < 0, (left - right) / (2 * np.where(bend < 0, bend, -1)), 0.0)
     return np.clip(shift, -0.5, 0.5).astype(np.float32)
-
-
-def curve_at(envelope: Array, spec: AudioSpec, fps: float, frames: int) -> Array:
-    """(frames,) in 0..1: the scaled envelope's maximum within each frame of a video of `fps`, frame i at i / fps."""
-    edges_s = (np.arange(frames + 1) - 0.5) / fps + latency_s(spec)
-    edges = np.clip(np.ceil(edges_s * spec.frame_rate_hz), 0, len(envelope)).astype(np.intp)
-    padded = np.append(scaled(envelope, spec), np.float32(0.0))
-    found = np.maximum.reduceat(padded, edges)[:frames] if frames else padded[:0]
-    return np.where(edges[1:] > edges[:-1], found, np.float32(0.0))
 
 
 def _centres_hz(spec: AudioSpec) -> NDArray[np.float64]:

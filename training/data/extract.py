@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mudar.features.envelope import curve_at
 from mudar.features.flow import DisFlow
 from mudar.features.hoof import motion_descriptor
 from mudar.features.music import model_input, music_features
-from mudar.features.onset import curve_at
 from mudar.media.decode import decode_audio
 from mudar.motion import read_motion
 from mudar.spec import FeatureSpec, VideoSpec

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mudar.features.beat import Beats, beat_curve, beats, best_chain, downbeats, tempi_bpm, tempogram
+from mudar.features.envelope import latency_s
 from mudar.features.mel import onset_log_mel
-from mudar.features.onset import latency_s, superflux
+from mudar.features.onset import superflux
 from mudar.records import Array
 from mudar.spec import AudioSpec
 from training.data.music import make_song, play, song_grid

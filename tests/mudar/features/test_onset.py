@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mudar.features import onset
-from mudar.features.onset import curve_at, latency_s, onset_envelope, pick_onsets, scaled, superflux, times_s
+from mudar.features.envelope import curve_at, latency_s, scaled
+from mudar.features.onset import onset_envelope, pick_onsets, superflux, times_s
 from mudar.records import Array
 from mudar.spec import AudioSpec, paper
 
