@@ -2,20 +2,23 @@
 
     python -m training.preprocess generated OUT --clips 900 --first-seed 0
     python -m training.preprocess real OUT FOLDER [--table clips.csv]
+    python -m training.preprocess real OUT FOLDER --shards --frames --recipe paper/dis
 
-One process a core, one thread each. A file that cannot be used is reported at the end and skipped.
-A table has the columns file (below FOLDER) and, if known, song_id and source; without one every file is its own song.
+Each file is decoded once, by one process with one thread. Without `--shards` a record is one file, for sets that fit
+in memory; with it records lie together in WebDataset shards, of any size. A file that cannot be used is reported at
+the end, in OUT/failed.json too, and skipped. A table has the columns file (below FOLDER) and, if known, song_id and
+source; without one every file is its own song, and its folder is its source and its label.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import multiprocessing
+import json
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,11 +26,14 @@ from rich.progress import Progress
 
 from mudar.errors import MudarError
 from mudar.spec import FeatureSpec
-from training.data.extract import GeneratedJob, Job, RealJob, extract
+from training.data.extract import MOTION_ALONE, GeneratedJob, Job, RealJob, Sight, extract
+from training.data.packer import Packer
+from training.data.shards import pieces, write_part
 from training.data.store import save_record
+from training.pool import Crashed, each
 
 CLIPS_PER_SONG = 3
-VIDEO_SUFFIXES = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v"}
+VIDEO_SUFFIXES = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"}
 
 
 def generated_jobs(clips: int, first_seed: int, duration_s: float = 12.0) -> list[Job]:
@@ -42,8 +48,8 @@ def real_jobs(folder: Path, table: Path | None) -> list[Job]:
     """Every video below `folder`, or those of the table."""
     if table is None:
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-        return [RealJob(_name(p.relative_to(folder)), p, f"song-{_name(p.relative_to(folder))}", p.parent.name)
-                for p in files]  # fmt: skip
+        return [RealJob(_name(p.relative_to(folder)), p, f"song-{_name(p.relative_to(folder))}", p.parent.name,
+                        p.parent.name if p.parent != folder else "") for p in files]  # fmt: skip
     with table.open(newline="") as rows:
         return [
             RealJob(
@@ -57,51 +63,76 @@ def _name(relative: Path) -> str:
     return str(relative.with_suffix("")).replace(os.sep, "_")
 
 
-def run(jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Console) -> dict[str, str]:
+@dataclass(frozen=True)
+class Maker:
+    """What a process does with a job: returns the seconds of its clip, or why it cannot be used."""
+
+    out: Path
+    spec: FeatureSpec
+    sight: Sight = MOTION_ALONE
+    shards: bool = False
+
+    def __call__(self, job: Job) -> float | MudarError:
+        """Make the record and leave it on disk."""
+        try:
+            record = extract(job, self.spec, self.sight)
+        except MudarError as error:
+            return error
+        if self.shards:
+            cut = pieces(record, self.spec.video.fps, self.spec.audio.frame_rate_hz)
+            write_part(self.out / "parts" / f"{_part_name(job)}.tar", cut)
+        else:
+            save_record(self.out, record)
+        return record.duration_s
+
+
+def _part_name(job: Job) -> str:
+    return job.clip_id.replace(".", "_")
+
+
+def run(
+    jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Console, sight: Sight = MOTION_ALONE,
+    shards: bool = False,
+) -> dict[str, str]:  # fmt: skip
     """Make the records that are missing; returns what failed and why."""
-    todo = [job for job in jobs if not (out / f"{job.clip_id}.npz").exists()]
+    packer = Packer(out, spec) if shards else None
+    there = packer.done if packer else {path.stem for path in out.glob("*.npz")}
+    todo = [job for job in jobs if (_part_name(job) if shards else job.clip_id) not in there]
     failed: dict[str, str] = {}
     started, seconds = time.monotonic(), 0.0
     with Progress(console=console) as bar:
         task = bar.add_task(f"{len(todo)} of {len(jobs)} clips to do", total=max(len(todo), 1))
-        for job, done in _outcomes(todo, out, spec, workers):
+        for job, done in each(Maker(out, spec, sight, shards), todo, workers):
             if isinstance(done, MudarError):
                 failed[job.clip_id] = f"{done.code}: {done.detail}"
+            elif isinstance(done, Crashed):
+                failed[job.clip_id] = "crashed: the process that read it died"
             else:
                 seconds += done
+                if packer:
+                    packer.add(packer.parts / f"{_part_name(job)}.tar")
             bar.advance(task)
+    if packer:
+        packer.pack()
     wall_s = time.monotonic() - started
     console.print(f"{seconds:.0f} s of clips in {wall_s:.0f} s: {seconds / max(wall_s, 1e-9):.1f}x real time")
-    for clip_id, why in sorted(failed.items()):
-        console.print(f"[yellow]skipped[/] {clip_id}: {why}")
+    _report(failed, out, console)
     return failed
 
 
-def _outcomes(todo: list[Job], out: Path, spec: FeatureSpec, workers: int) -> Iterator[tuple[Job, float | MudarError]]:
-    """Each job as it ends, with the seconds of its clip or why it cannot be used."""
-    if workers <= 1 or len(todo) <= 1:
-        yield from ((job, _one(job, out, spec)) for job in todo)
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork of a process whose libraries run threads may hang
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=spawn, initializer=_one_thread) as pool:
-        futures = {pool.submit(_one, job, out, spec): job for job in todo}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+def _report(failed: dict[str, str], out: Path, console: Console) -> None:
+    for clip_id, why in sorted(failed.items()):
+        console.print(f"[yellow]skipped[/] {clip_id}: {why}")
+    if failed:
+        (out / "failed.json").write_text(json.dumps(failed, indent=1))
 
 
-def _one(job: Job, out: Path, spec: FeatureSpec) -> float | MudarError:
-    try:
-        record = extract(job, spec)
-    except MudarError as error:
-        return error
-    save_record(out, record)
-    return record.duration_s
-
-
-def _one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
+def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
+    """What the command line asks for."""
+    if args.origin == "generated":
+        yield from generated_jobs(args.clips, args.first_seed, args.seconds)
+    for folder in args.folder:
+        yield from real_jobs(folder, args.table)
 
 
 def main() -> None:
@@ -109,20 +140,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("origin", choices=["generated", "real"])
     parser.add_argument("out", type=Path)
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("folder", type=Path, nargs="*")
     parser.add_argument("--table", type=Path)
     parser.add_argument("--clips", type=int, default=900)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=12.0, help="usual length of a generated clip")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--shards", action="store_true", help="WebDataset shards in place of a file for each clip")
+    parser.add_argument("--frames", action="store_true", help="keep the frames, for networks that look at them")
+    parser.add_argument("--recipe", default="small", help="whose features these are")
+    parser.add_argument("--flow-weights", type=Path, help="PWC-Net's, where the recipe's flow is its")
     args = parser.parse_args()
-    if args.origin == "real" and args.folder is None:
-        parser.error("real needs a FOLDER")
-    jobs = (
-        generated_jobs(args.clips, args.first_seed)
-        if args.origin == "generated"
-        else real_jobs(args.folder, args.table)
-    )
-    run(jobs, args.out, FeatureSpec(), args.workers, Console())
+    if (args.origin == "real") != bool(args.folder):
+        parser.error("real needs a FOLDER, generated none")
+    if args.frames and not args.shards:
+        parser.error("--frames needs --shards: frames live in shards alone")
+    from training.recipes import registry
+
+    sight = Sight(args.frames, args.flow_weights)
+    run(list(jobs_of(args)), args.out, registry.get(args.recipe).features, args.workers, Console(), sight, args.shards)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ class LossRecipe:
     temperature: float = 0.1
     onset_alpha: float = 0.2  # α of (16)
     avts_from: float = 0.7  # share of the run after which negatives are shifted own music; the paper: epoch 36 of 50
+    avts_weight: float = 0.5  # of AVTS against AVC from then on; 1 = AVTS alone
+    offline_every: int = 0  # steps after which each clip's hardest negatives are looked for again; 0 = never
+    offline_keep: int = 16  # how many are kept for each clip; a step meets one of them
+    offline_weight: float = 0.5  # of the triplet with them against the triplets within the batch
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class OptimiserRecipe:
-    """AdamW with a linear warm-up and a cosine to zero, and a moving average of the weights."""
+    """AdamW with a linear warm-up and a falling rate, and a moving average of the weights."""
 
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
@@ -52,7 +56,19 @@ class OptimiserRecipe:
     warmup_steps: int = 50
     clip_norm: float = 1.0
     ema: float = 0.0  # 0 = the weights themselves are what is kept
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    falls_at: tuple[float, ...] = (0.6, 0.85)  # shares of the run at which `step` multiplies the rate
+    falls_by: float = 0.1
+
+
+@dataclass(frozen=True)
+class EngineRecipe:
+    """How a step is computed; none of it changes what is learnt, but for rounding (and what `accumulate` says)."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: matrix products and convolutions; weights and losses stay fp32
+    accumulate: int = 1  # parts that a process's batch is computed in; negatives are then those of a part
+    recompute: bool = False  # activations again in the backward pass, instead of keeping them: less memory, more work
+    compiled: Literal["no", "default", "reduce-overhead"] = "no"  # torch.compile's mode
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,7 @@ class Recipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
     optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    engine: EngineRecipe = field(default_factory=EngineRecipe)
     seed: int = 0
     network: Network = "mudar"  # or a system that it is compared with
 

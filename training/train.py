@@ -1,176 +1,140 @@
 """`python -m training.train RECIPE`: the one training loop.
 
     python -m training.train small --generated data/train --real data/real --out runs/small --device auto
+    torchrun --nproc-per-node 8 -m training.train paper --shards data/shards --out runs/paper --workers 12
 
 From Python: `train(recipe, source, out, console, device="auto")`, where a source is a `Mixture` of records (held as
-tensors where the network is) or whatever has `draw(rng, count) -> rows` and `table(spec, device) -> Table`
-(training/data/batches.py); `make_batch(source, recipe, step, device)` gives the batch of any step.
+tensors where the network is), `Shards` on disk, or whatever else `training.data.batches.Source` describes;
+`make_batch(source, recipe, step, device)` gives the batch of any step.
 
 Whatever is random in step n follows from (seed, n) alone, so a run that was killed and goes on (`--out` of before)
-gives the same losses as one that was not. What it keeps: `state.pt` (to go on), `losses.jsonl`, `recipe.json`.
+gives the same losses as one that was not. What it keeps: `state.pt` (to go on), `losses.jsonl`, `recipe.json`, and
+with `--board` curves and pictures for TensorBoard.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import Progress, TextColumn
-from torch import Tensor, nn
 
-from training.baselines.registry import Network, build_network
-from training.data.batches import Mixture, Source, make_batch
+from training.baselines.registry import Network
+from training.data.batches import Source, make_batch
+from training.data.mixture import Mixture
+from training.data.shards import Shards
 from training.data.store import Record, Shelf
-from training.objective import objective
-from training.recipe import OptimiserRecipe, Recipe
+from training.engine import State, advance
+from training.feed import Meter, Pieces, feed
+from training.log import Log, open_board
+from training.negatives import due, find_hardest
+from training.pictures import look
+from training.recipe import Recipe
 from training.recipes import registry
+from training.saves import load_state, save_state
+from training.world import joined
 
 SAVE_EVERY_S = 30.0
-WRITE_EVERY = 20  # steps: reading a loss off a GPU waits for it, so losses are read many at a time
+WRITE_EVERY = 20  # steps
+LOOK_EVERY = 200  # steps between two pictures on the board
 
 
-@dataclass
-class State:
-    """Everything that a step changes."""
+@dataclass(frozen=True)
+class How:
+    """What of a run is not in its recipe: it changes nothing of what is learnt."""
 
-    model: Network
-    average: Network
-    optimiser: torch.optim.AdamW
-    step: int
+    workers: int = 0  # loader processes; 0: batches are made where the network is, from memory
+    board: bool = False
 
 
-def find_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def fresh(recipe: Recipe, device: torch.device | str = "cpu") -> State:
-    """A run that has not begun."""
-    model = build_network(recipe).to(device)
-    plain = recipe.optimiser
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=plain.learning_rate, weight_decay=plain.weight_decay, fused=True
-    )
-    return State(model, copy.deepcopy(model).requires_grad_(False), optimiser, 0)
-
-
-def learning_rate(recipe: OptimiserRecipe, step: int) -> float:
-    """Linear warm-up, then a cosine to zero or a constant."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    done = (step - recipe.warmup_steps) / max(recipe.steps - recipe.warmup_steps, 1)
-    return float(recipe.learning_rate * 0.5 * (1.0 + torch.cos(torch.tensor(torch.pi * done))))
-
-
-def advance(state: State, source: Source, recipe: Recipe) -> dict[str, Tensor]:
-    """One step; returns its loss and the loss's parts, still on the device."""
-    device = next(state.model.parameters()).device
-    batch = make_batch(source, recipe, state.step, device)
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(recipe.optimiser, state.step)
-    state.model.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed * 1_000_003 + state.step)
-        loss, parts = objective(state.model, batch, recipe)
-        state.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(state.model.parameters(), recipe.optimiser.clip_norm)
-    state.optimiser.step()
-    _follow(state.average, state.model, min(recipe.optimiser.ema, (1 + state.step) / (10 + state.step)))
-    state.step += 1
-    return {"loss": loss.detach(), **parts}
-
-
-@torch.no_grad()
-def _follow(average: Network, model: Network, keep: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - keep)
-    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        mine.copy_(theirs)
-
-
-def save_state(state: State, out: Path) -> None:
-    """Write `out/state.pt`, whole or not at all."""
-    part = out / "state.part"
-    torch.save({"model": state.model.state_dict(), "average": state.average.state_dict(),
-                "optimiser": state.optimiser.state_dict(), "step": state.step}, part)  # fmt: skip
-    part.replace(out / "state.pt")
-
-
-def load_state(recipe: Recipe, out: Path, device: torch.device | str = "cpu") -> State:
-    """The run in `out` where it stopped, or a fresh one."""
-    state = fresh(recipe, device)
-    if (out / "state.pt").exists():
-        kept: dict[str, dict[str, Tensor]] = torch.load(out / "state.pt", weights_only=True, map_location=device)
-        state.model.load_state_dict(kept["model"])
-        state.average.load_state_dict(kept["average"])
-        state.optimiser.load_state_dict(kept["optimiser"])
-        state.step = int(kept["step"])  # type: ignore[call-overload]
-    return state
-
-
-@dataclass
-class Log:
-    """Losses on their way to `losses.jsonl`: held on the device, written many at a time."""
-
-    path: Path
-    held: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
-
-    def add(self, step: int, losses: dict[str, Tensor]) -> None:
-        """The losses after `step` steps."""
-        self.held.append((step, losses))
-
-    def write(self) -> dict[str, float]:
-        """Append what is held to the file; returns the last losses."""
-        if not self.held:
-            return {}
-        numbers = torch.stack([value for _, losses in self.held for value in losses.values()]).tolist()
-        last: dict[str, float] = {}
-        with self.path.open("a") as out:
-            for step, losses in self.held:
-                last, numbers = dict(zip(losses, numbers, strict=False)), numbers[len(losses) :]
-                out.write(json.dumps({"step": step, **last}) + "\n")
-        self.held.clear()
-        return last
+USUAL = How()
 
 
 def train(
-    recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto",
-    after_step: Callable[[State], None] = lambda state: None,
-) -> Network:  # fmt: skip
-    """Run the recipe to its end, from where it was; returns the averaged network, on the CPU."""
-    if recipe.model.needs_frames:
-        raise NotImplementedError(f"{recipe.name} looks at frames, and the records hold none yet: take paper-motion")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1))
-    state, log = load_state(recipe, out, find_device(device)), Log(out / "losses.jsonl")
+    recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto", how: How = USUAL
+) -> Network:
+    """Run the recipe to its end, from where it was; returns the averaged network, on the CPU.
+
+    Started by torchrun, all processes call this; the leading one writes. Raises ValueError for records without the
+    frames that the recipe looks at, and for a batch that cannot be shared out.
+    """
+    with joined(device) as world:
+        if world.leads:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1))
+        world.wait()
+        state = load_state(recipe, out, world)
+        log = Log(out, world, open_board(out) if how.board and world.leads else None)
+        log.go_on_from(state.step)
+        _run(Run(recipe, source, state, log, how), out, console if world.leads else Console(quiet=True))
+        return state.average.cpu().eval()
+
+
+@dataclass
+class Run:
+    """What one run is made of."""
+
+    recipe: Recipe
+    source: Source
+    state: State
+    log: Log
+    how: How
+    meter: Meter = field(default_factory=Meter)
+
+
+def _run(run: Run, out: Path, console: Console) -> None:
+    state, recipe = run.state, run.recipe
     bar = Progress(*Progress.get_default_columns(), TextColumn("{task.fields[said]}"), console=console)
     saved_s = time.monotonic()
     with bar:
         task = bar.add_task(recipe.name, total=recipe.optimiser.steps, completed=state.step, said="")
         while state.step < recipe.optimiser.steps:
-            log.add(state.step + 1, advance(state, source, recipe))
-            after_step(state)
-            due = time.monotonic() - saved_s > SAVE_EVERY_S
-            if due or state.step % WRITE_EVERY == 0:
-                said = " ".join(f"{name} {value:.4f}" for name, value in log.write().items())
-                bar.update(task, completed=state.step, said=said)
-            if due:
-                save_state(state, out)
-                saved_s = time.monotonic()
-        log.write()
-    save_state(state, out)
-    return state.average.cpu().eval()
+            for pieces in _period(run):
+                run.log.add(state.step + 1, advance(state, pieces, recipe))
+                if state.step % WRITE_EVERY:
+                    continue
+                losses = " ".join(f"{name} {value:.4f}" for name, value in run.log.write().items())
+                bar.update(task, completed=state.step, said=f"{losses} | {run.meter.said()}")
+                _show(run)
+                if time.monotonic() - saved_s > SAVE_EVERY_S and state.world.leads:
+                    save_state(state, out)
+                    saved_s = time.monotonic()
+    run.log.write()
+    if state.world.leads:
+        save_state(state, out)
+    state.world.wait()
+    console.print(f"{recipe.name}: {state.step} steps | {run.meter.said()}")
+
+
+def _period(run: Run) -> Iterator[Pieces]:
+    """The batches up to the next search for negatives, which is done first where it is time for it."""
+    state, recipe = run.state, run.recipe
+    if due(recipe, state.step):
+        state.hardest = find_hardest(state.network, run.source, recipe, state.step, state.world)
+    every, last = recipe.loss.offline_every, recipe.optimiser.steps
+    until = min((state.step // every + 1) * every, last) if every else last
+    yield from feed(run.source, recipe, state.step, until, state.world, state.hardest, run.how.workers, run.meter)
+
+
+def _show(run: Run) -> None:
+    """Curves and pictures on the board."""
+    state, log = run.state, run.log
+    if log.board is None:
+        return
+    log.number("learning rate", state.optimiser.param_groups[0]["lr"], state.step)
+    log.number("clips a second/loader", run.meter.loader_rate, state.step)
+    log.number("clips a second/network", run.meter.network_rate, state.step)
+    if state.step % LOOK_EVERY == 0:
+        step = state.step - state.step % run.recipe.data.joint_every  # one that hears music
+        for name, picture in look(state.average, make_batch(run.source, run.recipe, step, state.world.device),
+                                  run.recipe).items():  # fmt: skip
+            log.picture(name, picture, state.step)
 
 
 def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: frozenset[str]) -> Mixture:
@@ -195,19 +159,35 @@ def main() -> None:
     parser.add_argument("recipe", help=f"one of {', '.join(registry.BASES)}, or BASE/ABLATION")
     parser.add_argument("--generated", type=Path)
     parser.add_argument("--real", type=Path)
+    parser.add_argument("--shards", type=Path, help="instead of both: shards of any size, read as they are needed")
     parser.add_argument("--hold-out", type=Path, help="a file with one clip id a line: never trained on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--batch", type=int, help="instead of the recipe's: clips of all processes together")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--workers", type=int, default=0, help="loader processes; 0 makes batches from memory")
+    parser.add_argument("--board", action="store_true", help="curves and pictures for TensorBoard, in OUT/board")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    recipe = replace(registry.get(args.recipe), seed=args.seed)
+    recipe = _as_told(replace(registry.get(args.recipe), seed=args.seed), args)
+    without = frozenset(args.hold_out.read_text().split()) if args.hold_out else frozenset()
+    source: Source = (
+        Shards(args.shards, without, args.seed) if args.shards else mixture(recipe, args.generated, args.real, without)
+    )
+    train(recipe, source, args.out, Console(), args.device, How(args.workers, args.board))
+
+
+def _as_told(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.steps:
         recipe = replace(recipe, optimiser=replace(recipe.optimiser, steps=args.steps))
-    without = frozenset(args.hold_out.read_text().split()) if args.hold_out else frozenset()
-    train(recipe, mixture(recipe, args.generated, args.real, without), args.out, Console(), args.device)
+    if args.batch:
+        recipe = replace(recipe, data=replace(recipe.data, batch=args.batch))
+    if args.precision:
+        recipe = replace(recipe, engine=replace(recipe.engine, precision=args.precision))
+    return recipe
 
 
 if __name__ == "__main__":

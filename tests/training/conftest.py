@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mudar.model.config import small
-from training.data.batches import Mixture
+from training.data.mixture import Mixture
 from training.data.store import Record
 from training.recipe import DataRecipe, OptimiserRecipe, Recipe
 from training.recipes import registry

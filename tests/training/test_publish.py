@@ -15,7 +15,7 @@ from model_store.card import Card
 from model_store.loader import load
 from mudar.errors import WorseThanServed
 from training import publish
-from training.data.batches import Mixture
+from training.data.mixture import Mixture
 from training.data.store import Record
 from training.evaluate import View, load_run, look, retrieval_figures
 from training.recipe import Recipe

@@ -13,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
+from mudar.spec import FeatureSpec
+from training import engine
 from training import train as loop
-from training.data.batches import Batch, Mixture, make_batch
+from training.data.batches import Batch, make_batch
+from training.data.mixture import Mixture
 from training.data.store import Record
-from training.objective import objective
+from training.objective import _with_silence
 from training.recipe import Recipe
 from training.recipes import registry
 
@@ -28,7 +31,7 @@ TRAINABLE = ["paper-motion", "small", *(f"small/{name}" for name in registry.ABL
 class Always(Mixture):
     """The same clips at every step."""
 
-    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    def draw(self, rng: np.random.Generator, step: int, count: int) -> NDArray[np.int64]:
         return np.arange(len(self.records))
 
 
@@ -40,13 +43,16 @@ class DiesAt:
     """A source that is killed at its n-th draw."""
 
     def __init__(self, source: Mixture, draws: int) -> None:
-        self.source, self.left, self.table = source, draws, source.table
+        self.source, self.left, self.open = source, draws, source.open
 
-    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def draw(self, rng: np.random.Generator, step: int, count: int) -> NDArray[np.int64]:
         self.left -= 1
         if self.left < 0:
             raise Killed
-        return self.source.draw(rng, count)
+        return self.source.draw(rng, step, count)
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
@@ -54,10 +60,10 @@ def test_every_recipe_learns_a_batch(name: str, records: list[Record], tiny: Tin
     recipe = tiny(name, steps=40)
     recipe = replace(recipe, data=replace(recipe.data, joint_every=1))
     batch = make_batch(Always(records, [], 0.0, 0.5), recipe, 0)
-    state = loop.fresh(recipe)
+    state = engine.fresh(recipe)
     losses = []
     for _ in range(30):
-        loss, _parts = objective(state.model, batch, recipe)
+        loss, _parts = state.module(batch)
         state.optimiser.param_groups[0]["lr"] = 2e-3
         state.optimiser.zero_grad()
         torch.autograd.backward(loss)
@@ -75,6 +81,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(
     source: Mixture, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "WRITE_EVERY", 1)
     recipe = replace(tiny("small", steps=7), model=replace(tiny("small").model, dropout=0.2))
     quiet = Console(quiet=True)
     whole = loop.train(recipe, source, tmp_path / "whole", quiet)
@@ -89,7 +96,8 @@ def test_a_killed_run_goes_on_with_the_same_losses(
 
 def test_another_seed_is_another_run(source: Mixture, tiny: Tiny) -> None:
     one, other = (
-        float(loop.advance(loop.fresh(r), source, r)["loss"]) for r in (tiny("small"), replace(tiny("small"), seed=1))
+        float(engine.advance(engine.fresh(r), [make_batch(source, r, 0)], r)["loss"])
+        for r in (tiny("small"), replace(tiny("small"), seed=1))
     )
     assert one != other
 
@@ -115,10 +123,8 @@ def test_a_batch_keeps_its_shapes_and_its_songs_apart(source: Mixture, tiny: Tin
 def test_deaf_clips_do_not_change_with_what_others_hear(source: Mixture, tiny: Tiny) -> None:
     """The first part of a batch goes without music, so its logits are those of motion alone."""
     recipe = tiny("small")
-    model = loop.fresh(recipe).model.train()
+    model = engine.fresh(recipe).network.train()
     batch = make_batch(source, recipe, 0)
-    from training.objective import _with_silence
-
     first = len(batch.motion) - len(batch.audio)
     code = _with_silence(model.encode_music(batch.audio, 120), first)
     with_music = model.rhythm_logits(batch.motion, music=code)
@@ -127,9 +133,11 @@ def test_deaf_clips_do_not_change_with_what_others_hear(source: Mixture, tiny: T
     assert not torch.allclose(with_music[first:], alone[first:], atol=1e-3)
 
 
-def test_the_paper_s_own_run_says_what_it_lacks(source: Mixture, tmp_path: Path) -> None:
-    with pytest.raises(NotImplementedError, match="frames"):
-        loop.train(registry.get("paper"), source, tmp_path, Console(quiet=True))
+def test_a_run_that_looks_at_frames_says_that_there_are_none(source: Mixture, tmp_path: Path) -> None:
+    recipe = registry.get("paper")
+    recipe = replace(recipe, data=replace(recipe.data, batch=2), features=FeatureSpec())
+    with pytest.raises(ValueError, match="--frames"):
+        loop.train(recipe, source, tmp_path, Console(quiet=True), "cpu")
 
 
 def test_an_ablation_changes_one_field() -> None:

@@ -37,6 +37,20 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Draws:
+    """All random numbers of a batch, drawn before anything is known of its clips: each process needs its own alone."""
+
+    even: Floats  # (B, 11) in 0..1; the last is for what others draw
+    normal: Floats  # (B,)
+    again: Floats  # (B, T) in 0..1; (B, 0) where frames never repeat
+    noise_at: Ints  # (B,) where in the pool of noise a window begins
+
+    def part(self, chosen: slice | Ints) -> Draws:
+        """Those of some windows."""
+        return Draws(**{name: value[chosen] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
 class Plan:
     """Which stretch of which clip each window shows, and how it is bent."""
 
@@ -46,7 +60,8 @@ class Plan:
     frame: Ints  # (B, T) the window's frame that stands at each place: itself, unless it repeats the one before
     column: Ints  # (B, M) the column that stands at each place of the descriptor
     factor: Floats  # (B, M) its gain; 0 where a cell is lost
-    noise_at: Ints  # (B,) where in the pool of noise it begins
+    mirrored: NDArray[np.bool_]  # (B,)
+    noise_at: Ints  # (B,)
     chance: Floats  # (B,) in 0..1, for what is drawn later: the shift of (17)
 
     def part(self, chosen: slice | Ints) -> Plan:
@@ -54,22 +69,32 @@ class Plan:
         return Plan(**{name: value[chosen] for name, value in vars(self).items()})
 
 
-def draw_plan(
-    rng: np.random.Generator, clips: Ints, table: Table, spec: FeatureSpec, augmentation: Augmentation
-) -> Plan:
+def draw(rng: np.random.Generator, count: int, spec: FeatureSpec, augmentation: Augmentation) -> Draws:
+    """The numbers for `count` windows."""
+    frames = spec.frames_per_segment
+    return Draws(
+        even=rng.uniform(size=(count, 11)),
+        normal=rng.normal(size=count),
+        again=rng.uniform(size=(count, frames if augmentation.glitch else 0)),
+        noise_at=rng.integers(NOISE_POOL - frames * spec.video.motion_dim, size=count),
+    )
+
+
+def make_plan(draws: Draws, clips: Ints, table: Table, spec: FeatureSpec, augmentation: Augmentation) -> Plan:
     """A random window of each of `clips` (B,); of a clip shorter than a window, all of it."""
-    count, frames, fps = len(clips), spec.frames_per_segment, spec.video.fps
-    u = rng.uniform(size=(count, 10))
+    frames, fps, u = spec.frames_per_segment, spec.video.fps, draws.even
     low, high = np.log(augmentation.stretch)
     stretch = np.exp(low + (high - low) * u[:, 0])
     room_s = np.maximum(table.frames[clips] / fps - frames * stretch / fps, 0.0)
     column, kept = _bend(u[:, 2:9], spec.video, augmentation)
-    gain = np.exp(augmentation.gain_sd * rng.normal(size=count))
-    frame = np.tile(np.arange(frames), (count, 1))
+    gain = np.exp(augmentation.gain_sd * draws.normal)
+    frame = np.tile(np.arange(frames), (len(clips), 1))
     if augmentation.glitch:
-        frame = np.maximum(frame - (rng.uniform(size=frame.shape) < augmentation.glitch), 0)
-    noise_at = rng.integers(NOISE_POOL - frames * spec.video.motion_dim, size=count)
-    return Plan(clips, room_s * u[:, 1], stretch, frame, column, kept * gain[:, None], noise_at, u[:, 9])
+        frame = np.maximum(frame - (draws.again < augmentation.glitch), 0)
+    return Plan(
+        clips, room_s * u[:, 1], stretch, frame, column, kept * gain[:, None], u[:, 2] < augmentation.mirror,
+        draws.noise_at, u[:, 9],
+    )  # fmt: skip
 
 
 def _bend(u: Floats, spec: VideoSpec, augmentation: Augmentation) -> tuple[Ints, Floats]:

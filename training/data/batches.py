@@ -2,14 +2,14 @@
 
 Numbers are drawn on the CPU and the windows read where the table is, so CPU and GPU see the same batches. Of several
 processes, or micro-steps, each makes its own part of the whole batch: nothing depends on how many there are.
-Shapes: B clips; T frames; M motion; Ta, F audio; H heads; Bh the clips whose music is encoded (the batch's end).
+Shapes: B clips; T frames; M motion; S picture side; Ta, F audio; H heads; Bh the clips whose music is encoded (the
+batch's end).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from mudar.spec import FeatureSpec
 from training.data import cut as read
-from training.data.augment import Plan, draw_plan
+from training.data.augment import Plan, draw, make_plan
 from training.data.cut import Cut
 from training.data.pairs import avc_allowed, draw_avts_shifts
-from training.data.store import Record
-from training.data.table import Table, make_table
+from training.data.table import Table
 from training.recipe import Recipe
 
+Ints = NDArray[np.int64]
 CPU = torch.device("cpu")
 
 
@@ -33,14 +33,40 @@ class Batch:
     """What one step sees. `audio` and what follows it are of the last Bh clips: the others go without music."""
 
     motion: Tensor  # (B, T, M)
+    frames: Tensor | None  # (B, T, 3, S, S) bytes, for networks that look at frames
     target: Tensor  # (B, T, H)
     mask: Tensor  # (B, T, H)
     audio: Tensor  # (Bh, Ta, F)
     shifted: Tensor | None  # (Bh, Ta, F) own music, shifted, once AVTS has begun
     shifted_allowed: Tensor  # (Bh,)
+    hard: Tensor | None  # (Bh, Ta, F) music that the network took for the own, once such has been looked for
+    hard_allowed: Tensor  # (Bh,) by (16), in these very windows
     onsets: Tensor  # (Bh, T) O of (16): 1 where an onset falls into the frame
     songs: Tensor  # (Bh,) a number for each song
     allowed: Tensor  # (Bh, Bh) bool: music j may be a negative for dance i
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; from pinned memory the copy does not wait."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same in pinned memory; a DataLoader calls this."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Any) -> Batch:
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: change(v) for name, v in parts.items() if isinstance(v, Tensor)})
+
+
+@dataclass(frozen=True)
+class Hardest:
+    """For each of C clips the K others whose music the network takes for its own, and the windows it was heard in.
+
+    clips: (C, K), -1 where (16) left fewer; start_s: (C,) of the window of each clip's music.
+    """
+
+    clips: Ints
+    start_s: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,7 +76,7 @@ class Part:
     index: int = 0
     count: int = 1
 
-    def of(self, first: int, last: int) -> NDArray[np.int64]:
+    def of(self, first: int, last: int) -> Ints:
         """Which of the places first … last - 1 are its own. Raises ValueError when they cannot be shared out evenly."""
         each, rest = divmod(last - first, self.count)
         if rest:
@@ -67,66 +93,60 @@ WHOLE = Part()
 class Source(Protocol):
     """Where the clips of a step come from."""
 
-    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Rows of the table for `count` windows."""
+    def __len__(self) -> int:
+        """C: how many clips there are."""
         ...
 
-    def table(self, spec: FeatureSpec, device: torch.device) -> Table:
-        """All clips, where the windows are to be read."""
+    def draw(self, rng: np.random.Generator, step: int, count: int) -> Ints:
+        """The numbers of `count` clips for this step."""
+        ...
+
+    def open(self, clips: Ints, spec: FeatureSpec, device: torch.device) -> tuple[Table, Ints]:
+        """A table that has these clips, where their windows are to be read, and their rows in it."""
         ...
 
 
-class Mixture:
-    """Generated and real records in memory, in shares; among the real ones each source counts as it should."""
-
-    def __init__(
-        self, generated: Sequence[Record], real: Sequence[Record], real_share: float, large_share: float
-    ) -> None:
-        """`large_share` of the real draws are of the source with the most clips."""
-        self.records = [*generated, *real]
-        self.real_share, self.large_share = real_share, large_share
-        sources = np.array([record.source for record in real], dtype=str)
-        names, sizes = np.unique(sources, return_counts=True)
-        self._generated = np.arange(len(generated))
-        of_largest = sources == (names[int(np.argmax(sizes))] if len(names) else "")
-        self._largest = len(generated) + np.flatnonzero(of_largest)
-        self._others = len(generated) + np.flatnonzero(~of_largest)
-        self._tables: dict[tuple[FeatureSpec, torch.device], Table] = {}
-
-    def table(self, spec: FeatureSpec, device: torch.device = CPU) -> Table:
-        """See `Source`; made once."""
-        if (spec, device) not in self._tables:
-            self._tables[spec, device] = make_table(self.records, spec.video).to(device)
-        return self._tables[spec, device]
-
-    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """See `Source`; without records of one kind the other fills its place."""
-        reals = len(self._largest) + len(self._others)
-        share = 0.0 if not reals else 1.0 if not len(self._generated) else self.real_share
-        real = round(count * share)
-        large = rng.uniform(size=real) < (self.large_share if len(self._others) else 1.0)
-        drawn = [
-            self._pick(rng, self._generated, count - real),
-            self._pick(rng, self._largest, int(large.sum())),
-            self._pick(rng, self._others, int((~large).sum())),
-        ]
-        return rng.permutation(np.concatenate(drawn))
-
-    @staticmethod
-    def _pick(rng: np.random.Generator, pool: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-        return pool[rng.integers(len(pool), size=count)] if count else pool[:0]
-
-
-def make_batch(source: Source, recipe: Recipe, step: int, device: torch.device = CPU, part: Part = WHOLE) -> Batch:
+def make_batch(
+    source: Source, recipe: Recipe, step: int, device: torch.device = CPU, part: Part = WHOLE,
+    hardest: Hardest | None = None,
+) -> Batch:  # fmt: skip
     """This part of the batch of this step."""
     rng = np.random.default_rng([recipe.seed, 31, step])
-    spec, data = recipe.features, recipe.data
-    table = source.table(spec, device)
-    plan = draw_plan(rng, source.draw(rng, data.batch), table, spec, data.augmentation)
-    size = len(plan.clips)
-    first = round(size * recipe.model.audio_gate_share) if step % data.joint_every == 0 else size
-    deaf, hearing = part.of(0, first), part.of(first, size)
-    return _read(table, plan.part(np.concatenate([deaf, hearing])), len(deaf), recipe, step)
+    data, model = recipe.data, recipe.model
+    clips = source.draw(rng, step, data.batch)
+    draws = draw(rng, len(clips), recipe.features, data.augmentation)
+    first = round(len(clips) * model.audio_gate_share) if step % data.joint_every == 0 else len(clips)
+    deaf, hearing = part.of(0, first), part.of(first, len(clips))
+    own = np.concatenate([deaf, hearing])
+    others = _negatives(hardest, clips[hearing], draws.even[hearing, 10])
+    table, rows = source.open(np.concatenate([clips[own], others]), recipe.features, device)
+    plan = make_plan(draws.part(own), rows[: len(own)], table, recipe.features, data.augmentation)
+    batch = _read(table, plan, len(deaf), recipe, step)
+    if hardest is None or not len(hearing):
+        return batch
+    return _with_hard(batch, table, rows[len(own) :], hardest, clips[hearing], others, recipe)
+
+
+def _negatives(hardest: Hardest | None, clips: Ints, chance: NDArray[np.float64]) -> Ints:
+    """One of the hardest negatives for each of `clips` (B,): any of them, so that none is fought over."""
+    if hardest is None:
+        return clips[:0]
+    kept = hardest.clips[clips]
+    known = (kept >= 0).sum(axis=1)
+    chosen = kept[np.arange(len(clips)), np.floor(chance * known).astype(np.int64)]
+    return np.where(known > 0, chosen, clips)
+
+
+def _with_hard(
+    batch: Batch, table: Table, rows: Ints, hardest: Hardest, clips: Ints, others: Ints, recipe: Recipe
+) -> Batch:
+    """The batch with the music of `others`; where there is none for a clip, its own stands there, not allowed."""
+    start_s = hardest.start_s[others]
+    plan = Cut.at(rows, start_s, table, recipe.features)
+    onsets = read.soft_events(table, plan, ("onset",), 0.0)[..., 0]
+    alike = avc_allowed(batch.onsets, batch.songs, recipe.loss.onset_alpha, onsets, table.songs[plan.clips])
+    real = torch.from_numpy(others != clips).to(table.device)
+    return replace(batch, hard=read.audio(table, plan), hard_allowed=(alike.diagonal() & real).float())
 
 
 def _read(table: Table, plan: Plan, first: int, recipe: Recipe, step: int) -> Batch:
@@ -142,11 +162,14 @@ def _read(table: Table, plan: Plan, first: int, recipe: Recipe, step: int) -> Ba
     shift = _shift(hearing, table, recipe, step) if some else None
     return Batch(
         motion=motion,
+        frames=read.pictures(table, whole, plan).to(table.device) if recipe.model.needs_frames else None,
         target=_targets(table, whole, recipe),
         mask=inside[..., None].expand(-1, -1, len(heads)),
         audio=read.audio(table, heard) if some else empty,
         shifted=None if shift is None else read.audio(table, heard.moved(shift[0])),
         shifted_allowed=empty if shift is None else shift[1],
+        hard=None,
+        hard_allowed=empty,
         onsets=onsets,
         songs=songs,
         allowed=avc_allowed(onsets, songs, recipe.loss.onset_alpha),

@@ -10,10 +10,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mudar.spec import AudioSpec, FeatureSpec
 from training.data.augment import NOISE_POOL, Plan
+from training.data.jpegs import decode_jpegs
 from training.data.table import HEADS, Table
 
 
@@ -32,6 +34,12 @@ class Cut:
         both = torch.from_numpy(np.stack([plan.start_s, plan.stretch])).to(table.device)
         clips = torch.from_numpy(plan.clips).to(table.device)
         return cls(clips, both[0][:, None], both[1][:, None], spec)
+
+    @classmethod
+    def at(cls, clips: NDArray[np.int64], start_s: NDArray[np.float64], table: Table, spec: FeatureSpec) -> Cut:
+        """Windows as they are, at these seconds (B,) of these rows (B,)."""
+        start = torch.from_numpy(start_s).to(table.device)[:, None]
+        return cls(torch.from_numpy(clips).to(table.device), start, torch.ones_like(start), spec)
 
     def part(self, chosen: slice) -> Cut:
         """Some of its windows."""
@@ -69,6 +77,16 @@ def motion(table: Table, cut: Cut, plan: Plan, noise_sd: float = 0.0) -> tuple[T
             rows
         )
     return rows * inside[..., None], inside
+
+
+def pictures(table: Table, cut: Cut, plan: Plan) -> Tensor:
+    """(B, T, 3, S, S) bytes on the CPU: the nearest frame of the clip at each place, mirrored where the motion is."""
+    shown = cut.frame.cpu().round().long().numpy()
+    windows = []
+    for clip, at, flip in zip(plan.clips, np.take_along_axis(shown, plan.frame, axis=1), plan.mirrored, strict=True):
+        frames = decode_jpegs(table.jpegs[clip], at)
+        windows.append(frames[:, :, ::-1] if flip else frames)
+    return torch.from_numpy(np.stack(windows)).permute(0, 1, 4, 2, 3)
 
 
 def audio(table: Table, cut: Cut) -> Tensor:

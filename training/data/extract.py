@@ -1,4 +1,7 @@
-"""One clip to one record, by the core's own features: the lines that serving runs. Knows no pool and no progress."""
+"""One clip to one record, by the core's own features: the lines that serving runs. Knows no pool and no progress.
+
+A real file is decoded once; with `frames`, the same pass keeps the pictures that the network will look at.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mudar.features.envelope import curve_at
-from mudar.features.flow import DisFlow
+from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.hoof import motion_descriptor
-from mudar.features.music import model_input, music_features
+from mudar.features.music import MusicFeatures, model_input, music_features
 from mudar.media.decode import decode_audio
 from mudar.motion import read_motion
 from mudar.spec import FeatureSpec, VideoSpec
 from training.data.clip import make_clip
+from training.data.jpegs import Picture, encode_jpeg
 from training.data.store import Array, Record
 
 _SIZES = ((256, 144), (144, 256), (200, 200), (240, 180))  # generated clips are filmed in one of these
@@ -33,51 +38,99 @@ class GeneratedJob:
 
 @dataclass(frozen=True)
 class RealJob:
-    """A file, its song and who filmed it."""
+    """A file, its song and who filmed it; `style` is its label, if its folder gives one."""
 
     clip_id: str
     path: Path
     song_id: str
     source: str
+    style: str = ""
 
 
 Job = GeneratedJob | RealJob
 
 
-def extract(job: Job, spec: FeatureSpec) -> Record:
+@dataclass(frozen=True)
+class Sight:
+    """What a record keeps of the picture besides its motion, and what estimates that motion."""
+
+    frames: bool = False  # for networks that look at frames
+    flow_weights: Path | None = None  # for a spec whose flow is PWC-Net's
+
+
+MOTION_ALONE = Sight()
+
+
+def extract(job: Job, spec: FeatureSpec, sight: Sight = MOTION_ALONE) -> Record:
     """The record of a job. Raises the media errors of the core for a file that cannot be used."""
-    return _generated(job, spec) if isinstance(job, GeneratedJob) else _real(job, spec)
+    return _generated(job, spec, sight) if isinstance(job, GeneratedJob) else _real(job, spec, sight)
 
 
-def flow_descriptors(images: Iterable[np.ndarray], spec: VideoSpec) -> Array:
+def flow_descriptors(images: Iterable[Picture], spec: VideoSpec, flow: FlowEstimator | None = None) -> Array:
     """(T - 1, M): the motion from each frame to the next, of frames at spec.fps."""
-    flow, previous, rows = DisFlow(spec), None, []
+    estimate, previous, rows = flow or make_flow(spec), None, []
     for image in images:
         if previous is not None:
-            rows.append(motion_descriptor(flow(previous, image), spec))
+            rows.append(motion_descriptor(estimate(previous, image), spec))
         previous = image
     return np.stack(rows) if rows else np.zeros((0, spec.motion_dim), np.float32)
 
 
-def _generated(job: GeneratedJob, spec: FeatureSpec) -> Record:
+def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
     clip = make_clip(job.seed, job.duration_s, song_seed=job.song_seed, sample_rate_hz=spec.audio.sample_rate_hz)
     width, height = _SIZES[job.seed % len(_SIZES)]
-    between = flow_descriptors(clip.dance.frames(spec.video.fps, width, height), spec.video)
-    heard = music_features(clip.music.samples, spec.audio)
-    truth = clip.truth
+    eye = _Eye(spec.video.frame_size_px)
+    filmed = clip.dance.frames(spec.video.fps, width, height)
+    flow = make_flow(spec.video, sight.flow_weights)
+    between = flow_descriptors(eye.seeing(filmed) if sight.frames else filmed, spec.video, flow)
+    truth, heard = clip.truth, music_features(clip.music.samples, spec.audio)
     return Record(
-        job.clip_id, truth.song_id, f"generated-{job.seed}", truth.style, "generated", job.duration_s, between,
-        model_input(heard), curve_at(heard.envelope, spec.audio, spec.video.fps, len(between) + 1),
-        heard.onset_times_s, *(np.asarray(t, np.float32) for t in (truth.strokes_s, truth.beats_s, truth.downbeats_s)),
+        clip_id=job.clip_id, song_id=truth.song_id, source=f"generated-{job.seed}", style=truth.style,
+        origin="generated", duration_s=job.duration_s, between=between, onsets_s=heard.onset_times_s,
+        strokes_s=_times(truth.strokes_s), beats_s=_times(truth.beats_s), downbeats_s=_times(truth.downbeats_s),
+        jpegs=tuple(eye.jpegs), **_heard(heard, spec, len(between) + 1),
     )  # fmt: skip
 
 
-def _real(job: RealJob, spec: FeatureSpec) -> Record:
+def _real(job: RealJob, spec: FeatureSpec, sight: Sight) -> Record:
     heard = music_features(decode_audio(job.path, spec.audio.sample_rate_hz).samples, spec.audio)
-    between = read_motion(job.path, spec).between
+    eye = _Eye(spec.video.frame_size_px)
+    between = read_motion(
+        job.path, spec, flow=make_flow(spec.video, sight.flow_weights), look=eye if sight.frames else None,
+        look_size_px=spec.video.frame_size_px if sight.frames else None,
+    ).between  # fmt: skip
     count = len(between) + 1
     return Record(
-        job.clip_id, job.song_id, job.source, "", "real", count / spec.video.fps, between, model_input(heard),
-        curve_at(heard.envelope, spec.audio, spec.video.fps, count), heard.onset_times_s, np.zeros(0, np.float32),
-        heard.beats.times_s, heard.downbeats_s,
+        clip_id=job.clip_id, song_id=job.song_id, source=job.source, style=job.style, origin="real",
+        duration_s=count / spec.video.fps, between=between, onsets_s=heard.onset_times_s,
+        strokes_s=np.zeros(0, np.float32), beats_s=heard.beats.times_s, downbeats_s=heard.downbeats_s,
+        jpegs=tuple(eye.jpegs), **_heard(heard, spec, count),
     )  # fmt: skip
+
+
+class _Eye:
+    """Keeps every frame that it is shown, square and as JPEG."""
+
+    def __init__(self, side_px: int) -> None:
+        self.side_px = side_px
+        self.jpegs: list[bytes] = []
+
+    def __call__(self, image: Picture) -> None:
+        side = (self.side_px, self.side_px)
+        square = image if image.shape[:2] == side else cv2.resize(image, side, interpolation=cv2.INTER_AREA)
+        self.jpegs.append(encode_jpeg(np.asarray(square, np.uint8)))
+
+    def seeing(self, images: Iterable[Picture]) -> Iterable[Picture]:
+        """The same images, each looked at as it passes."""
+        for image in images:
+            self(image)
+            yield image
+
+
+def _heard(heard: MusicFeatures, spec: FeatureSpec, frames: int) -> dict[str, Array]:
+    envelope = curve_at(heard.envelope, spec.audio, spec.video.fps, frames)
+    return {"audio": model_input(heard), "envelope": envelope}
+
+
+def _times(times_s: Iterable[float]) -> Array:
+    return np.asarray(times_s, np.float32)

@@ -6,10 +6,12 @@ Shapes: T model frames; M spec.motion_dim; Ta audio feature frames; F the audio 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,7 @@ class Record:
     strokes_s: Array
     beats_s: Array
     downbeats_s: Array
+    jpegs: tuple[bytes, ...] = ()  # the T frames, square, for networks that look at them; none for those that do not
 
     @property
     def frames(self) -> int:
@@ -62,25 +65,36 @@ def _one_and_three(beats_s: Array, downbeats_s: Array) -> Array:
 
 
 def save_record(folder: Path, record: Record) -> Path:
-    """Write `folder/<clip_id>.npz`."""
+    """Write `folder/<clip_id>.npz`; pictures are left out: they live in shards."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.clip_id}.npz"
-    fields = asdict(record)
-    meta = json.dumps({name: fields.pop(name) for name in _META})
     part = path.with_suffix(f".{os.getpid()}.part")
-    half = {name: fields[name].astype(np.float16) for name in ("between", "audio", "envelope")}
     with part.open("wb") as out:
-        np.savez(out, meta=np.frombuffer(meta.encode(), np.uint8), **{**fields, **half})
+        write_arrays(out, record)
     part.replace(path)
     return path
 
 
+def write_arrays(out: BinaryIO, record: Record) -> None:
+    """All of a record but its pictures, as one .npz."""
+    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "jpegs"}
+    meta = json.dumps({name: fields.pop(name) for name in _META})
+    half = {name: fields[name].astype(np.float16) for name in ("between", "audio", "envelope")}
+    np.savez(out, meta=np.frombuffer(meta.encode(), np.uint8), **{**fields, **half})
+
+
 def load_record(path: Path) -> Record:
     """Read what `save_record` wrote; arrays come back as float32."""
-    with np.load(path, allow_pickle=False) as data:
+    with path.open("rb") as file:
+        return read_arrays(file)
+
+
+def read_arrays(file: BinaryIO, jpegs: tuple[bytes, ...] = ()) -> Record:
+    """The record of an .npz, with its pictures."""
+    with np.load(file, allow_pickle=False) as data:
         arrays = {name: data[name].astype(np.float32) for name in data.files if name != "meta"}
         meta = json.loads(data["meta"].tobytes().decode())
-    return Record(**meta, **arrays)
+    return Record(**meta, **arrays, jpegs=jpegs)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Shapes: C clips; M motion; F audio features; E events of the clip that has most;
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -50,11 +51,6 @@ class Ragged:
         before = self._rows(clips, low)
         return torch.lerp(before, self._rows(clips, torch.minimum(low + 1, last)), (at - low).float()[..., None])
 
-    def take(self, clips: Tensor, at: Tensor) -> Tensor:
-        """Rows of `clips` (B,) at whole places (B, n), the ends repeated, as they are stored. (B, n, …)"""
-        last = self.count[clips, None] - 1
-        return self.values[self.first[clips, None] + torch.minimum(at.clamp_min(0), last)]
-
     def inside(self, clips: Tensor, at: Tensor) -> Tensor:
         """(B, n) bool: has the clip anything at this place?"""
         return (at >= 0) & (at <= self.count[clips, None] - 1)
@@ -81,7 +77,7 @@ class Table:
     duration_s: NDArray[np.float64]  # (C,)
     tempo_bpm: NDArray[np.float64]  # (C,) of the beats
     clip_ids: tuple[str, ...]
-    pictures: Ragged | None = None  # (·, S, S, 3) bytes, for networks that look at frames
+    jpegs: tuple[tuple[bytes, ...], ...] = ()  # of each clip, for networks that look at frames
 
     def __len__(self) -> int:
         """C."""
@@ -103,18 +99,23 @@ def make_table(records: Sequence[Record], spec: VideoSpec) -> Table:
     """The table of these records, on the CPU. Raises ValueError when there are none."""
     if not records:
         raise ValueError("no records to train on: preprocess some first")
-    songs = {song: i for i, song in enumerate(dict.fromkeys(record.song_id for record in records))}
     return Table(
         motion=Ragged.of([motion_input(record.between, spec) for record in records]),
         audio=Ragged.of([record.audio for record in records], torch.float16),
         envelope=Ragged.of([record.envelope[:, None] for record in records], torch.float16),
         events_s=_events(records),
-        songs=torch.tensor([songs[record.song_id] for record in records]),
+        songs=torch.tensor([song_number(record.song_id) for record in records]),
         frames=np.array([record.frames for record in records], np.int64),
         duration_s=np.array([record.duration_s for record in records], np.float64),
         tempo_bpm=np.array([_tempo_bpm(record.beats_s) for record in records], np.float64),
         clip_ids=tuple(record.clip_id for record in records),
+        jpegs=tuple(record.jpegs for record in records),
     )
+
+
+def song_number(song_id: str) -> int:
+    """A number that stands for a song in every process, wherever its clips are."""
+    return int.from_bytes(hashlib.blake2b(song_id.encode(), digest_size=7).digest(), "big")
 
 
 def _events(records: Sequence[Record]) -> Tensor:

@@ -15,7 +15,8 @@ from training.baselines.avts import MARGIN, Avts
 from training.baselines.multisensory import Multisensory
 from training.baselines.network import Baseline, another
 from training.baselines.registry import BASELINES, build_network
-from training.data.batches import Batch, Mixture, make_batch
+from training.data.batches import Batch, make_batch
+from training.data.mixture import Mixture
 from training.recipe import Recipe
 from training.recipes import registry
 

@@ -15,9 +15,10 @@ from mudar.features.hoof import mirror
 from mudar.model.inputs import motion_input
 from mudar.spec import FeatureSpec
 from training.data import cut as read
-from training.data.augment import Augmentation, Plan, draw_plan
-from training.data.batches import Batch, Mixture, Part, make_batch
+from training.data.augment import Augmentation, Plan, draw, make_plan
+from training.data.batches import Batch, Part, make_batch
 from training.data.cut import Cut
+from training.data.mixture import Mixture
 from training.data.store import Record
 from training.data.table import Ragged, Table, make_table
 from training.recipe import Recipe
@@ -32,9 +33,15 @@ def table(records: list[Record]) -> Table:
     return make_table([*records, replace(records[0], between=records[0].between[:40])], SPEC.video)
 
 
+def draw_plan(seed: int, clips: np.ndarray, table: Table, augmentation: Augmentation) -> Plan:
+    return make_plan(
+        draw(np.random.default_rng(seed), len(clips), SPEC, augmentation), clips, table, SPEC, augmentation
+    )
+
+
 def plain(table: Table, clip: int, start_s: float, stretch: float) -> Plan:
     """The window of one clip, not bent."""
-    plan = draw_plan(np.random.default_rng(0), np.array([clip]), table, SPEC, Augmentation())
+    plan = draw_plan(0, np.array([clip]), table, Augmentation())
     return replace(plan, start_s=np.array([start_s]), stretch=np.array([stretch]))
 
 
@@ -107,9 +114,8 @@ def test_outside_of_a_short_clip_there_is_neither_motion_nor_sound(table: Table)
 
 
 def test_a_mirrored_window_is_the_mirror_of_the_window(table: Table) -> None:
-    rng = np.random.default_rng(1)
-    plan = draw_plan(rng, np.arange(8), table, SPEC, Augmentation(mirror=1.0))
-    straight = draw_plan(np.random.default_rng(1), np.arange(8), table, SPEC, Augmentation())
+    plan = draw_plan(1, np.arange(8), table, Augmentation(mirror=1.0))
+    straight = draw_plan(1, np.arange(8), table, Augmentation())
     flipped, plain_motion = (read.motion(table, Cut.of(p, table, SPEC), p)[0] for p in (plan, straight))
     assert not torch.allclose(flipped, plain_motion)
     assert np.allclose(flipped, mirror(plain_motion.numpy(), SPEC.video), atol=1e-5)
@@ -117,8 +123,8 @@ def test_a_mirrored_window_is_the_mirror_of_the_window(table: Table) -> None:
 
 def test_a_moved_grid_keeps_what_stays_in_the_picture(table: Table) -> None:
     clips = np.zeros(40, np.int64)
-    plan = draw_plan(np.random.default_rng(3), clips, table, SPEC, Augmentation(move_cells=1.0))
-    straight = draw_plan(np.random.default_rng(3), clips, table, SPEC, Augmentation())
+    plan = draw_plan(3, clips, table, Augmentation(move_cells=1.0))
+    straight = draw_plan(3, clips, table, Augmentation())
     moved, still = (read.motion(table, Cut.of(p, table, SPEC), p)[0][..., 13:] for p in (plan, straight))
     moved, still = (x.unflatten(-1, (4, 4, 8)) for x in (moved, still))
     down, up = (moved[:, :, 1:], still[:, :, :-1]), (moved[:, :, :-1], still[:, :, 1:])
@@ -131,7 +137,7 @@ def test_a_moved_grid_keeps_what_stays_in_the_picture(table: Table) -> None:
 def test_lost_lines_glitches_gain_and_noise_leave_their_marks(table: Table) -> None:
     def look(**bent: float) -> torch.Tensor:
         augmentation = Augmentation(**bent)  # type: ignore[arg-type]
-        plan = draw_plan(np.random.default_rng(5), np.zeros(200, np.int64), table, SPEC, augmentation)
+        plan = draw_plan(5, np.zeros(200, np.int64), table, augmentation)
         plan = replace(plan, start_s=np.zeros(200))
         return read.motion(table, Cut.of(plan, table, SPEC), plan, augmentation.noise_sd)[0]
 
@@ -179,7 +185,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(source: Mixture, tiny: Tin
 
 def test_rare_sources_are_drawn_as_often_as_the_recipe_says(records: list[Record]) -> None:
     real = [replace(r, origin="real", source="room" if i < 6 else r.source) for i, r in enumerate(records)]
-    drawn = Mixture(records, real, 0.5, 0.25).draw(np.random.default_rng(0), 4000)
+    drawn = Mixture(records, real, 0.5, 0.25).draw(np.random.default_rng(0), 0, 4000)
     assert (drawn >= 8).sum() == 2000
     assert 0.22 < ((drawn >= 8) & (drawn < 14)).sum() / 2000 < 0.28
-    assert (Mixture([], real, 0.5, 0.25).draw(np.random.default_rng(0), 50) < 8).all()
+    assert (Mixture([], real, 0.5, 0.25).draw(np.random.default_rng(0), 0, 50) < 8).all()

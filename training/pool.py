@@ -1,0 +1,63 @@
+"""Jobs over processes that may die: each job ends as done or as crashed, and no process outlives its parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TypeVar
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The process that did the job died, of a fault that Python cannot catch."""
+
+
+def each(do: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iterator[tuple[J, R | Crashed]]:
+    """Each job as it ends, with what it gave. One worker means here, in this process."""
+    if workers <= 1 or len(jobs) <= 1:
+        yield from ((job, do(job)) for job in jobs)
+        return
+    left = dict(enumerate(jobs))
+    for index, given in _together(do, left, workers):
+        yield left.pop(index), given
+    # A death breaks the pool for all: who is left is done in a pool of its own, so that only the culprit is blamed.
+    for index, job in left.items():
+        alone = list(_together(do, {index: job}, 1))
+        yield job, alone[0][1] if alone else Crashed()
+
+
+def _together(do: Callable[[J], R], jobs: dict[int, J], workers: int) -> Iterator[tuple[int, R]]:
+    """(number, outcome) of the jobs until all are done or a process dies."""
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process whose libraries run threads may hang
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=spawn, initializer=_begin, initargs=(os.getpid(),)
+    ) as pool:
+        try:
+            futures: dict[Future[R], int] = {pool.submit(do, job): index for index, job in jobs.items()}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            return
+
+
+def _begin(parent: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A parent that was killed tells nobody, and its children would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
