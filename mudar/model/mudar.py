@@ -72,6 +72,10 @@ class Mudar(nn.Module):
         """(B, T, H), one column for each of the config's rhythm_heads; the curve is their sigmoid."""
         return self.rhythm_head(self._rhythm_features(motion, self._maps(frames), music))
 
+    def rhythm_sequence(self, motion: Tensor, frames: Tensor | None = None, music: Code | None = None) -> Tensor:
+        """(B, T, U): what the rhythm heads read, the explicit pathway's own representation of the dance."""
+        return self._rhythm_features(motion, self._maps(frames), music)
+
     def rhythm_nll(
         self, motion: Tensor, strokes: Tensor, frames: Tensor | None = None, music: Code | None = None
     ) -> Tensor:
