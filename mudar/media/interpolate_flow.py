@@ -1,137 +1,155 @@
-"""Frames between frames by moving pixels: DIS flow both ways, both frames warped to the moment, doubt where they clash.
+"""Frames between frames by moving pixels: flow both ways on small pictures, then both frames warped to the moment.
 
-The flow at the moment s is taken from both flows as in Super SloMo (Jiang et al. 2018, eq. 4):
-F(s->0) = -(1-s) s F01 + s² F10, F(s->1) = (1-s)² F01 - s (1-s) F10. Where the flows contradict each other the nearest
-frame shows through; where they do so over much of the picture, the nearest frame is shown whole.
+The flow comes from an estimator: DIS (dense inverse search, Kroeger et al. 2016) here, PWC-Net on a graphics card
+(flow_pwc.py). What moves where at the moment is decided on their grid (moment.py); this file does the large picture.
+Only the part of it that moves is warped; the rest is cross-faded, which costs a tenth.
 """
 
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Protocol
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.media.interpolate import Plane, blank, is_cut, planes
+from mudar.media.cuts import carried
+from mudar.media.moment import Between, Flow, Moment, Pair
+from mudar.media.planes import Plane, blank, planes
 
-cv: Any = cv2  # its type stubs lack None for maps and know no DIS
+cv: Any = cv2  # its stubs lack None for maps and know no DIS
 
-Flow = NDArray[np.float32]  # (h, w, 2) pixels, right and down
-FLOW_HEIGHT_PX = 288  # shorter side of the picture that flow is computed on: finer changes little and costs much
-TOLERANCE_PX = 1.0  # of the small picture; plus a share of the motion itself
-TOLERANCE_SHARE = 0.1
-HOPELESS = 0.3  # share of contradicted pixels above which the pair is not interpolated
+CELL = 2  # pixels of the small picture to one of the grid: DIS at its scale 1 knows no finer ones
+SMALLEST_PX, LARGEST_PX = 112, 208  # shorter side of the small picture: half of the large one's, within these
+MOVES = 0.3  # pixels of the large picture below which nothing moves
+MARGIN = 2  # cells around what moves, so that the warped part ends in rest
 
 
-class FlowBetween:
-    """Motion-compensated frames; one DIS instance a thread."""
+class PairFlow(Protocol):
+    """Estimates the flow between two frames, both ways. Safe in threads."""
+
+    workers: int
+    notes: tuple[str, ...]
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
+        """The pair on the estimator's own grid."""
+
+
+class DisPair:
+    """DIS from luma alone; one instance of it a thread."""
 
     workers = 2
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._own = threading.local()
 
-    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, shares: list[float]) -> list[av.VideoFrame | None]:
-        """A frame at each share; all None across a cut or where the flow cannot be trusted."""
-        if is_cut(first, second):
-            return [None] * len(shares)
-        forth, back = self._flows(planes(first)[0], planes(second)[0])
-        doubt = np.maximum(_contradiction(forth, back), _contradiction(back, forth))
-        if float(doubt.mean()) > HOPELESS:
-            return [None] * len(shares)
-        doubt = cv.GaussianBlur(cv.dilate(doubt, np.ones((3, 3), np.uint8)), (5, 5), 0)
-        return [self._made(first, second, _Moment(forth, back, doubt, share, self._own.buffers)) for share in shares]
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
+        """See `PairFlow`."""
+        if not hasattr(self._own, "dis"):
+            self._own.dis = _dis()
+        a, b = (shrunk(planes(frame)[0]) for frame in (first, second))
+        forth, back = self._own.dis.calc(a, b, None), self._own.dis.calc(b, a, None)
+        size = a.shape[1] // CELL, a.shape[0] // CELL
+        grid_a, grid_b = (cv.resize(x, size, interpolation=cv.INTER_AREA) for x in (a, b))
+        return Pair(grid_a, grid_b, _thinned(forth, size), _thinned(back, size))
 
-    def _made(self, first: av.VideoFrame, second: av.VideoFrame, moment: _Moment) -> av.VideoFrame:
+
+def _dis() -> Any:
+    """Of the presets' numbers those that gave the best frames for their time on 110 triplets of real dances."""
+    dis = cv.DISOpticalFlow_create(cv.DISOPTICAL_FLOW_PRESET_FAST)
+    dis.setFinestScale(1)
+    dis.setGradientDescentIterations(12)
+    dis.setVariationalRefinementIterations(2)
+    return dis
+
+
+def _thinned(flow: Flow, size: tuple[int, int]) -> Flow:
+    return np.ascontiguousarray(flow[CELL // 2 :: CELL, CELL // 2 :: CELL][: size[1], : size[0]]) / np.float32(CELL)
+
+
+def shrunk(luma: Plane, side_px: int | None = None) -> Plane:
+    """The picture that flow is computed on; by default its size goes with that of the large one."""
+    side = side_px or min(max(min(luma.shape) // 2, SMALLEST_PX), LARGEST_PX)
+    scale = min(1.0, side / min(luma.shape))
+    size = tuple(max(CELL, round(n * scale)) // CELL * CELL for n in luma.shape[::-1])
+    skip = max(1, int(0.5 / scale))  # every pixel of a large picture would cost more than the flow
+    return np.asarray(cv.resize(np.ascontiguousarray(luma[::skip, ::skip]), size, interpolation=cv.INTER_AREA))
+
+
+class FlowBetween:
+    """Motion-compensated frames."""
+
+    def __init__(self, flow: PairFlow | None = None) -> None:
+        self._flow = flow or DisPair()
+        self.workers, self.notes = self._flow.workers, self._flow.notes
+        self._own = threading.local()
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame, shares: list[float]) -> list[av.VideoFrame | None]:
+        """A frame at each share; None where the flow explains too little of what moves."""
+        if not hasattr(self._own, "buffers"):
+            self._own.buffers = _Buffers()
+        between = Between(self._flow(first, second))
+        return [self._made(first, second, between.at(share)) for share in shares]
+
+    def _made(self, first: av.VideoFrame, second: av.VideoFrame, moment: Moment | None) -> av.VideoFrame | None:
+        if moment is None:
+            return None
         made = blank(first)
         for a, b, out in zip(planes(first), planes(second), planes(made), strict=True):
-            moment.mix(a, b, out)
+            cv.addWeighted(a, 1 - moment.share, b, moment.share, 0.0, dst=out)
+            _warp(a, b, out, moment, self._own.buffers)
         return made
-
-    def _flows(self, first: Plane, second: Plane) -> tuple[Flow, Flow]:
-        if not hasattr(self._own, "dis"):
-            self._own.dis = cv.DISOpticalFlow_create(cv.DISOPTICAL_FLOW_PRESET_FAST)
-            self._own.buffers = _Buffers()
-        scale = min(1.0, FLOW_HEIGHT_PX / min(first.shape))
-        size = round(first.shape[1] * scale), round(first.shape[0] * scale)
-        a, b = (cv.resize(x, size, interpolation=cv.INTER_AREA) for x in (first, second))
-        dis = self._own.dis
-        return dis.calc(a, b, None), dis.calc(b, a, None)
-
-
-def _contradiction(there: Flow, back: Flow) -> NDArray[np.float32]:
-    """(h/2, w/2) 1 where going there and back again misses the start, else 0; every second pixel is enough."""
-    grid = _grid(there.shape[1], there.shape[0])[::2, ::2]
-    there = np.ascontiguousarray(there[::2, ::2])
-    returned = cv.remap(back, cv.add(grid, there), None, cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
-    miss, moved = _length(cv.add(there, returned)), _length(there)
-    bad = cv.compare(miss, cv.addWeighted(moved, TOLERANCE_SHARE, moved, 0.0, TOLERANCE_PX), cv.CMP_GT)
-    return cast("NDArray[np.float32]", bad.astype(np.float32) / np.float32(255))
-
-
-def _length(flow: Flow) -> NDArray[np.float32]:
-    u, v = cv.split(flow)
-    return cast("NDArray[np.float32]", cv.magnitude(u, v))
-
-
-@lru_cache(maxsize=8)
-def _grid(width: int, height: int) -> Flow:
-    return np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), axis=2)
 
 
 class _Buffers:
     """Large arrays that are used again: fresh ones cost more in page faults than the arithmetic in them."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, tuple[int, ...]], NDArray[np.float32] | Plane] = {}
+        self._kept: dict[str, NDArray[Any]] = {}
 
-    def floats(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """An array of this name and shape, with whatever is in it."""
-        return cast("NDArray[np.float32]", self._kept.setdefault((name, shape), np.empty(shape, np.float32)))
+    def __call__(self, name: str, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+        """An array of this shape, with whatever is in it; one of each name is kept, and it only grows."""
+        wanted = int(np.prod(shape))
+        held = self._kept.get(name)
+        if held is None or held.size < wanted:
+            held = self._kept[name] = np.empty(wanted, kind)
+        return held[:wanted].reshape(shape)
 
-    def bytes(self, name: str, shape: tuple[int, ...]) -> Plane:
-        """The same for uint8."""
-        return cast(Plane, self._kept.setdefault((name, shape), np.empty(shape, np.uint8)))
+
+def _warp(a: Plane, b: Plane, out: Plane, moment: Moment, buffers: _Buffers) -> None:
+    """Fill the part of `out` (height, width) that moves, from both planes."""
+    scale = np.array(out.shape, float) / moment.motion.shape[:2]
+    box = _moving(moment.motion, scale)
+    if box is None:
+        return
+    cells = slice(*box[0]), slice(*box[1])
+    (y0, y1), (x0, x1) = (
+        [round(edge * step) for edge in edges] for edges, step in zip(box, scale.tolist(), strict=True)
+    )
+    size, shape = (x1 - x0, y1 - y0), (y1 - y0, x1 - x0)
+    motion = moment.motion[cells] * scale[::-1].astype(np.float32)  # to pixels of this plane
+    corner = np.array([x0, y0], np.float32)
+    to = buffers("to", (*shape, 2), np.float32)
+    moved = []
+    for name, plane, way in (("a", a, -moment.share), ("b", b, 1 - moment.share)):
+        cv.resize(np.float32(way) * motion + corner, size, dst=to)
+        moved.append(carried(plane, to, buffers(name, shape, np.uint8)))
+    second, first = buffers("second", shape, np.float32), buffers("first", shape, np.float32)
+    cv.resize(moment.second[cells], size, dst=second)
+    cv.subtract(1.0, second, dst=first)
+    out[y0:y1, x0:x1] = cv.blendLinear(*moved, first, second, dst=buffers("part", shape, np.uint8))
 
 
-class _Moment:
-    """The moment s between two frames: moves planes of any size to it."""
-
-    def __init__(self, forth: Flow, back: Flow, doubt: NDArray[np.float32], s: float, buffers: _Buffers) -> None:
-        self._to_first = cv.addWeighted(forth, -(1 - s) * s, back, s * s, 0.0)
-        self._to_second = cv.addWeighted(forth, (1 - s) * (1 - s), back, -s * (1 - s), 0.0)
-        self._doubt, self._s, self._buffers = doubt, s, buffers
-        self._veiled = bool(doubt.any())
-        self._shape: tuple[int, ...] = ()
-
-    def mix(self, a: Plane, b: Plane, out: Plane) -> None:
-        """Fill `out`, (height, width) like `a` and `b`. Planes of one size should come one after the other."""
-        if a.shape != self._shape:
-            self._shape = a.shape
-            self._from_a = self._positions("a", self._to_first)
-            self._from_b = self._positions("b", self._to_second)
-        moved_a, moved_b = self._moved("moved_a", a, self._from_a), self._moved("moved_b", b, self._from_b)
-        cv.addWeighted(moved_a, 1 - self._s, moved_b, self._s, 0.0, dst=out)
-        if self._veiled:
-            self._veil(a if self._s < 0.5 else b, out)
-
-    def _veil(self, nearest: Plane, out: Plane) -> None:
-        veil = cv.resize(self._doubt, self._shape[::-1], dst=self._buffers.floats("veil", self._shape))
-        rest = cv.subtract(1.0, veil, dst=self._buffers.floats("rest", self._shape))
-        cv.blendLinear(nearest, out, veil, rest, dst=out)
-
-    def _moved(self, name: str, plane: Plane, positions: Flow) -> Plane:
-        into = self._buffers.bytes(name, self._shape)
-        return cast(Plane, cv.remap(plane, positions, None, cv.INTER_LINEAR, dst=into, borderMode=cv.BORDER_REPLICATE))
-
-    def _positions(self, name: str, flow: Flow) -> Flow:
-        height, width = self._shape
-        scaled = flow * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-        positions = self._buffers.floats(name, (height, width, 2))
-        cv.resize(scaled, (width, height), dst=positions)
-        cv.add(positions, _grid(width, height), dst=positions)
-        return positions
+def _moving(motion: Flow, scale: NDArray[np.float64]) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """(rows, columns) of the grid, from and until, around all that moves visibly; None if nothing does."""
+    moves = np.abs(motion).max(axis=2) * scale.max() > MOVES
+    if not moves.any():
+        return None
+    ranges = []
+    for axis in (0, 1):
+        found = np.flatnonzero(moves.any(axis=1 - axis))
+        ranges.append((max(0, int(found[0]) - MARGIN), min(moves.shape[axis], int(found[-1]) + 1 + MARGIN)))
+    return ranges[0], ranges[1]

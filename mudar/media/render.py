@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from mudar.errors import MediaTooShort, UnreadableMedia
 from mudar.media import audio_out, encoder, picture
 from mudar.media.audio_warp import has_sound, warped
+from mudar.media.cuts import Cuts
 from mudar.media.encode import Mp4Writer
-from mudar.media.interpolate import Plane, planes
 from mudar.media.measure import sound_length_s
 from mudar.media.pipe import Ahead
+from mudar.media.planes import Plane, planes
 from mudar.media.sampling import Shown, answers, maker, sample
 from mudar.progress import Progress, ignore
 
@@ -124,7 +125,9 @@ class Renderer:
 
         def warped() -> Iterator[Shown]:
             waiting = clock.timed("warp_waits", iter(raw))
-            return clock.timed("warp", answers(sample(waiting, wanted), make), without="warp_waits")
+            return clock.timed(
+                "warp", answers(sample(waiting, wanted, Cuts() if make else None), make), without="warp_waits"
+            )
 
         with (
             Ahead(decoded, DEPTH) as raw,

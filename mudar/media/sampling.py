@@ -11,8 +11,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.media.cuts import Cuts
 from mudar.media.interpolate import Between, Blend
-from mudar.media.interpolate_flow import FlowBetween
+from mudar.media.interpolate_flow import FlowBetween, PairFlow
 from mudar.media.picture import Timed
 
 Floats = NDArray[np.float64]
@@ -22,11 +23,15 @@ SNAP = 0.08  # of a frame interval: nearer than this to a real frame, the real f
 
 @dataclass(frozen=True)
 class Ask:
-    """A pair of neighbouring source frames (no second: the end) and the shares of the way between them to show."""
+    """A pair of neighbouring source frames (no second: the end) and the shares of the way between them to show.
+
+    cut: another shot begins with the second one.
+    """
 
     before: Timed
     after: Timed | None
     shares: list[float]
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,35 @@ class Shown:
     interpolated: bool
 
 
-def sample(frames: Iterator[Timed], wanted_s: Floats) -> Iterator[Ask]:
-    """Which pair each of `wanted_s` (N,), ascending source seconds, lies between; a pair's shares come together."""
+def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) -> Iterator[Ask]:
+    """Which pair each of `wanted_s` (N,), ascending source seconds, lies between; a pair's shares come together.
+
+    Without `cuts` nobody looks for them.
+    """
+
+    def cut() -> bool:
+        return cuts is not None and before is not None and after is not None and cuts(before[1], after[1])
+
     before = next(frames, None)
     after = next(frames, None)
+    is_cut = cut()
     shares: list[float] = []
     for at in wanted_s:
         if before is None:
             return
         if shares and after is not None and after[0] <= at:
-            yield Ask(before, after, shares)
+            yield Ask(before, after, shares, is_cut)
             shares = []
         while after is not None and after[0] <= at:
             before, after = after, next(frames, None)
+            is_cut = cut()
         inside = after is not None and at > before[0]
         shares.append(float((at - before[0]) / (after[0] - before[0])) if after is not None and inside else 0.0)
         if len(shares) == MOST_SHARES:
-            yield Ask(before, after, shares)
+            yield Ask(before, after, shares, is_cut)
             shares = []
     if before is not None and shares:
-        yield Ask(before, after, shares)
+        yield Ask(before, after, shares, is_cut)
 
 
 def answer(ask: Ask, make: Between | None) -> list[Shown]:
@@ -66,7 +80,8 @@ def answer(ask: Ask, make: Between | None) -> list[Shown]:
     if after is None:
         return [Shown(before[1], before[0], False)] * len(ask.shares)
     apart = [s for s in ask.shares if SNAP < s < 1 - SNAP]
-    made = iter(make(before[1], after[1], apart) if make is not None and apart else [None] * len(apart))
+    able = bool(apart) and not ask.cut
+    made = iter(make(before[1], after[1], apart) if make is not None and able else [None] * len(apart))
     shown = []
     for share in ask.shares:
         between = next(made) if SNAP < share < 1 - SNAP else None
@@ -95,6 +110,8 @@ def answers(asks: Iterator[Ask], make: Between | None) -> Iterator[Shown]:
             yield from pending.popleft().result()
 
 
-def maker(interpolation: str) -> Between | None:
-    """Who makes the frames between frames; None for `nearest`."""
-    return {"nearest": lambda: None, "blend": Blend, "flow": FlowBetween}[interpolation]()
+def maker(interpolation: str, flow: PairFlow | None = None) -> Between | None:
+    """Who makes the frames between frames; None for `nearest`. flow: the estimator of `flow`, DIS if none is given."""
+    if interpolation == "nearest":
+        return None
+    return FlowBetween(flow) if interpolation == "flow" else Blend()
