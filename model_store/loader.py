@@ -106,10 +106,15 @@ def save_checkpoint(root: str | Path, model: Mudar, card: Card) -> Path:
     return target
 
 
+def flow_weights(roots: Sequence[str | Path]) -> Path | None:
+    """PWC-Net's weights on this shelf, None where nobody brought any."""
+    return next((path for root in roots if (path := Path(root) / FLOW_FILE).is_file()), None)
+
+
 def _flow_weights(registry: Registry, card: Card) -> Path:
-    for root in registry.roots:
-        if (root / FLOW_FILE).is_file():
-            return root / FLOW_FILE
+    found = flow_weights(registry.roots)
+    if found is not None:
+        return found
     raise ModelError(
         f"{card.id} sees motion with PWC-Net, and its weights are not here.",
         hint="Bring the public checkpoint: mudar models import-pwcnet FILE.",

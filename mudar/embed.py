@@ -66,7 +66,8 @@ class Embedder:
     @classmethod
     def from_loaded(cls, loaded: Loaded) -> Embedder:
         """The embedder of a model from the shelf."""
-        flow = make_flow(loaded.spec.video, loaded.flow_weights)
+        device = str(next(loaded.model.parameters()).device)
+        flow = make_flow(loaded.spec.video, loaded.flow_weights, device)
         return cls(loaded.model, loaded.spec, loaded.name, flow)
 
     def warm_up(self) -> None:

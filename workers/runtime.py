@@ -26,6 +26,7 @@ from workers.settings import Settings, settings
 
 if TYPE_CHECKING:
     from mudar.embed import Embedder
+    from mudar.media.interpolate_flow import PairFlow
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Runtime:
     redis: redis.Redis
     embedders: dict[str, Embedder] = field(default_factory=dict)
     followers: dict[str, IndexFollower] = field(default_factory=dict)
+    flow: PairFlow | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def embedder(self, model: str) -> Embedder:
@@ -52,6 +54,18 @@ class Runtime:
                     self.embedders.pop(next(iter(self.embedders)))
                 self.embedders[model] = _load(model, self.settings)
             return self.embedders[model]
+
+    def pair_flow(self, interpolation: str) -> PairFlow | None:
+        """Who estimates the flow between frames: PWC-Net on a card that has its weights; None if none is wanted."""
+        if interpolation != "flow":
+            return None
+        from model_store.loader import flow_weights
+        from mudar.media.interpolate_flow import pair_flow
+
+        with self.lock:
+            if self.flow is None:
+                self.flow = pair_flow(self.settings.device, flow_weights(self.settings.model_roots))
+            return self.flow
 
     def follower(self, model: str, embed_dim: int, rhythm_dim: int) -> IndexFollower:
         """This process's own index of the model; it catches up when it is asked."""

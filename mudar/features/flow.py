@@ -79,15 +79,16 @@ class PwcFlow:
         return _scaled(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2), self.size_px)
 
 
-def make_flow(spec: VideoSpec, weights: Path | None = None) -> FlowEstimator:
-    """The estimator that `spec.flow` names; PWC-Net reads its `weights` (public checkpoint or our safetensors)."""
+def make_flow(spec: VideoSpec, weights: Path | None = None, device: str = "cpu") -> FlowEstimator:
+    """The estimator that `spec.flow` names; PWC-Net reads its `weights` (public checkpoint or our safetensors) and
+    works on `device`, DIS always on the CPU."""
     if spec.flow == "dis":
         return DisFlow(spec)
     if weights is None:
         raise ValueError("flow = 'pwcnet' needs the path of its weights: see `mudar models import-pwcnet`")
     from mudar.model.pwcnet import PwcNet, read_weights
 
-    return PwcFlow(PwcNet.from_state(read_weights(weights), spec.pwcnet_stop_level), spec)
+    return PwcFlow(PwcNet.from_state(read_weights(weights), spec.pwcnet_stop_level).to(device), spec)
 
 
 def _gray(frame: Image) -> Image:

@@ -10,14 +10,16 @@ hand-held camera for cuts, over which no flow could have gone either.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mudar.media.planes import Plane, planes
+
+if TYPE_CHECKING:
+    import av
 
 cv: Any = cv2  # its stubs know no DIS and no None for maps
 

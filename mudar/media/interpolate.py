@@ -6,12 +6,14 @@ frames is told elsewhere (cuts.py): nobody here is asked to cross one.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import av
 import cv2
 
 from mudar.media.planes import blank, planes
+
+if TYPE_CHECKING:
+    import av
 
 
 class Between(Protocol):

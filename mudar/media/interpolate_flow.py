@@ -8,9 +8,9 @@ Only the part of it that moves is warped; the rest is cross-faded, which costs a
 from __future__ import annotations
 
 import threading
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from mudar.media.cuts import carried
 from mudar.media.moment import Between, Flow, Moment, Pair
 from mudar.media.planes import Plane, blank, planes
+
+if TYPE_CHECKING:
+    import av
 
 cv: Any = cv2  # its stubs lack None for maps and know no DIS
 
@@ -37,13 +40,27 @@ class PairFlow(Protocol):
         """The pair on the estimator's own grid."""
 
 
-class DisPair:
+def pair_flow(device: str = "cpu", weights: Path | None = None) -> PairFlow:
+    """PWC-Net on a graphics card where its weights are at hand, else DIS, with a note if the card stays idle for that.
+
+    CardInvalid for weights that are not PWC-Net's.
+    """
+    if device.startswith("cpu"):
+        return DisFlows()
+    if weights is None:
+        return DisFlows(("PWC-Net's weights are not here, so the flow is DIS's: mudar models import-pwcnet FILE.",))
+    from mudar.media.flow_pwc import PwcFlows
+
+    return PwcFlows.load(weights, device)
+
+
+class DisFlows:
     """DIS from luma alone; one instance of it a thread."""
 
     workers = 2
-    notes: tuple[str, ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
         self._own = threading.local()
 
     def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
@@ -83,14 +100,14 @@ class FlowBetween:
     """Motion-compensated frames."""
 
     def __init__(self, flow: PairFlow | None = None) -> None:
-        self._flow = flow or DisPair()
+        self._flow = flow or DisFlows()
         self.workers, self.notes = self._flow.workers, self._flow.notes
         self._own = threading.local()
 
     def __call__(self, first: av.VideoFrame, second: av.VideoFrame, shares: list[float]) -> list[av.VideoFrame | None]:
         """A frame at each share; None where the flow explains too little of what moves."""
         if not hasattr(self._own, "buffers"):
-            self._own.buffers = _Buffers()
+            self._own.buffers = Buffers()
         between = Between(self._flow(first, second))
         return [self._made(first, second, between.at(share)) for share in shares]
 
@@ -99,12 +116,11 @@ class FlowBetween:
             return None
         made = blank(first)
         for a, b, out in zip(planes(first), planes(second), planes(made), strict=True):
-            cv.addWeighted(a, 1 - moment.share, b, moment.share, 0.0, dst=out)
-            _warp(a, b, out, moment, self._own.buffers)
+            fill(out, a, b, moment, self._own.buffers)
         return made
 
 
-class _Buffers:
+class Buffers:
     """Large arrays that are used again: fresh ones cost more in page faults than the arithmetic in them."""
 
     def __init__(self) -> None:
@@ -119,8 +135,14 @@ class _Buffers:
         return held[:wanted].reshape(shape)
 
 
-def _warp(a: Plane, b: Plane, out: Plane, moment: Moment, buffers: _Buffers) -> None:
-    """Fill the part of `out` (height, width) that moves, from both planes."""
+def fill(out: Plane, a: Plane, b: Plane, moment: Moment, buffers: Buffers) -> None:
+    """Fill `out` (height, width) with the picture at the moment, from the same plane of both frames."""
+    cv.addWeighted(a, 1 - moment.share, b, moment.share, 0.0, dst=out)
+    _warp(out, a, b, moment, buffers)
+
+
+def _warp(out: Plane, a: Plane, b: Plane, moment: Moment, buffers: Buffers) -> None:
+    """The part of it that moves."""
     scale = np.array(out.shape, float) / moment.motion.shape[:2]
     box = _moving(moment.motion, scale)
     if box is None:

@@ -1,12 +1,17 @@
-"""The planes of a yuv420p frame as arrays, without a copy. Knows nothing of what is done with them."""
+"""The planes of a yuv420p frame as arrays, without a copy. Knows nothing of what is done with them.
+
+PyAV is named for its types only: what flows are made of can be checked on machines that have no PyAV.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av
 
 Plane = NDArray[np.uint8]
 
@@ -23,4 +28,4 @@ def planes(frame: av.VideoFrame) -> list[Plane]:
 
 def blank(like: av.VideoFrame) -> av.VideoFrame:
     """A new yuv420p frame of the same size, pixels unset."""
-    return av.VideoFrame(like.width, like.height, "yuv420p")
+    return type(like)(like.width, like.height, "yuv420p")

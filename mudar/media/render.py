@@ -21,6 +21,7 @@ from mudar.media import audio_out, encoder, picture
 from mudar.media.audio_warp import has_sound, warped
 from mudar.media.cuts import Cuts
 from mudar.media.encode import Mp4Writer
+from mudar.media.interpolate_flow import PairFlow
 from mudar.media.measure import sound_length_s
 from mudar.media.pipe import Ahead
 from mudar.media.planes import Plane, planes
@@ -81,8 +82,15 @@ class Rendered:
 class Renderer:
     """Renders one dance onto one song; `render` may be called again with another map."""
 
-    def __init__(self, dance_path: str | Path, music_path: str | Path, settings: RenderSettings | None = None) -> None:
+    def __init__(
+        self,
+        dance_path: str | Path,
+        music_path: str | Path,
+        settings: RenderSettings | None = None,
+        flow: PairFlow | None = None,
+    ) -> None:
         self._dance = dance_path
+        self._flow = flow
         self._music = music_path
         self._settings = settings or RenderSettings()
         self.look = picture.look(dance_path)
@@ -118,7 +126,7 @@ class Renderer:
         clock = _Clock()
         shown: list[tuple[float, bool]] = []
         options = self._settings
-        make, name = maker(options.interpolation), encoder.chosen(options.encoder)
+        make, name = maker(options.interpolation, self._flow), encoder.chosen(options.encoder)
 
         def decoded() -> Iterator[picture.Timed]:
             return _seen(clock.timed("decode", picture.frames(self._dance, self.look, float(wanted[0]))), witness)
@@ -151,11 +159,10 @@ class Renderer:
                 progress((n + 1) / count, "render")
             if len(shown) < count:
                 raise UnreadableMedia("The picture could not be read to its end.")
-        times, made = (np.array(column) for column in zip(*shown, strict=True))
+        times, between = (np.array(column) for column in zip(*shown, strict=True))
         same = np.append(False, np.diff(times) == 0)
-        return Rendered(
-            self.look.width, self.look.height, self.fps, times, made, same, name, self.look.notes, clock.seconds
-        )
+        notes = self.look.notes + (make.notes if make is not None else ())
+        return Rendered(self.look.width, self.look.height, self.fps, times, between, same, name, notes, clock.seconds)
 
     def _sound(
         self, offset_s: float, samples: int, source_s: Callable[[Floats], Floats]

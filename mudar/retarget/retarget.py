@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mudar.media.interpolate_flow import PairFlow
 from mudar.media.measure import av_lengths
 from mudar.media.render import Renderer, RenderSettings
 from mudar.progress import Progress, ignore, scaled
@@ -38,8 +39,9 @@ def retarget(
     music: Rhythm,
     settings: RetargetSettings | None = None,
     progress: Progress = ignore,
+    flow: PairFlow | None = None,
 ) -> Result:
-    """Render the dance onto the music as `out_path` and report.
+    """Render the dance onto the music as `out_path` and report. flow: who estimates it, if frames are made by flow.
 
     Raises RetargetRefused when no acceptable warp exists, errors of the media, and whatever `progress` raises; then
     no file is left behind.
@@ -47,7 +49,7 @@ def retarget(
     settings = settings or RetargetSettings()
     started = time.perf_counter()
     progress(0.0, "plan")
-    renderer = Renderer(dance_path, music_path, _render_settings(settings))
+    renderer = Renderer(dance_path, music_path, _render_settings(settings), flow)
     dance_s, music_s = renderer.dance_duration_s, renderer.music_duration_s
     chosen = plan(dance, dance_s, music, music_s, settings)
     planned = time.perf_counter()

@@ -42,7 +42,9 @@ def render(
         dance_path, music_path = (held.blobs.path(get_item(session, item_id)["sha256"]) for item_id in item_ids)
     made, chart = held.blobs.temp_path(".mp4"), held.blobs.temp_path(".png")
     try:
-        result = warp(dance_path, music_path, made, *rhythms, settings, progress)
+        result = warp(
+            dance_path, music_path, made, *rhythms, settings, progress, held.pair_flow(settings.interpolation)
+        )
         draw(result.report, chart)
         context.keep("video", held.blobs.adopt(made).sha256)
         context.keep("report", held.blobs.adopt(chart).sha256)
