@@ -1,10 +1,11 @@
 """How the picture between two others moves: from the flow both ways to one motion, and whom to believe where.
 
 Warping both frames to the moment s needs the motion *there*, which neither flow has: each says where its own pixels
-go. Three guesses are made for each place, and the one under which the two frames look most alike is taken:
+go. Four guesses are made for each place, and the one under which the two frames look most alike is taken:
 - the mean of both flows, as in Super SloMo (Jiang et al. 2018, eq. 4): m = (1-s) F01 - s F10;
 - the flow of the first frame, read where a pixel that is here at s would have begun: m(p) = F01(p - s F01(p));
-- that of the second, read where it will end: m(p) = -F10(p - (1-s) F10(p)).
+- that of the second, read where it will end: m(p) = -F10(p - (1-s) F10(p));
+- none: a coarse flow drags the wall along with the arm before it.
 A frame is believed where its flow comes back to its start (Sundaram et al. 2010); elsewhere the other one covers for
 it: that is occlusion. Where the two still clash after all, one of them is shown alone, the nearer or the more
 trusted: a sharp wrong limb looks like the source's own blur, two half-bright ones look like a ghost.
@@ -30,6 +31,7 @@ Shares = NDArray[np.float32]
 TOLERANCE_PX = 0.5  # of the grid; plus a share of the motion itself
 TOLERANCE_SHARE = 0.1
 CLASH = 20.0  # grey levels (of 255) by which two frames may differ once they are moved; twice that is hopeless
+STAYS = 0.5  # grey levels by which rest must be the better guess: in a flat limb all are alike
 AROUND = (3, 3)  # a guess is judged by its surroundings, not by one pixel
 HOPELESS = 0.7  # share of what moves that neither frame is believed in: above, the pair is not interpolated
 MOVES_PX = 0.25  # of the grid
@@ -88,7 +90,9 @@ class Between:
             cv.copyTo(guess, better, found)
             cv.min(unlike, least, dst=least)
         assert found is not None
-        return found, np.clip(least / CLASH - 1, 0, 1)
+        rest = cv.blur(cv.absdiff(self._pair.first, self._pair.second).astype(np.float32), AROUND)
+        found[rest + STAYS < least] = 0
+        return found, np.clip(cv.min(rest, least) / CLASH - 1, 0, 1)
 
     def _guesses(self, share: float) -> list[Flow]:
         forth, back = self._pair.forth, self._pair.back
