@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from mudar.model.pyramid import PyramidEncoder
+from mudar.model.dance import FrameMaps
 from mudar.model.temporal import DilatedLayer, TransformerLayer
 from training.baselines.registry import Network, build_network
 from training.data.batches import Batch, Hardest
@@ -43,6 +43,9 @@ class State:
 def fresh(recipe: Recipe, world: World = ALONE) -> State:
     """A run that has not begun."""
     network = build_network(recipe).to(world.device)
+    if network.frame_maps is not None and world.device.type == "cuda":
+        # What tensor cores read without turning it round.
+        network.frame_maps.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
     plain = recipe.optimiser
     optimiser = torch.optim.AdamW(
@@ -67,8 +70,10 @@ def _module(network: Network, recipe: Recipe, world: World) -> nn.Module:
 def _recompute(network: nn.Module) -> None:
     """Let the large pieces forget what they computed until the backward pass asks for it."""
     for piece in network.modules():
-        if isinstance(piece, TransformerLayer | DilatedLayer | PyramidEncoder):
+        if isinstance(piece, TransformerLayer | DilatedLayer):
             piece.forward = partial(checkpoint, piece.forward, use_reentrant=False)  # type: ignore[method-assign]
+        elif isinstance(piece, FrameMaps):
+            piece.look = partial(checkpoint, piece.look, use_reentrant=False)  # type: ignore[method-assign]
 
 
 def learning_rate(recipe: OptimiserRecipe, step: int) -> float:

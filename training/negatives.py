@@ -90,7 +90,7 @@ def _listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: 
     motion, _ = read.motion(table, where, plan)
     frames = None
     if recipe.model.needs_frames:
-        frames = read.pictures(table, where, plan).to(device).float() / 255
+        frames = read.pictures(table, where, plan).to(device)
     return Heard(
         dance=network.encode_dance(motion, frames).embedding.float(),
         music=network.encode_music(read.audio(table, where), motion.shape[1]).embedding.float(),

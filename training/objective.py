@@ -43,7 +43,7 @@ def objective(model: Mudar, batch: Batch, recipe: Recipe, world: World = ALONE) 
     loss, total = recipe.loss, batch.motion.new_zeros(())
     parts: Parts = {}
     first, frames = len(batch.motion) - len(batch.audio), batch.motion.shape[1]
-    maps = None if batch.frames is None else model.maps(batch.frames.float() / 255)  # looked at once, for both pathways
+    maps = None if batch.frames is None else model.maps(batch.frames)  # looked at once, for both pathways
     music = model.encode_music(batch.audio, frames) if len(batch.audio) else None
     if loss.rhythm_weight:
         rhythm = _rhythm(model, batch, maps, _with_silence(music, first), recipe, world)

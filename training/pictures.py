@@ -32,7 +32,7 @@ def look(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict
     network.eval()
     found: dict[str, Picture] = {}
     some = slice(-clips, None)
-    frames = None if batch.frames is None else batch.frames.float() / 255
+    frames = batch.frames
     if isinstance(network, Mudar) and recipe.loss.rhythm_weight:
         head, served = recipe.model.served_index, recipe.features.video.fps
         shown = None if frames is None else frames[some]

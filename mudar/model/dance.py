@@ -26,10 +26,14 @@ class FrameMaps(nn.Module):
         self.pyramid = PyramidEncoder(config.pyramid_channels[: config.pyramid_levels])
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(B, T, 3, S, S) in 0..1 to (B, T, k, C)."""
+        """(B, T, 3, S, S) in 0..1, or bytes, to (B, T, k, C)."""
         flat = rearrange(frames, "b t c h w -> (b t) c h w")
-        maps = torch.cat([self.pyramid(part)[-1] for part in torch.split(flat, _FRAMES_AT_ONCE)])
+        maps = torch.cat([self.look(part) for part in torch.split(flat, _FRAMES_AT_ONCE)])
         return rearrange(maps, "(b t) c h w -> b t (h w) c", b=frames.shape[0])
+
+    def look(self, pictures: Tensor) -> Tensor:
+        """(n, 3, S, S) to (n, C, h, w); bytes become numbers here, a few frames at a time."""
+        return self.pyramid(pictures if pictures.is_floating_point() else pictures.float() / 255)[-1]
 
 
 class GridCells(nn.Module):

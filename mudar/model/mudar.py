@@ -32,8 +32,8 @@ class Output(NamedTuple):
 class Mudar(nn.Module):
     """One network, as its ModelConfig says, for features as its FeatureSpec says.
 
-    `frames` are pictures (B, T, 3, S, S) in 0..1, or their maps (B, T, k, C) as `maps` gave them; only a config
-    with `needs_frames` looks at them. Motion comes from `inputs.motion_input`, audio from
+    `frames` are pictures (B, T, 3, S, S), in 0..1 or as bytes, or their maps (B, T, k, C) as `maps` gave them; only a
+    config with `needs_frames` looks at them. Motion comes from `inputs.motion_input`, audio from
     `features.music.model_input`.
     """
 

@@ -21,7 +21,9 @@ importlib.import_module({module!r})
 """
 
 
-@pytest.mark.parametrize("module", ["training.train", "training.evaluate", "training.data.store"])
+@pytest.mark.parametrize(
+    "module", ["training.train", "training.evaluate", "training.data.store", "training.bench_step"]
+)
 def test_the_path_in_memory_needs_no_media_libraries(module: str) -> None:
     code = CODE.format(absent=ABSENT, module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,0 +1,237 @@
+"""Shards: what goes in comes out, by us and by WebDataset; every clip once an epoch; kills lose and double nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from mudar.spec import FeatureSpec, paper
+from training.data.batches import Part, make_batch
+from training.data.extract import GeneratedJob, Sight, extract
+from training.data.jpegs import decode_jpegs, encode_jpeg
+from training.data.packer import Packer
+from training.data.shards import Shards, pieces, write_part
+from training.data.store import Record
+from training.engine import advance, fresh
+from training.feed import Meter, feed
+from training.preprocess import generated_jobs, real_jobs, run
+from training.recipe import DataRecipe, Recipe
+from training.recipes import registry
+from training.world import ALONE
+
+SPEC = FeatureSpec()
+QUIET = Console(quiet=True)
+CPU = torch.device("cpu")
+
+
+def packed(folder: Path, records: list[Record], in_each: int = 3, spec: FeatureSpec = SPEC) -> Path:
+    """Shards of a few clips each."""
+    packer = Packer(folder, spec)
+    for i, record in enumerate(records):
+        write_part(packer.parts / f"{record.clip_id}.tar", [record])
+        packer.add(packer.parts / f"{record.clip_id}.tar")
+        if i % in_each == in_each - 1:
+            packer.pack()
+    packer.pack()
+    return folder
+
+
+def with_frames(record: Record, side: int = 32) -> Record:
+    """Each frame of one grey, the number of the frame."""
+    return replace(
+        record, jpegs=tuple(encode_jpeg(np.full((side, side, 3), t, np.uint8)) for t in range(record.frames))
+    )
+
+
+def test_what_goes_into_a_shard_comes_out(records: list[Record], tmp_path: Path) -> None:
+    given = [with_frames(record) for record in records]
+    shards = Shards(packed(tmp_path, given))
+    assert [clip["clip"] for clip in shards.clips] == [record.clip_id for record in given]
+    for clip in (0, 5):
+        read = shards.load(clip)
+        assert read.jpegs == given[clip].jpegs
+        assert (read.song_id, read.source) == (given[clip].song_id, given[clip].source)
+        assert np.array_equal(read.strokes_s, given[clip].strokes_s)
+        assert np.allclose(read.audio, given[clip].audio, atol=2e-3)
+
+
+def test_webdataset_reads_them_too(records: list[Record], tmp_path: Path) -> None:
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
+    packed(tmp_path, [with_frames(record) for record in records[:4]])
+    samples: list[dict[str, object]] = []
+    for path in sorted(tmp_path.glob("*.tar")):
+        with path.open("rb") as stream:
+            samples += group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}]))
+    assert [sample["__key__"] for sample in samples] == [record.clip_id for record in records[:4]]
+    assert {"npz", "0000.jpg", "0149.jpg"} <= set(samples[0])
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_every_clip_comes_once_in_every_epoch_on_any_number_of_ranks(
+    records: list[Record], tmp_path: Path, tiny: Callable[..., Recipe], ranks: int
+) -> None:
+    shards = Shards(packed(tmp_path, [replace(r, clip_id=f"{r.clip_id}-{k}") for r in records for k in range(3)]))
+    batch, epochs = 24, 3
+    seen: list[list[int]] = [[] for _ in range(epochs)]
+    for step in range(epochs * len(shards) // batch):
+        clips = shards.draw(np.random.default_rng(0), step, batch)
+        parts = [clips[Part(rank, ranks).of(0, batch)] for rank in range(ranks)]
+        assert len({len(part) for part in parts}) == 1
+        seen[step * batch // len(shards)] += np.concatenate(parts).tolist()
+    assert all(sorted(epoch) == list(range(len(shards))) for epoch in seen)
+    assert seen[0] != seen[1]
+    assert seen[0] != sorted(seen[0])
+
+
+def test_a_batch_that_does_not_divide_the_epoch_loses_no_clip(records: list[Record], tmp_path: Path) -> None:
+    shards = Shards(packed(tmp_path, records))
+    drawn = np.concatenate([shards.draw(np.random.default_rng(0), step, 3) for step in range(8)])
+    assert Counter(drawn.tolist()) == dict.fromkeys(range(8), 3)
+
+
+def test_held_out_clips_and_all_their_pieces_stay_away(records: list[Record], tmp_path: Path) -> None:
+    long = pieces(replace(records[0], clip_id="long"), 15.0, 120.0, longest_s=4.0)
+    assert [p.clip_id for p in long] == ["long~000", "long~001", "long~002"]
+    shards = Shards(packed(tmp_path, [*long, *records]), without=frozenset({"long", "clip-3"}))
+    assert {clip["clip"] for clip in shards.clips} == {f"clip-{i}" for i in range(8)} - {"clip-3"}
+
+
+def test_pieces_are_the_clip(records: list[Record]) -> None:
+    whole = with_frames(records[2])
+    cut = pieces(whole, 15.0, 120.0, longest_s=3.5)
+    assert sum(p.frames for p in cut) == whole.frames
+    assert sum((p.jpegs for p in cut), ()) == whole.jpegs
+    starts = np.cumsum([0, *[p.frames for p in cut]])[:-1] / 15
+    beats = np.concatenate([p.beats_s + start for p, start in zip(cut, starts, strict=True)])
+    assert np.allclose(beats, whole.beats_s, atol=1e-5)
+    for part, start in zip(cut, starts, strict=True):
+        first = round(start * 120)
+        assert np.array_equal(part.audio, whole.audio[first : first + len(part.audio)])
+        assert np.array_equal(part.between, whole.between[round(start * 15) :][: len(part.between)])
+
+
+def test_loader_processes_give_the_batches_that_are_made_on_the_spot(
+    records: list[Record], tmp_path: Path, tiny: Callable[..., Recipe]
+) -> None:
+    shards, recipe, meter = Shards(packed(tmp_path, records)), tiny("small"), Meter()
+    ahead = list(feed(shards, recipe, 2, 5, ALONE, None, 1, meter))
+    assert len(ahead) == 3
+    for step, (batch,) in zip((2, 3, 4), ahead, strict=True):
+        assert torch.equal(batch.motion, make_batch(shards, recipe, step).motion)
+    assert meter.clips == 24
+    assert meter.makers == 1
+    assert "loader" in meter.said()
+
+
+def test_shards_of_other_features_are_refused(records: list[Record], tmp_path: Path) -> None:
+    shards = Shards(packed(tmp_path, records))
+    with pytest.raises(ValueError, match="--recipe"):
+        shards.open(np.array([0]), paper(), CPU)
+    with pytest.raises(ValueError, match="another folder"):
+        Packer(tmp_path, paper())
+    with pytest.raises(ValueError, match="--shards"):
+        Shards(tmp_path / "nothing")
+
+
+def test_whatever_a_kill_left_undone_is_done(records: list[Record], tmp_path: Path) -> None:
+    """A kill after the shard, before its index; another after the index, before the parts went."""
+    packed(tmp_path, records[:3])
+    (tmp_path / "shard-000000.json").unlink()
+    write_part(tmp_path / "parts" / "clip-1.tar", [records[1]])
+    write_part(tmp_path / "parts" / "clip-5.tar", [records[5]])
+    (tmp_path / "shard-000001.growing").write_bytes(b"half")
+    packer = Packer(tmp_path, SPEC)
+    assert packer.done == {"clip-0", "clip-1", "clip-2", "clip-5"}
+    packer.pack()
+    assert [c["clip"] for c in Shards(tmp_path).clips] == ["clip-0", "clip-1", "clip-2", "clip-5"]
+    assert not list((tmp_path / "parts").iterdir())
+
+
+def test_preprocessing_killed_for_real_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "training.preprocess", "generated", str(out), "--clips", "40", "--seconds", "2",
+               "--shards", "--workers", "2"]  # fmt: skip
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while len(list(out.glob("parts/*.tar"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    there = {path.stem for path in out.glob("parts/*.tar")}
+    assert 2 <= len(there) < 40
+    jobs = generated_jobs(len(there) + 3, 0, 2.0)
+    written = {path: path.stat().st_mtime_ns for path in out.glob("parts/*.tar")}
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "bad.avi").write_text("no video")
+    assert list(run([*jobs, *real_jobs(tmp_path / "clips", None)], out, SPEC, 1, QUIET, shards=True)) == ["bad"]
+    names = [clip["clip"] for clip in Shards(out).clips]
+    assert len(names) == len(set(names))
+    assert {job.clip_id for job in jobs} <= set(names)
+    shard = next(out.glob("shard-*.tar"))
+    assert all(stamp < shard.stat().st_mtime_ns for stamp in written.values())
+    assert "bad" in (out / "failed.json").read_text()
+
+
+def test_frames_are_kept_in_step_with_the_motion(tmp_path: Path) -> None:
+    spec = replace(paper(), video=replace(paper().video, flow="dis", frame_size_px=32))
+    record = extract(GeneratedJob("clip", 3, 3, 2.0), spec, Sight(frames=True))
+    assert len(record.jpegs) == record.frames == 16
+    shown = decode_jpegs(record.jpegs, np.array([0, 15, 99]))
+    assert shown.shape == (3, 32, 32, 3)
+    assert np.array_equal(shown[1], shown[2])
+
+
+def test_a_window_shows_the_frames_of_its_own_moments(records: list[Record], tmp_path: Path) -> None:
+    """Every frame's grey says which frame it is; mirrored windows show mirrored frames."""
+    shards = Shards(packed(tmp_path, [with_frames(record) for record in records]))
+    recipe = replace(registry.get("small"), data=DataRecipe(batch=4))
+    recipe = replace(recipe, model=replace(recipe.model, visual_inputs=("rgb",)))
+    batch = make_batch(shards, recipe, 0)
+    assert batch.frames is not None
+    assert batch.frames.shape == (4, 120, 3, 32, 32)
+    numbers = batch.frames.float().mean(dim=(2, 3, 4))
+    assert torch.allclose(numbers.diff(dim=1), torch.ones(4, 119), atol=0.6)
+
+
+def frames_recipe(steps: int = 12) -> Recipe:
+    """The paper's own run in small: its injector over a pyramid, its heads, losses and curriculum."""
+    base = registry.get("paper")
+    model = replace(
+        base.model, d_model=32, heads=2, layers=1, embed_dim=16, estimator_dim=32, appearance_size_px=32,
+        pyramid_channels=(4, 8, 8), pyramid_levels=3, audio_channels=(2, 4), audio_time_strides=(4, 2), dropout=0.0,
+    )  # fmt: skip
+    video = replace(base.features.video, flow="dis", frame_size_px=32)
+    optimiser = replace(base.optimiser, learning_rate=3e-3, steps=steps, warmup_steps=0)
+    return replace(
+        base, model=model, features=replace(base.features, video=video), optimiser=optimiser,
+        data=DataRecipe(batch=4), loss=replace(base.loss, avts_from=0.0),
+    )  # fmt: skip
+
+
+def test_the_paper_s_network_learns_a_batch_of_frames(tmp_path: Path) -> None:
+    recipe = frames_recipe()
+    jobs = [GeneratedJob(f"clip-{seed}", seed, seed, 9.0) for seed in range(4)]
+    shards = Shards(
+        packed(tmp_path, [extract(j, recipe.features, Sight(frames=True)) for j in jobs], spec=recipe.features)
+    )
+    batch, state = make_batch(shards, recipe, 0), fresh(recipe)
+    assert batch.frames is not None
+    assert batch.frames.shape == (4, 64, 3, 32, 32)
+    losses = []
+    for _ in range(40):
+        state.step = 0
+        losses.append(float(advance(state, [batch], recipe)["loss"]))
+    assert min(losses) < 0.7 * losses[0]
+    pyramid = [w.grad for w in state.network.frame_maps.parameters()]  # type: ignore[union-attr]
+    assert all(grad is not None and float(grad.abs().sum()) > 0 for grad in pyramid)

@@ -1,0 +1,24 @@
+"""Jobs over processes that may die."""
+
+from __future__ import annotations
+
+import os
+
+from training.pool import Crashed, each
+
+
+class Dies:
+    """A job that kills its process, as a broken decoder may."""
+
+    def __call__(self, job: int) -> int:
+        if job == 2:
+            os._exit(9)
+        return job * 10
+
+
+def test_a_file_that_kills_its_process_is_the_only_one_lost() -> None:
+    assert dict(each(Dies(), [0, 1, 2, 3], 2)) == {0: 0, 1: 10, 2: Crashed(), 3: 30}
+
+
+def test_one_worker_means_here() -> None:
+    assert list(each(str, [3, 4], 1)) == [(3, "3"), (4, "4")]
