@@ -31,15 +31,17 @@ from mudar.model.mudar import Mudar
 from mudar.motion import Motion, read_motion
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm import braking_s, refine, strokes_from_curve
+from mudar.rhythm import braking_s, picture_speed, refine, strokes_from_curve
 from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
+from mudar.steady import steadied
 from mudar.tempo import bar_starts, beat_grid, tempo
 from mudar.windows import Window, stitch, windows
 
 D = TypeVar("D", np.float16, np.float32)
 Maps = NDArray[np.float16]
 _SEGMENTS_AT_ONCE = 16
+SPEED_FPS = 30.0  # of the speed that a retargeting looks at: braking lies below 4 Hz
 
 
 class Loaded(Protocol):
@@ -163,14 +165,17 @@ class Embedder:
         """Strokes at the file's own frame rate, from the served head's column of (T, H)."""
         curve, fps = np.ascontiguousarray(curves[:, self.config.served_index]), self.spec.video.fps
         times_s, strengths = strokes_from_curve(curve, fps)
-        times_s = refine(times_s, motion.native_times_s, motion.native_displacement, window_s=1 / fps)
+        times_s = refine(steadied(times_s), motion.native_times_s, motion.native_displacement, window_s=1 / fps)
+        times_s = steadied(times_s)
         kept = (times_s >= 0) & (times_s <= motion.duration_s)
         bpm, alternatives = tempo(curve, fps)
         beats_s = beat_grid(curve, fps, bpm)
         heads = self.config.rhythm_heads
         bars = bar_starts(beats_s, curves[:, heads.index("downbeat")], fps) if "downbeat" in heads else beats_s[:0]
         impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
-        return Rhythm(times_s[kept], strengths[kept], curve, fps, bpm, alternatives, beats_s, bars, impacts_s)
+        speed = picture_speed(motion.native_times_s, motion.native_displacement, SPEED_FPS)
+        points = times_s[kept], strengths[kept], curve, fps, bpm, alternatives, beats_s, bars, impacts_s
+        return Rhythm(*points, speed, SPEED_FPS)
 
     def _music_rhythm(self, heard: MusicFeatures, frames: int) -> Rhythm:
         fps = self.spec.video.fps

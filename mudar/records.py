@@ -20,6 +20,8 @@ class Rhythm:
     tempo_bpm: best guess; tempo_alternatives: (bpm, weight) pairs, best first, among x1/2, x1, x2.
     beats_s: (M,) seconds, the regular grid under the points; downbeats_s: (K,) seconds, may be empty.
     impacts_s: (I,) seconds at which a dancer's body visibly brakes, may be empty; music has none.
+    speed: (J,) mean speed of the picture without the camera's, in picture sides a second, sample j from j/speed_fps
+    to (j + 1)/speed_fps; may be empty; music has none.
     """
 
     times_s: Array
@@ -31,6 +33,8 @@ class Rhythm:
     beats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     downbeats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     impacts_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    speed: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    speed_fps: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,12 @@ _CONTEXT_S = 2.0  # a peak stands out from what lies this near
 _SMOOTH_S = 0.045  # of the native speed: below it lies the noise of the flow
 _SPEED_HZ = 240.0  # the even clock that native speed is brought to
 _LANDMARK_SHARE = 0.1  # of the speed's usual range that a landmark must stand out by
+_SPEED_DIGITS = 5  # of a speed in sides a second: dancers move at 0.01 to 0.2
 _DUPLICATE_SHARE = 0.1  # of the neighbours' displacement: below, the frame is shown twice
 _MIN_STROKES = 4
 _CHANCE_SHARE = 0.35  # landmarks anywhere at all lie 0.5 of the window from a stroke, in the median
+_TIGHT_S = 0.02  # standard deviation of the brakes about the strokes up to which they are the strokes
+_AT_THE_BRAKE_S = 0.045  # as far as strokes may lie from their brakes, in the median, to be taken for them
 _COARSE_SHARE = 1 / 3  # of a model frame: how far strokes of the curve scatter, as a standard deviation
 
 
@@ -84,14 +87,26 @@ def braking_s(native_times_s: Times, displacement: Times) -> Array:
     return times.astype(np.float32)
 
 
+def picture_speed(native_times_s: Times, displacement: Times, fps: float) -> Array:
+    """(J,) mean speed of the picture between j / fps and (j + 1) / fps; arguments as for `landmarks`, unit a second."""
+    times_s = np.asarray(native_times_s, np.float64)
+    if len(times_s) < 2:
+        return np.zeros(0, np.float32)
+    gone = np.cumsum(np.asarray(displacement, np.float64))
+    clock = np.arange(int(times_s[-1] * fps) + 1) / fps
+    return np.round(np.diff(np.interp(clock, times_s, gone)) * fps, _SPEED_DIGITS).astype(np.float32)
+
+
 def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, window_s: float = 1 / 15) -> Array:
     """Strokes (N,) moved, by at most `window_s` (one model frame), towards the motion's own landmarks.
 
     native_motion: (K,) displacement from the frame before, of frames shown at native_times_s. The kind of landmark is
     the one that scatters least about the strokes. Their median distance from it is kept, since the network may have
-    learnt to strike before or after it. The more the landmarks scatter, the less far strokes go: all the way when the
-    scatter is no more than the curve's own, a share when the landmark itself must be loose (the weight of the better
-    of two measurements). Strokes without a landmark near stay; if no kind fits better than chance, all do.
+    learnt to strike before or after it; but where they go closely with a brake, and nearly at it, it is the brake that
+    is the stroke, and the distance the network's error. The more the landmarks scatter, the less far strokes go: all
+    the way when the scatter is no more than the curve's own, a share when the landmark itself must be loose (the weight
+    of the better of two measurements). Strokes without a landmark near stay; if no kind fits better than chance, all
+    do.
     """
     coarse = np.asarray(times_s, np.float64)
     if len(coarse) < _MIN_STROKES:
@@ -99,12 +114,14 @@ def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, windo
     model_frame_s = window_s
     window_s = min(window_s, 0.45 * float(np.diff(coarse).min()))  # so that the order stays
     found = landmarks(np.asarray(native_times_s, np.float64), np.asarray(native_motion, np.float64))
-    fits = [_fit(coarse, marks.times_s) for marks in found if len(marks.times_s)]
+    fits = [(_fit(coarse, marks.times_s), marks.kind) for marks in found if len(marks.times_s)]
     if not fits:
         return np.asarray(times_s, np.float32)
-    spread_s, offset_s, marks_s = min(fits, key=lambda fit: fit[0])
+    (spread_s, offset_s, marks_s), kind = min(fits, key=lambda fit: fit[0][0])
     if spread_s > _CHANCE_SHARE * 0.5 * _usual_gap_s(coarse, marks_s):
         return np.asarray(times_s, np.float32)
+    if kind == "deceleration" and 1.48 * spread_s <= _TIGHT_S and abs(offset_s) <= _AT_THE_BRAKE_S:
+        offset_s = 0.0
     away = _nearest(coarse + offset_s, marks_s) - offset_s - coarse
     own_s, scatter_s = _COARSE_SHARE * model_frame_s, 1.48 * spread_s  # standard deviations
     share = min(1.0, (own_s / max(scatter_s, 1e-6)) ** 2)

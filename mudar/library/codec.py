@@ -12,7 +12,7 @@ import numpy as np
 from mudar.errors import BadRequest
 from mudar.records import Array, Rhythm, Segment
 
-_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s")
+_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "speed")
 
 
 def numbers(values: Array) -> list[float]:
@@ -27,6 +27,7 @@ def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
     """A Rhythm as JSON: lists of seconds and shares, `fps`, `tempo_bpm` and its alternatives."""
     record: dict[str, Any] = {name: numbers(getattr(rhythm, name)) for name in _ARRAYS}
     record["fps"] = float(rhythm.fps)
+    record["speed_fps"] = float(rhythm.speed_fps)
     record["tempo_bpm"] = float(rhythm.tempo_bpm)
     record["tempo_alternatives"] = [[float(bpm), float(weight)] for bpm, weight in rhythm.tempo_alternatives]
     return record
@@ -37,6 +38,7 @@ def rhythm_of(record: dict[str, Any]) -> Rhythm:
     return Rhythm(
         **{name: np.asarray(record.get(name, ()), np.float32) for name in _ARRAYS},
         fps=record["fps"],
+        speed_fps=record.get("speed_fps", 0.0),
         tempo_bpm=record["tempo_bpm"],
         tempo_alternatives=tuple((bpm, weight) for bpm, weight in record["tempo_alternatives"]),
     )

@@ -3,12 +3,13 @@
 A piecewise linear speed is added to a map's own, with no area under it between two knots, so that no knot moves:
 
     knot a          a+r     a+2r          b-2r    b-r        knot b
-    (B - A)/2       -A      c             c       +B         (B' - A')/2
+    (B - A)/2       -A      c - h         c + h   +B         (B' - A')/2
 
 A is the trough after a landing, B the height before it, each as deep as the bounds leave room there, c what brings
-the area back to nothing. Cubic + linear speed is a cubic map again, so four more nodes an interval hold it exactly.
-Where the map already runs near a bound, only the other side of the landing is moved: at 1.4 of at most 1.5 the
-trough alone still makes the blow. Knows knots and speeds only.
+the area back to nothing, and h makes the picture gain speed all the way to the next landing, so that what the body
+does between two beats looks less like a blow. Cubic + linear speed is a cubic map again, so four more nodes an
+interval hold it exactly. Where the map already runs near a bound, only the other side of the landing is moved: at
+1.4 of at most 1.5 the trough alone still makes the blow. Knows knots and speeds only.
 
 K = knots, I = K - 1 intervals.
 """
@@ -23,9 +24,11 @@ from numpy.typing import NDArray
 from mudar.retarget.points import Floats
 from mudar.retarget.timewarp import TimeMap
 
-ACCENT_DEPTH = 1.0  # accent 1 changes the speed by at most this share of itself, to either side
-ACCENT_REACH_S = 0.05  # from the height before a landing to the landing, and from there to the trough
+ACCENT_DEPTH = 1.5  # accent 1 changes the speed by at most this share of itself, to either side
+ACCENT_REACH_S = 0.045  # from the height before a landing to the landing, and from there to the trough
 SLOWEST_SHARE = 0.2  # of the plain speed that is left at least where there are no bounds
+RAMP = 0.5  # h, as a share of the smaller of A and B
+USUAL_HALF_S = 0.25  # half the distance of two landings
 PASSES = 30
 
 
@@ -61,7 +64,25 @@ def accented(plain: TimeMap, accent: float, which: NDArray[np.bool_], bounds: tu
     else:
         at_knot, level = np.zeros_like(knots_s), np.zeros_like(length_s)
         trough, height = np.zeros_like(knots_s), np.zeros_like(knots_s)
-    return _with_nodes(plain, (at_knot, trough, height, level), reach_s)
+    ramp = RAMP * np.minimum(trough[:-1], height[1:])
+    ramp = np.clip(np.minimum(ramp, np.minimum(room.rise - level, room.fall + level)), 0.0, None)
+    return _with_nodes(
+        plain, at_knot, np.stack([-trough[:-1], level - ramp, level + ramp, height[1:]], axis=1), reach_s
+    )
+
+
+def pulse(speed: Floats, accent: float, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
+    """What an accent adds around landings at these plain speeds (J,), were the neighbours like them: (7,) seconds from
+    the landing and (J, 7) speeds there, the last ones also further away. Near enough to foretell how it looks.
+    """
+    want, r = accent * ACCENT_DEPTH * speed, ACCENT_REACH_S
+    trough = np.clip(np.minimum(want, speed - bounds[0]), 0.0, None)
+    height = np.clip(np.minimum(want, bounds[1] - speed), 0.0, None)
+    level = 1.5 * r * (trough - height) / (2 * USUAL_HALF_S - 3 * r)
+    ramp = RAMP * np.minimum(trough, height)
+    at_s = np.array([-USUAL_HALF_S, -2 * r, -r, 0.0, r, 2 * r, USUAL_HALF_S])
+    added = [level, level + ramp, height, (height - trough) / 2, -trough, level - ramp, level]
+    return at_s, np.stack(added, axis=1)
 
 
 def _wanted(plain: TimeMap, depth: float, which: NDArray[np.bool_], room: _Room) -> tuple[Floats, Floats]:
@@ -120,12 +141,11 @@ def _range(plain: TimeMap, start_s: Floats, end_s: Floats) -> tuple[Floats, Floa
     return stack.min(axis=0), stack.max(axis=0)
 
 
-def _with_nodes(plain: TimeMap, added: tuple[Floats, Floats, Floats, Floats], reach_s: Floats) -> TimeMap:
-    """The map with the added speed, four more nodes an interval."""
-    at_knot, trough, height, level = added
+def _with_nodes(plain: TimeMap, at_knot: Floats, between: Floats, reach_s: Floats) -> TimeMap:
+    """The map with the added speed: (K,) at the knots, (I, 4) at the four more nodes of each interval."""
     start, end = plain.output_s[:-1], plain.output_s[1:]
     times = np.stack([start, start + reach_s, start + 2 * reach_s, end - 2 * reach_s, end - reach_s], axis=1)
-    speeds = np.stack([at_knot[:-1], -trough[:-1], level, level, height[1:]], axis=1)  # (I, 5)
+    speeds = np.column_stack([at_knot[:-1], between])  # (I, 5)
     steps = np.diff(times, axis=1)
     gained = np.concatenate(
         [np.zeros((len(times), 1)), np.cumsum(steps * (speeds[:, 1:] + speeds[:, :-1]) / 2, axis=1)], axis=1

@@ -13,10 +13,13 @@ from mudar.errors import RetargetRefused
 from mudar.records import Rhythm
 from mudar.retarget.acceleration import acceleration
 from mudar.retarget.accent import accented
+from mudar.retarget.blow import Picture
 from mudar.retarget.dtw import Bars, Chain, Limits, align
+from mudar.retarget.metrics import nearest_s
 from mudar.retarget.paper_dtw import paper_dtw
-from mudar.retarget.points import Floats, Points, bridged, octaves, strokes, targets
+from mudar.retarget.points import Floats, Points, anchors_s, believed, bridged, octaves, strokes, targets
 from mudar.retarget.settings import RetargetSettings
+from mudar.retarget.settle import SEEN, STROKE_WIDTH_S, settle
 from mudar.retarget.shift import shift
 from mudar.retarget.timewarp import TimeMap, max_speed_step, time_map
 
@@ -25,6 +28,7 @@ MIN_LANDINGS = 3
 MIN_COVERED = 0.4  # of the stretch that could be covered
 SAFETY = 1e-6  # bounds are kept this much inside, against rounding
 SHORTEST_S = 1.0
+EDGE_S = 0.05  # a beat nearer than this to either end of the picture has nothing before or after it
 LONG_NODES = 60_000  # strokes x targets above which the octave is chosen on an excerpt
 EXCERPT_S = 40.0
 
@@ -80,7 +84,10 @@ def plan(
         knots = _knots(given, wanted, bars, settings)
         if settings.method == "dtw":
             bounds = bounds[0] * (1 + SAFETY / 2), bounds[1] * (1 - SAFETY / 2)
-        warp = _eased(time_map(knots.music_s, knots.source_s, bounds), knots, wanted, bounds, settings.accent)
+        warp = time_map(knots.music_s, knots.source_s, bounds)
+        if settings.method == "dtw" and len(dance.speed) and not believed(dance):
+            warp, knots = _settled(warp, knots, wanted, dance, (dance_duration_s, music_duration_s), settings, bounds)
+        warp = _eased(warp, knots, wanted, bounds, settings.accent)
     return _fitted(warp, knots, dance_duration_s, music_duration_s, settings)
 
 
@@ -91,6 +98,29 @@ def _eased(plain: TimeMap, knots: _Knots, wanted: Points, bounds: tuple[float, f
     finer = plain.with_nodes(wanted.times_s)
     heard = np.isin(finer.output_s, np.concatenate([knots.music_s[knots.landing], wanted.times_s]))
     return accented(finer, accent, heard, bounds)
+
+
+def _settled(
+    warp: TimeMap,
+    knots: _Knots,
+    wanted: Points,
+    dance: Rhythm,
+    lengths_s: tuple[float, float],
+    settings: RetargetSettings,
+    bounds: tuple[float, float],
+) -> tuple[TimeMap, _Knots]:
+    """Map and knots moved to where the picture will be seen to strike (settle.py); as they are where that fails.
+
+    The points of the music between those that the chain met at a double tempo are no longer promised.
+    """
+    start, end = _overlap(warp, *lengths_s, settings.music_start_s)
+    inside = wanted.times_s[(wanted.times_s >= start + EDGE_S) & (wanted.times_s <= end - EDGE_S)]
+    strokes_s, picture = anchors_s(dance), Picture(np.asarray(dance.speed, float), dance.speed_fps)
+    found = settle(warp, inside, picture, strokes_s, settings.accent, bounds)
+    if found is None:
+        return warp, knots
+    landing = (found.blows >= SEEN) | (nearest_s(found.source_s, strokes_s) <= STROKE_WIDTH_S)
+    return found.warp, _Knots(found.music_s, found.source_s, landing, knots.octave, knots.gain)
 
 
 def _knots(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings) -> _Knots:
@@ -179,8 +209,7 @@ def _acceptable(source: Points, goal: Points, chain: Chain, landing: np.ndarray)
 
 def _fitted(warp: TimeMap, knots: _Knots, dance_s: float, music_s: float, settings: RetargetSettings) -> Plan:
     """The stretch of music for which there is picture, cut to `max_duration_s` where most strokes land."""
-    start, end = (float(t) for t in warp.at_source(np.array([0.0, dance_s])))
-    start, end = max(start, settings.music_start_s, 0.0), min(end, music_s)
+    start, end = _overlap(warp, dance_s, music_s, settings.music_start_s)
     landings = knots.music_s[knots.landing]
     longest = settings.max_duration_s
     if longest is not None and end - start > longest:
@@ -202,3 +231,9 @@ def _fitted(warp: TimeMap, knots: _Knots, dance_s: float, music_s: float, settin
         octave=knots.octave,
         gain=knots.gain,
     )
+
+
+def _overlap(warp: TimeMap, dance_s: float, music_s: float, music_start_s: float) -> tuple[float, float]:
+    """Music seconds between which there is picture."""
+    start, end = (float(t) for t in warp.at_source(np.array([0.0, dance_s])))
+    return max(start, music_start_s, 0.0), min(end, music_s)

@@ -53,6 +53,11 @@ def points(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s:
     return Points(times[keep], weights[keep])
 
 
+def believed(dance: Rhythm) -> bool:
+    """Whether the strokes are to land as they are: a network that is sure, a user's own, or none to move them to."""
+    return not len(dance.times_s) or not len(dance.impacts_s) or float(np.median(dance.strengths)) >= SURE
+
+
 def anchors_s(dance: Rhythm) -> Floats:
     """(N,) seconds at which the strokes of a dance are to be seen, ascending as they are.
 
@@ -60,7 +65,7 @@ def anchors_s(dance: Rhythm) -> Floats:
     roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there.
     """
     times, impacts = np.asarray(dance.times_s, np.float64), np.asarray(dance.impacts_s, np.float64)
-    if not len(times) or not len(impacts) or float(np.median(dance.strengths)) >= SURE:
+    if believed(dance):
         return times
     nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
     return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))

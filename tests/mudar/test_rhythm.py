@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudar.rhythm import deceleration, landmarks, refine, strokes_from_curve
+from mudar.rhythm import deceleration, landmarks, picture_speed, refine, strokes_from_curve
 
 Times = np.ndarray
 FPS = 15.0
@@ -166,3 +166,24 @@ def test_a_loose_landmark_does_not_spoil_good_strokes(seed: int) -> None:
     refined = refine(coarse.astype(np.float32), native_times_s, moved)
     assert not np.array_equal(refined, coarse.astype(np.float32))
     assert np.abs(refined - true_s).mean() < 0.45 * np.abs(bursts_s - true_s).mean()
+
+
+def test_strokes_near_their_brakes_land_on_them() -> None:
+    """A network that strikes 30 ms after the body brakes, and closely, is corrected; one 60 ms late means it."""
+    native_times_s, moved = filmed(swaying(0.6, 0.2), 30, noise=0.0)
+    brakes_s = 0.2 + 0.6 * (np.arange(1, 31) + 0.25)
+    for late_s, off_s in ((0.03, 0.0), (0.06, 0.06)):
+        coarse = brakes_s + late_s + np.random.default_rng(3).uniform(-0.004, 0.004, 30)
+        refined = refine(coarse.astype(np.float32), native_times_s, moved)
+        assert np.median(refined - brakes_s) == pytest.approx(off_s, abs=0.012)
+
+
+@pytest.mark.parametrize("fps", [24.0, 30.0, 60.0])
+def test_picture_speed_is_the_way_over_the_time(fps: float) -> None:
+    native_times_s, moved = filmed(swaying(0.6, 0.2), fps, noise=0.0)
+    speed = picture_speed(native_times_s, moved, 30.0)
+    clock = (np.arange(len(speed)) + 0.5) / 30.0
+    expected = 1 + np.cos(2 * np.pi * (clock - 0.2) / 0.6)
+    assert np.abs(speed - expected).mean() < 0.08
+    assert speed.sum() / 30.0 == pytest.approx(moved.sum(), rel=0.01)
+    assert len(picture_speed(native_times_s[:1], moved[:1], 30.0)) == 0

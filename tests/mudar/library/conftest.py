@@ -39,7 +39,9 @@ def analysis() -> Callable[..., Analysis]:
         times = np.sort(rng.uniform(0, 20, 7)).astype(np.float32)
         curve = rng.uniform(0, 1, 40).astype(np.float32)
         alternatives = ((118.5, 0.75), (59.25, 0.25))
-        rhythm = Rhythm(times, curve[:7], curve, 15.0, 118.5, alternatives, times[::2], times[::4])
+        rhythm = Rhythm(
+            times, curve[:7], curve, 15.0, 118.5, alternatives, times[::2], times[::4], times[1::2], curve, 30.0
+        )
         parts = tuple(Segment(4.0 * i, 4.0 * i + 8, unit(EMBED_DIM), unit(RHYTHM_DIM)) for i in range(segments))
         return Analysis(kind, 20.5, model, rhythm, parts, {"flow": 1.25})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mudar.retarget.accent import accented
+from mudar.retarget.accent import ACCENT_DEPTH, ACCENT_REACH_S, accented, pulse
 from mudar.retarget.timewarp import TimeMap, time_map
 
 BOUNDS = (0.67, 1.5)
@@ -18,13 +18,29 @@ def steady(speed: float, accent: float, which: np.ndarray | None = None) -> Time
 
 
 def test_speeds_up_into_a_landing_and_slows_after() -> None:
-    gentle, strong = steady(1.0, 0.3), steady(1.0, 1.0)
+    gentle, strong = steady(1.0, 0.2), steady(1.0, 1.0)
+    before, after = 2.0 - ACCENT_REACH_S, 2.0 + ACCENT_REACH_S
     for warp in (gentle, strong):
         np.testing.assert_allclose(warp.source_s(np.arange(0, 5, 0.5)), np.arange(0, 5, 0.5), atol=1e-12)
-    assert gentle.speed(1.95) == pytest.approx(1.3)
-    assert gentle.speed(2.05) == pytest.approx(0.7)
-    assert strong.speed(1.95) == pytest.approx(1.5)  # all the room there is
-    assert strong.speed(2.05) == pytest.approx(0.67)
+    assert gentle.speed(before) == pytest.approx(1 + 0.2 * ACCENT_DEPTH)
+    assert gentle.speed(after) == pytest.approx(1 - 0.2 * ACCENT_DEPTH)
+    assert strong.speed(before) == pytest.approx(1.5)  # all the room there is
+    assert strong.speed(after) == pytest.approx(0.67)
+
+
+def test_between_two_landings_it_only_gains_speed() -> None:
+    speed = steady(1.0, 0.5).speed(np.linspace(2.0 + ACCENT_REACH_S, 2.5 - ACCENT_REACH_S, 60))
+    assert np.all(np.diff(speed) > -1e-9)
+    assert speed[40] - speed[20] > 0.02
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.0, 1.3])
+def test_the_pulse_foretells_the_accented_speed(speed: float) -> None:
+    at_s, added = pulse(np.array([speed]), 0.5, BOUNDS)
+    moments = np.linspace(-0.12, 0.12, 49)
+    foretold, real = np.interp(moments, at_s, added[0]), steady(speed, 0.5).speed(2.0 + moments)
+    assert np.ptp(foretold) == pytest.approx(np.ptp(real), rel=0.25)
+    assert np.corrcoef(foretold, real)[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("speed", [0.7, 0.78, 1.3, 1.45])

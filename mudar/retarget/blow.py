@@ -1,0 +1,78 @@
+"""How much of a blow a landing would be seen to be, from how fast the picture moved in the source.
+
+The picture of the output moves at v(s(t)) s'(t): v the source's own speed, s the time map. A blow is where that falls.
+At each landing one asks: were this moment of the source shown there, at this speed and with this accent, how hard
+would the picture brake, beside what is usual around, and is that the hardest within a sixth of a second?
+v is the mean speed that the embedding measured (mudar/rhythm.py). independent.py judges the result by its own flow,
+and neither knows the other.
+
+J = landings, C = candidates of each, T = moments about a landing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from mudar.retarget.accent import pulse
+from mudar.retarget.points import Floats
+from mudar.retarget.timewarp import TimeMap
+
+SMOOTH_S = 0.04  # an eye, and the flow's noise, see no faster
+RATE_HZ = 100.0
+AT_ONCE_S = 0.01  # the braking within this of the beat is on it
+AROUND_S = 0.18  # and is to stand out from this far
+USUAL_S = 1.0
+LEAST_USUAL = 0.05  # of the highest usual braking: where nothing moves, nothing can be a blow
+CUT = 3.0  # times the source's ordinary speed: faster is a cut
+HALF = 2.0  # times the usual braking is seen as a blow half of the time
+
+AT = np.arange(-round(AROUND_S * RATE_HZ), round(AROUND_S * RATE_HZ) + 1) / RATE_HZ  # (T,)
+_WIDE = np.arange(-round((AROUND_S + 4.5 * SMOOTH_S) * RATE_HZ), round((AROUND_S + 4.5 * SMOOTH_S) * RATE_HZ) + 1)
+_WIDE_S = _WIDE / RATE_HZ
+
+
+def _braking_of_path() -> Floats:
+    """(T, W): from the way a picture has gone to how its smoothed speed falls: minus a bell's second derivative."""
+    away = (AT[:, None] - _WIDE_S[None, :]) / SMOOTH_S
+    bell = np.exp(-(away**2) / 2) / (np.sqrt(2 * np.pi) * SMOOTH_S * RATE_HZ)
+    return np.asarray(bell * (1 - away**2) / SMOOTH_S**2)
+
+
+_BRAKING = _braking_of_path()
+
+
+class Picture:
+    """How far the source's picture has moved by any of its seconds."""
+
+    def __init__(self, speed: Floats, fps: float) -> None:
+        usual = float(np.quantile(speed, 0.95))
+        self._seconds = np.arange(len(speed) + 1) / fps
+        self._gone = np.append(0.0, np.cumsum(np.minimum(speed, CUT * usual)) / fps)
+
+    def gone(self, source_s: Floats) -> Floats:
+        """Mean way in picture sides, any shape."""
+        return np.interp(source_s, self._seconds, self._gone)
+
+    def usual_braking(self, warp: TimeMap, start_s: float, end_s: float, at_s: Floats) -> Floats:
+        """(J,) how hard the output's picture brakes on the average of some two seconds about these of its moments."""
+        clock = np.arange(start_s, end_s, 1 / RATE_HZ)
+        speed = np.diff(self.gone(warp.source_s(clock))) * RATE_HZ
+        smooth = gaussian_filter1d(speed, SMOOTH_S * RATE_HZ, mode="nearest")
+        braking = gaussian_filter1d(np.maximum(-np.gradient(smooth), 0.0) * RATE_HZ, USUAL_S * RATE_HZ, mode="nearest")
+        return np.maximum(np.interp(at_s, clock[:-1], braking), LEAST_USUAL * float(braking.max()) + 1e-12)
+
+    def blows(
+        self, source_s: Floats, speed: Floats, usual: Floats, accent: float, bounds: tuple[float, float]
+    ) -> Floats:
+        """(J, C) in 0..1, how surely each source second of (J, C) would be seen as a blow, shown at (J,) plain
+        speeds where (J,) is the usual braking."""
+        at_s, added = pulse(speed, accent, bounds)
+        gained = np.stack([np.interp(_WIDE_S, at_s, row) for row in added])
+        ahead = np.cumsum(gained, axis=1) / RATE_HZ  # (J, W)
+        shown = speed[:, None] * _WIDE_S + ahead - ahead[:, [len(_WIDE_S) // 2]]
+        braking = self.gone(source_s[:, :, None] + shown[:, None, :]) @ _BRAKING.T  # (J, C, T)
+        here = np.maximum(braking[..., np.abs(AT) <= AT_ONCE_S + 1e-9].max(axis=-1), 0.0)
+        share = here / np.maximum(braking.max(axis=-1), 1e-12)
+        height = (here / usual[:, None]) ** 2
+        return np.asarray(height / (height + HALF**2) * share**2)
