@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service import cli_evaluate, cli_models
+from service import cli_evaluate, cli_ingest, cli_models
 from service.cli_output import bar, plain_errors, show, table
 from service.client import Client, Json
 from service.settings import settings
@@ -20,6 +20,7 @@ from service.settings import settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(cli_models.app, name="models")
 app.command()(cli_evaluate.evaluate)
+app.command("ingest")(cli_ingest.run)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's records, one JSON object a line.")]
 Local = Annotated[bool, typer.Option("--local", help="Work in this process, without any server.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from mudar.errors import MudarError, from_code
+from mudar.errors import MudarError, UnknownModel, from_code
 
 Json = dict[str, Any]
 WAIT_S = 20
@@ -37,9 +38,22 @@ class Client:
         self.url = url.rstrip("/")
         self._http = httpx.Client(base_url=self.url, timeout=httpx.Timeout(timeout_s, read=WAIT_S + timeout_s))
 
-    def embed(self, path: Path, *, kind: str | None = None, title: str = "", labels: list[str] | None = None) -> Json:
+    def embed(
+        self,
+        path: Path,
+        *,
+        kind: str | None = None,
+        title: str = "",
+        labels: list[str] | None = None,
+        metadata: Json | None = None,
+    ) -> Json:
         """Upload a file; the job, as accepted."""
-        fields: Json = {"kind": kind or "", "title": title, "labels": labels or []}
+        fields: Json = {
+            "kind": kind or "",
+            "title": title,
+            "labels": labels or [],
+            "metadata": json.dumps(metadata or {}),
+        }
         with path.open("rb") as file:
             return self._call("POST", "/embed", data=fields, files={"file": (path.name, file)})
 
@@ -85,6 +99,13 @@ class Client:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+    def served_model(self) -> str:
+        """name@version of the model that the service uses when none is named."""
+        served = [model["id"] for model in self._call("GET", "/models")["models"] if model["served"]]
+        if not served:
+            raise UnknownModel("The service has no model that it serves.")
+        return str(served[0])
 
     def job(self, job_id: str, wait_s: float = 0) -> Json:
         """One job, after at most `wait_s` seconds or at its end."""

@@ -29,6 +29,22 @@ class Accepted(BaseModel):
     items: list[str] = Field(description="Ids of the items that the job is about.")
 
 
+class FileAccepted(BaseModel):
+    """What became of one of several files: its job, or why there is none."""
+
+    filename: str
+    job_id: str | None
+    state: JobState | None
+    items: list[str]
+    error: Problem | None
+
+
+class AllAccepted(BaseModel):
+    """One entry for each file, in their order."""
+
+    jobs: list[FileAccepted]
+
+
 class Job(BaseModel):
     """A queued request. `result` when done, `error` when failed."""
 

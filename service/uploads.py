@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES = 256_000
-MAX_PARTS = 64
+MAX_PARTS = 256
 WRITE_BYTES = 1_000_000
 
 
@@ -51,7 +51,7 @@ class Form:
     """What a multipart body held; a field may come several times."""
 
     fields: dict[str, list[str]] = field(default_factory=dict)
-    files: dict[str, Upload] = field(default_factory=dict)
+    files: dict[str, list[Upload]] = field(default_factory=dict)
 
     def one(self, name: str) -> str | None:
         """The field's last value, or None; an empty value counts as none."""
@@ -63,7 +63,14 @@ class Form:
         return [v.strip() for v in self.fields.get(name, []) if v.strip()]
 
     def file(self, name: str) -> Upload:
-        """The file of this name; BadRequest when there is none."""
+        """The file of this name; BadRequest when there is none, or more than one."""
+        found = self.every(name)
+        if len(found) > 1:
+            raise BadRequest(f"There are {len(found)} files named `{name}`; send one a request.")
+        return found[0]
+
+    def every(self, name: str) -> list[Upload]:
+        """The files of this name, in their order; BadRequest when there is none."""
         if name not in self.files:
             raise BadRequest(f"The multipart body has no file named `{name}`.")
         return self.files[name]
@@ -123,8 +130,6 @@ class _Receiver:
     def on_headers_finished(self) -> None:
         if not self.part.name:
             raise BadRequest("A part of the multipart body has no name.")
-        if self.part.file is not None and self.part.name in self.form.files:
-            raise BadRequest(f"There are two files named `{self.part.name}`; send one a request.")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self.part.file is not None:
@@ -139,7 +144,7 @@ class _Receiver:
         if part.file is None:
             self.form.fields.setdefault(part.name, []).append(part.data.decode("utf-8", "replace"))
         else:
-            self.form.files[part.name] = Upload(Path(part.filename).name, part.file)
+            self.form.files.setdefault(part.name, []).append(Upload(Path(part.filename).name, part.file))
 
     def on_end(self) -> None:
         self.ended = True

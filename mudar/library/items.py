@@ -132,10 +132,16 @@ def list_items(
     cursor: str | None = None,
     limit: int = 50,
     model: str | None = None,
+    sha256: Sequence[str] = (),
 ) -> Page:
-    """Newest first, `limit` at a time; with several labels, items that carry all of them. BadRequest: bad cursor."""
+    """Newest first, `limit` at a time; with several labels, items that carry all of them. BadRequest: bad cursor.
+
+    sha256: only items of one of these files. model: `state` is `ready` for what this one embedded.
+    """
     query = select(t.items).order_by(t.items.c.created_at.desc(), t.items.c.id.desc()).limit(limit + 1)
     query = _narrow(query, kind, labels)
+    if sha256:
+        query = query.where(t.items.c.sha256.in_(sha256))
     if cursor is not None:
         query = query.where(tuple_(t.items.c.created_at, t.items.c.id) < tuple_(*parse_cursor(cursor)))
     rows = session.execute(query).mappings().all()

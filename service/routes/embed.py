@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from service.deps import HouseDep
-from service.embed import embed
+from service.embed import embed, embed_all
 from service.routes.responses import accepted, multipart
-from service.schemas import Accepted
+from service.schemas import Accepted, AllAccepted
 from service.uploads import receive
 
 router = APIRouter(tags=["embed"])
 
 BODY = multipart(
-    {"file": "a dance (video) or a piece of music"},
+    {"file": "a dance (video) or a piece of music; may come several times"},
     kind={"type": "string", "enum": ["dance", "music", "both"], "description": "default: dance if it has a picture"},
     title={"type": "string"},
     labels={"type": "array", "items": {"type": "string"}},
@@ -28,10 +28,15 @@ BODY = multipart(
 @router.post(
     "/embed",
     status_code=202,
-    response_model=Accepted,
+    response_model=Accepted | AllAccepted,
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": BODY}}},
 )
 async def post_embed(request: Request, response: Response, house: HouseDep) -> dict[str, Any]:
-    """Put a dance or a piece of music into the library; the same bytes again are the same item, and no new work."""
+    """Put a dance or a piece of music into the library; the same bytes again are the same item, and no new work.
+
+    One file is answered with its job; several with `jobs`, one entry a file: its job, or the problem with it.
+    """
     async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
+        if len(form.every("file")) > 1:
+            return {"jobs": await run_in_threadpool(embed_all, house, form)}
         return accepted(response, await run_in_threadpool(embed, house, form))

@@ -29,10 +29,14 @@ def list_items(
     label: Annotated[list[str] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
+    sha256: Annotated[list[str] | None, Query(max_length=200, description="Only items of these files.")] = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """The newest items first; with several labels, those that carry all of them."""
+    chosen = house.shelf.resolve(model).id if model else None
+    narrow: dict[str, Any] = {"kind": kind, "labels": label or (), "sha256": sha256 or (), "model": chosen}
     with house.database.read() as session:
-        page = items.list_items(session, kind=kind, labels=label or (), cursor=cursor, limit=limit)
+        page = items.list_items(session, cursor=cursor, limit=limit, **narrow)
     return {"items": [_shown(item) for item in page.items], "next_cursor": page.next_cursor}
 
 
