@@ -190,6 +190,13 @@ class NotReady(BadRequest):
     hint = "Wait for its job: GET /jobs/{id}?wait=30."
 
 
+class NoIndex(BadRequest):
+    """Nothing in the library was embedded with this model, so there is nothing to search."""
+
+    code = "no_index"
+    hint = "Embed the library with this model (POST /embed with model=...), or ask without `model`."
+
+
 class EmptyLibrary(BadRequest):
     """There is nothing in the library to compare with."""
 

@@ -33,6 +33,7 @@ STATUS: dict[type[errors.MudarError], int] = {
     errors.UnknownModel: 404,
     errors.NotReady: 409,
     errors.EmptyLibrary: 409,
+    errors.NoIndex: 409,
     errors.RetargetRefused: 422,
     errors.ModelError: 503,
     errors.JobError: 500,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mudar.errors import BadRequest, OutOfRange, WrongKind
+from mudar.errors import BadRequest, NoIndex, NotReady, OutOfRange, WrongKind
 from mudar.library import analyses
+from mudar.library.db import Session
 from mudar.library.items import get_item
-from mudar.library.search import ANY, Filters, Question, ask
-from mudar.records import Kind
+from mudar.library.search import ANY, Filters, Question, ask, other_kind
+from mudar.records import Kind, Segment
 from service import dispatch, intake
 from service.deps import House
 from service.shelf import ServedModel
@@ -29,9 +30,12 @@ class Asked:
 
 
 def by_item(house: House, music_id: str | None, dance_id: str | None, asked: Asked) -> dict[str, Any]:
-    """The ranked items for one that is stored. UnknownItem, WrongKind, NotReady, EmptyLibrary."""
+    """The ranked items for one that is stored. UnknownItem, WrongKind, NotReady, NoIndex, EmptyLibrary, OutOfRange."""
     if (music_id is None) == (dance_id is None):
         raise BadRequest("Give exactly one of music_id, dance_id and a multipart file.")
+    for name, (low, high) in (("tempo_bpm", asked.filters.tempo_bpm), ("duration_s", asked.filters.duration_s)):
+        if low is not None and high is not None and low > high:
+            raise OutOfRange(f"min_{name} is {low:g}, above max_{name}, {high:g}.")
     item_id, kind = (music_id, "music") if music_id is not None else (dance_id, "dance")
     return _answer(house, str(item_id), "music" if kind == "music" else "dance", asked)
 
@@ -42,13 +46,25 @@ def _answer(house: House, item_id: str, kind: Kind, asked: Asked) -> dict[str, A
         item = get_item(session, item_id, model.id)
         if item["kind"] != kind:
             raise WrongKind(f"{item_id} is a {item['kind']}, not a {kind}.", hint=f"Ask with {item['kind']}_id.")
-        segments = analyses.segments(session, item_id, model.id)
+        segments = _segments(session, item_id, model.id)
     lam = model.lambda_default if asked.lam is None else asked.lam
     question = Question(kind, segments, asked.k, lam, asked.labels, asked.filters, asked.offset)
     results = ask(house.database, house.indexes.of(model), question)
     more = asked.offset + asked.k if len(results) == asked.k else None
     head = {"id": item_id, "kind": kind, "tempo_bpm": item["tempo_bpm"], "offset": asked.offset, "next_offset": more}
+    if not results:
+        head["note"] = f"No {other_kind(kind)} passes the filters." if not asked.offset else "There are no more."
     return {"query": {**head, **_echo(asked, lam, model)}, "results": results}
+
+
+def _segments(session: Session, item_id: str, model_id: str) -> tuple[Segment, ...]:
+    """What is searched with. NoIndex when the model never embedded anything; NotReady when not this item."""
+    try:
+        return analyses.segments(session, item_id, model_id)
+    except NotReady:
+        if not analyses.any_of(session, model_id):
+            raise NoIndex(f"Nothing in the library has been embedded with {model_id}.") from None
+        raise
 
 
 def _echo(asked: Asked, lam: float, model: ServedModel) -> dict[str, Any]:

@@ -91,6 +91,11 @@ def summary(session: Session, item_id: str, model: str) -> dict[str, Any] | None
     return dict(row) if row else None
 
 
+def any_of(session: Session, model: str) -> bool:
+    """Whether this model has embedded anything."""
+    return session.execute(select(t.analyses.c.item_id).where(t.analyses.c.model == model).limit(1)).first() is not None
+
+
 def newest_model(session: Session, item_id: str) -> str:
     """The model of the item's newest analysis. UnknownItem; NotReady, with the state of its job, if there is none."""
     item = get_item(session, item_id)

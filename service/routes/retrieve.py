@@ -15,6 +15,7 @@ from service.routes.responses import accepted, multipart
 from service.schemas import Accepted, Matches
 from service.uploads import receive
 
+Bound = Annotated[float | None, Query(ge=0, allow_inf_nan=False)]
 router = APIRouter(tags=["retrieve"])
 BODY = multipart({"file": "a dance or a piece of music to search with; it does not become an item"})
 
@@ -35,10 +36,10 @@ async def post_retrieve(
     label: Annotated[list[str] | None, Query()] = None,
     model: str | None = None,
     exclude: Annotated[list[str] | None, Query(description="Ids of items that must not be found.")] = None,
-    min_tempo_bpm: float | None = None,
-    max_tempo_bpm: float | None = None,
-    min_duration_s: float | None = None,
-    max_duration_s: float | None = None,
+    min_tempo_bpm: Bound = None,
+    max_tempo_bpm: Bound = None,
+    min_duration_s: Bound = None,
+    max_duration_s: Bound = None,
     offset: Annotated[int, Query(ge=0, le=900, description="How many better ones to leave out: paging.")] = 0,
 ) -> Any:
     """What fits: dances for `music_id`, music for `dance_id`; or search with a file that is not stored."""
