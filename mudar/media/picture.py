@@ -1,40 +1,49 @@
 """The source of a rendering: a dance's frames as 8-bit yuv420p, upright, even-sized, each with its time.
 
-Plain frames pass untouched, as decoded; only others go through a filter graph. Sampling is the renderer's business.
+How each frame is brought into that form: shape.py. Sampling is the renderer's business.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mudar.errors import NoVideoStream, UnreadableMedia
-from mudar.media.clock import Timeline, origin_s, promised_end_s
+from mudar.media.clock import Stamps, Timeline, origin_s, promised_end_s
 from mudar.media.container import open_media, read_only, video_stream
-from mudar.media.orientation import Orientation, orientation
-from mudar.media.packets import decoded_frames
+from mudar.media.orientation import orientation
+from mudar.media.packets import decoded_frames, packets
+from mudar.media.shape import Shaper
+from mudar.media.tone import USUAL_PEAK
 
-Step = tuple[str, str]
-"""A filter's name and arguments."""
+if TYPE_CHECKING:
+    from av.buffer import Buffer
+
 Timed = tuple[float, av.VideoFrame]
 """A frame and its time in seconds since the file's time 0."""
 STANDARD_RATES = tuple(Fraction(n, d) for n, d in ((24000, 1001), (30000, 1001), (60000, 1001)))
 HIGHEST_RATE = Fraction(120)
 SEEK_MARGIN_S = 1.0
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-HDR_TRANSFERS = {16, 18}  # SMPTE 2084 (PQ), ARIB B67 (HLG)
+HDR_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: H.273 number to FFmpeg's name
+BT709 = 1  # its number as primaries, transfer and matrix alike
+SEEKS_WELL = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # with an index; others are read from their start
+UNSAID = {0, 2}  # reserved, unspecified
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the frames will look: upright even size in pixels, rate, pixel shape, colour tags (ITU-T H.273 numbers)."""
+    """How the frames will look: upright even size in pixels, rate, pixel shape, colour tags (ITU-T H.273 numbers).
+
+    hdr: FFmpeg's name of the source's transfer where that is PQ or HLG, else empty; peak: its brightest, cd/m².
+    """
 
     width: int
     height: int
@@ -43,18 +52,25 @@ class Look:
     primaries: int
     transfer: int
     matrix: int
-    is_hdr: bool
     start_s: float
     duration_s: float
+    hdr: str = ""
+    peak: float = USUAL_PEAK
     bits: int = 8
     has_alpha: bool = False
     rotated: bool = False
     cropped: bool = False
+    interlaced: bool = False
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the source is PQ or HLG."""
+        return bool(self.hdr)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the output cannot keep of the source, in words for people."""
-        hdr = "HDR is written with 8 bits and keeps its colour tags; it is not tone-mapped."
+        hdr = "HDR was tone-mapped to the range and the colours of ordinary screens (BT.709, 8 bits)."
         deep = f"{self.bits} bits a channel became 8."
         return tuple(
             words
@@ -63,6 +79,7 @@ class Look:
                 (deep, self.bits > 8 and not self.is_hdr),
                 ("Transparency was dropped.", self.has_alpha),
                 ("The picture was turned upright.", self.rotated),
+                ("Interlaced fields became whole frames.", self.interlaced),
                 ("An odd row or column was cropped.", self.cropped),
             )
             if holds
@@ -91,25 +108,47 @@ def look(path: str | Path) -> Look:
         orient = orientation(first)
         width, height = orient.stored((first.width, first.height))
         aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
-        coded = stream.codec_context
+        primaries, transfer, matrix = _tags(stream, first)
+        hdr = HDR_TRANSFERS.get(transfer, "")
         end_s = promised_end_s(container, stream)
         length_s = end_s - origin if end_s is not None else (container.duration or 0) / av.time_base
+        rate = output_rate(stream.average_rate or stream.guessed_rate)
         return Look(
             width=max(2, width - width % 2),
             height=max(2, height - height % 2),
-            rate=output_rate(stream.average_rate or stream.guessed_rate),
+            rate=rate,
             pixel_aspect=1 / aspect if orient.transpose else aspect,
-            primaries=int(coded.color_primaries),
-            transfer=int(coded.color_trc),
-            matrix=int(coded.colorspace),
-            is_hdr=int(coded.color_trc) in HDR_TRANSFERS,
+            primaries=BT709 if hdr else primaries,
+            transfer=BT709 if hdr else transfer,
+            matrix=BT709 if hdr or first.format.is_rgb else matrix,
+            hdr=hdr,
+            peak=_peak(first) if hdr == "smpte2084" else USUAL_PEAK,
             start_s=max(0.0, float(first.time or 0.0) - origin),
-            duration_s=length_s,
+            duration_s=length_s or (1 + sum(1 for _ in packets(container, stream))) / float(rate),
             bits=max((part.bits for part in first.format.components), default=8),
-            has_alpha=any(part.is_alpha for part in first.format.components),
+            has_alpha=any(p.is_alpha for p in first.format.components) or stream.metadata.get("alpha_mode") == "1",
             rotated=orient.transpose or orient.flip_x or orient.flip_y,
             cropped=bool(width % 2 or height % 2),
+            interlaced=bool(first.interlaced_frame),
         )
+
+
+def _tags(stream: VideoStream, first: av.VideoFrame) -> tuple[int, int, int]:
+    """(primaries, transfer, matrix) as the first frame says, where it is silent as the stream does."""
+    coded = stream.codec_context
+    said = (
+        (first.color_primaries, coded.color_primaries),
+        (first.color_trc, coded.color_trc),
+        (first.colorspace, coded.colorspace),
+    )
+    return tuple(next((int(n) for n in pair if int(n) not in UNSAID), 2) for pair in said)  # type: ignore[return-value]
+
+
+def _peak(first: av.VideoFrame) -> float:
+    """MaxCLL, the brightest pixel of the master in cd/m², where the file states a sane one."""
+    stated = first.side_data.get("CONTENT_LIGHT_LEVEL")
+    brightest = struct.unpack("I", bytes(cast("Buffer", stated))[:4])[0] if stated is not None else 0
+    return float(brightest) if 100 <= brightest <= 10_000 else USUAL_PEAK
 
 
 def frames(path: str | Path, wanted: Look, from_s: float = 0.0) -> Iterator[Timed]:
@@ -120,82 +159,22 @@ def frames(path: str | Path, wanted: Look, from_s: float = 0.0) -> Iterator[Time
     origin = origin_s(path)
     with open_media(path) as container:
         stream = _stream(container)
-        if from_s > 2 * SEEK_MARGIN_S and stream.time_base:
+        if from_s > 2 * SEEK_MARGIN_S and stream.time_base and container.format.name in SEEKS_WELL:
             target = int((from_s - SEEK_MARGIN_S + origin) / stream.time_base)
             container.seek(target, stream=stream, backward=True)
         length_s = container.duration / av.time_base if container.duration else None
-        timeline = Timeline(origin, float(1 / wanted.rate), length_s)
+        timeline, stamps = Timeline(origin, float(1 / wanted.rate), length_s), Stamps(container, stream)
         shaper: Shaper | None = None
         for frame in decoded_frames(container, stream, Path(path).name):
             assert isinstance(frame, av.VideoFrame)
-            time_s = timeline.place(frame.time)
+            time_s = timeline.place(stamps.seconds(frame))
             if time_s is None:
                 continue
             if shaper is None or not shaper.takes(frame):
+                yield from shaper.rest() if shaper is not None else ()
                 shaper = Shaper(frame, wanted)
-            yield time_s, shaper(frame)
-
-
-class Shaper:
-    """Turns frames of one kind upright, 8-bit, limited-range, even-sized; plain ones pass untouched."""
-
-    def __init__(self, first: av.VideoFrame, wanted: Look) -> None:
-        self._kind = _kind(first)
-        steps = [*_turns(orientation(first)), *_sizes(first, wanted), *_ranges(first)]
-        plain = not steps and first.format.name == "yuv420p"
-        self._graph = None if plain else _graph(first, [*steps, ("format", "yuv420p")])
-
-    def takes(self, frame: av.VideoFrame) -> bool:
-        """Whether the frame is of the kind this was made for; size or format may change in mid-stream."""
-        return _kind(frame) == self._kind
-
-    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame as the renderer wants it."""
-        if self._graph is None:
-            return frame
-        self._graph.push(frame)
-        return cast("av.VideoFrame", self._graph.pull())
-
-
-def _kind(frame: av.VideoFrame) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name
-
-
-def _graph(first: av.VideoFrame, steps: list[Step]) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    nodes = [
-        graph.add_buffer(
-            width=first.width, height=first.height, format=first.format, time_base=first.time_base or Fraction(1, 1000)
-        ),
-        *(graph.add(name, arguments) for name, arguments in steps),
-        graph.add("buffersink"),
-    ]
-    graph.link_nodes(*nodes)
-    graph.configure()
-    return graph
-
-
-def _turns(orient: Orientation) -> Iterator[Step]:
-    if orient.transpose:
-        yield "transpose", "cclock_flip"  # FFmpeg's name for the plain transpose
-    if orient.flip_x:
-        yield "hflip", ""
-    if orient.flip_y:
-        yield "vflip", ""
-
-
-def _sizes(first: av.VideoFrame, wanted: Look) -> Iterator[Step]:
-    """Crop the odd row and column; a stream that changed its size is scaled to what it began with."""
-    width, height = orientation(first).stored((first.width, first.height))
-    if (width, height) == (wanted.width, wanted.height):
-        return
-    cropped = (width - width % 2, height - height % 2) == (wanted.width, wanted.height)
-    yield ("crop", f"{wanted.width}:{wanted.height}:0:0") if cropped else ("scale", f"{wanted.width}:{wanted.height}")
-
-
-def _ranges(first: av.VideoFrame) -> Iterator[Step]:
-    if first.format.name.startswith("yuvj") or int(first.color_range) == FULL_RANGE:
-        yield "scale", "in_range=full:out_range=limited"
+            yield from shaper.shaped(time_s, frame)
+        yield from shaper.rest() if shaper is not None else ()
 
 
 def _stream(container: InputContainer) -> VideoStream:

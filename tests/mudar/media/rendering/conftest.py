@@ -115,3 +115,9 @@ def number_of() -> Callable[[NDArray[np.uint8]], int]:
 def patch_of() -> Callable[[NDArray[np.uint8]], float]:
     """`read_patch`."""
     return read_patch
+
+
+@pytest.fixture(name="painted")
+def painted_fixture() -> Callable[..., NDArray[np.uint8]]:
+    """`painted`."""
+    return painted

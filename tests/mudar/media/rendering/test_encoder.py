@@ -58,23 +58,3 @@ def test_what_is_not_kept_is_said(tmp_path: Path) -> None:
     assert [word for note in notes for word in ("10 bits", "Transparency", "odd") if word in note] == [
         "10 bits", "Transparency", "odd",
     ]  # fmt: skip
-
-
-def test_hdr_keeps_its_tags_and_says_so(song, tmp_path: Path) -> None:
-    path, done = tmp_path / "hdr.mkv", tmp_path / "out.mp4"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p10le"
-        context = stream.codec_context
-        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
-        for number in range(30):
-            frame = av.VideoFrame(96, 64, "yuv420p10le")
-            for plane in frame.planes:
-                plane.update((512 + number).to_bytes(2, "little") * (plane.buffer_size // 2))
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    rendered = Renderer(path, song, RenderSettings("nearest")).render(done, lambda t: t, offset_s=0.0, duration_s=1.0)
-    assert any("HDR" in note for note in rendered.notes)
-    with av.open(str(done)) as container:
-        context = container.streams.video[0].codec_context
-        assert (context.color_primaries, context.color_trc, context.pix_fmt) == (9, 16, "yuv420p")
