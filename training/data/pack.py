@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mudar.model.inputs import LARGEST, at_frames, motion_gain
 from mudar.spec import FeatureSpec
 from training.data.store import Array, Record, Shelf, save_record
+from training.downstream.labels import read_labels, with_labels
 
 Bytes = NDArray[np.uint8]
 
@@ -151,11 +152,14 @@ def main() -> None:
     one, other = does.add_parser("pack"), does.add_parser("unpack")
     one.add_argument("out", type=Path)
     one.add_argument("records", type=Path, nargs="+")
+    one.add_argument("--labels", type=Path, help="a table of clips: its labels become the records' styles")
     other.add_argument("packed", type=Path)
     other.add_argument("out", type=Path)
     args = parser.parse_args()
     if args.does == "pack":
         records = [record for folder in args.records for record in Shelf(folder).all()]
+        if args.labels:
+            records = with_labels(records, read_labels(args.labels))
         size = pack(records, FeatureSpec(), args.out)
         seconds = sum(record.duration_s for record in records)
         print(f"{len(records)} clips, {seconds:.0f} s: {size / 2**20:.1f} MiB, {size / seconds:.0f} bytes a second")  # noqa: T201

@@ -51,6 +51,21 @@ def hold_out(records: list[Record], share: float, seed: int = 0, by_song: frozen
     return sorted(held)
 
 
+def folds(records: list[Record], count: int, seed: int = 0, by_song: frozenset[str] = frozenset()) -> list[list[str]]:
+    """All clip ids in `count` parts of about equal size, large sources and others shared out separately."""
+    parts: list[list[str]] = [[] for _ in range(count)]
+    rng = np.random.default_rng(seed)
+    for share in ([r for r in records if r.source in by_song], [r for r in records if r.source not in by_song]):
+        sizes = [0] * count
+        groups = components(share, by_song)
+        order = sorted(range(len(groups)), key=dict(enumerate(rng.permutation(len(groups)))).__getitem__)
+        for index in sorted(order, key=lambda i: -len(groups[i])):
+            least = int(np.argmin(sizes))
+            parts[least] += groups[index]
+            sizes[least] += len(groups[index])
+    return [sorted(part) for part in parts]
+
+
 def main() -> None:
     """`python -m training.data.splits RECORDS OUT.txt --share 0.4 --by-song SOURCE`: write the held-out clip ids."""
     parser = argparse.ArgumentParser(description=main.__doc__)

@@ -27,7 +27,8 @@ ABLATIONS: Final[dict[str, Callable[[Recipe], Recipe]]] = {
         r, loss=replace(r.loss, rhythm="regression"), model=replace(r.model, rhythm_head_kind="regression")
     ),
     "crf": lambda r: replace(r, loss=replace(r.loss, rhythm="crf"), model=replace(r.model, rhythm_head_kind="crf")),
-    "no-rhythm": lambda r: replace(r, loss=replace(r.loss, rhythm_weight=0.0)),
+    # Without the rhythm a step that hears no music would teach nothing, so all of them hear it.
+    "no-rhythm": lambda r: replace(r, loss=replace(r.loss, rhythm_weight=0.0), data=replace(r.data, joint_every=1)),
     "no-implicit": lambda r: replace(r, loss=replace(r.loss, implicit_weight=0.0)),
     "triplet": lambda r: replace(r, loss=replace(r.loss, implicit="triplet")),
     "infonce": lambda r: replace(r, loss=replace(r.loss, implicit="infonce")),

@@ -61,7 +61,7 @@ def see(network: Network, record: Record) -> Seen:
     return next(iter(see_all(network, [record])))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def see_all(network: Network, records: Iterable[Record]) -> Iterable[Seen]:
     """Clip by clip."""
     network.eval()

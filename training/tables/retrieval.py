@@ -87,7 +87,7 @@ def pair_scores(network: Network, dances: Sequence[Code], musics: Sequence[Code]
     return np.array([[_asked(network, d, m) for m in musics] for d in dances], np.float32)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _asked(network: Baseline, dance: Code, music: Code) -> float:
     """The best score of any segment of one with any of the other, cut to the shorter one's frames."""
     frames = min(dance.sequence.shape[1], music.sequence.shape[1])

@@ -31,17 +31,21 @@ LEAST_S: Final = 3.0  # of a window
 
 
 def table(network: Network, seen: Sequence[Seen]) -> Columns:
-    """For each clip that is long enough: rank and top1 of the true shift by `embedding`, and by `curve` if there is
-    one; the same with another clip's music as null_…"""
-    columns: Columns = {}
+    """Of each clip: rank and top1 of the true shift by `embedding`, and by `curve` if there is one; the same with
+    another clip's music as null_… NaN for a clip that is too short."""
+    names = ["embedding", "curve"] if seen and seen[0].heads else ["embedding"]
+    columns: Columns = {
+        f"{prefix}{name}_{what}": [] for prefix in ("", "null_") for name in names for what in ("rank", "top1")
+    }
     for one, other in zip(seen, partners(seen), strict=True):
         for prefix, music in (("", one), ("null_", other)):
             place = _place(min(one.record.duration_s, music.record.duration_s))
-            if place is None:
-                continue
-            for name, scores in _scores(network, one, music, *place).items():
-                columns.setdefault(f"{prefix}{name}_rank", []).append(rank_of(scores, TRUE))
-                columns.setdefault(f"{prefix}{name}_top1", []).append(float(np.argmax(scores) == TRUE))
+            scores = _scores(network, one, music, *place) if place else {}
+            for name in names:
+                rank = rank_of(scores[name], TRUE) if scores else float("nan")
+                top = float(np.argmax(scores[name]) == TRUE) if scores else float("nan")
+                columns[f"{prefix}{name}_rank"].append(rank)
+                columns[f"{prefix}{name}_top1"].append(top)
     return columns
 
 
@@ -72,7 +76,7 @@ def _scores(
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _by_embedding(
     network: Network, dance: Record, music: Record, first: int, firsts: list[int], frames: int
 ) -> NDArray[np.float64]:

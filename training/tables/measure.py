@@ -1,0 +1,51 @@
+"""All tables of one network on some records, group by group, every figure clip by clip. Knows no files.
+
+A measurement is plain: {group: {"clips", "table1": {target: columns}, "table2": columns, "table3": {λ: …},
+"synchrony": columns}}, for JSON and for `report`. A column is a list in the order of the clips (of table 3's "songs":
+of the songs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from training.baselines.registry import Network
+from training.data.store import Record
+from training.downstream.classification import HeadRecipe
+from training.evaluate import group_of
+from training.tables import retrieval, rhythm, styles, synchrony
+from training.tables.codes import Seen, see_all
+
+Measured = dict[str, dict[str, Any]]
+LEAST_LABELLED = 20  # clips, for a head to learn anything from other folds
+
+
+def measure(
+    network: Network,
+    records: Sequence[Record],
+    teach: Sequence[Record] = (),
+    head: HeadRecipe | None = styles.USUAL,
+    tick: Callable[[], None] = lambda: None,
+) -> Measured:
+    """`teach`: labelled clips of the training set for table 2's head. head: None leaves table 2 out."""
+    groups: dict[str, list[Seen]] = {}
+    for seen in see_all(network, records):
+        groups.setdefault(group_of(seen.record), []).append(seen)
+        tick()
+    taught = list(see_all(network, [r for r in teach if r.style])) if head else []
+    found: Measured = {}
+    for group, clips in sorted(groups.items()):
+        found[group] = {
+            "clips": [one.record.clip_id for one in clips],
+            "songs": [one.record.song_id for one in retrieval.first_of_each_song(clips)],
+            "table1": {target: rhythm.table(clips, target) for target in rhythm.TARGETS},
+            "table3": retrieval.table(network, clips),
+            "synchrony": synchrony.table(network, clips),
+        }
+        labelled = [one for one in clips if one.record.style]
+        suited = [one for one in taught if group_of(one.record) == group]
+        if head and labelled and (suited or len(labelled) >= LEAST_LABELLED):
+            columns = styles.table(suited, labelled, head)
+            found[group]["table2"] = {**columns, "labelled": [one.record.clip_id for one in labelled]}
+    return found
