@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import av
 import numpy as np
@@ -15,9 +15,11 @@ from mudar.media.clock import origin_s
 from mudar.media.container import audio_stream, open_media, read_only
 from mudar.media.packets import decoded_frames
 
-Block = NDArray[np.float32]  # (2, samples)
+Block = NDArray[np.float32]  # (channels, samples)
+Layout = Literal["mono", "stereo"]
 BLOCK_SAMPLES = 1024  # an AAC frame
 FADE_IN_S = 0.01  # a song entered in its middle would click
+CHANNELS: dict[Layout, int] = {"mono": 1, "stereo": 2}
 KEPT_RATES = (44_100, 48_000)
 
 
@@ -31,16 +33,27 @@ def output_sample_rate(path: str | Path) -> int:
     return rate if rate in KEPT_RATES else 48_000
 
 
+def output_layout(path: str | Path) -> Layout:
+    """Mono for a song in mono, which would lose 3 dB on two channels; else stereo. NoAudioStream."""
+    with open_media(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise NoAudioStream()
+        return "mono" if stream.codec_context.channels == 1 else "stereo"
+
+
 def blocks(
-    path: str | Path, sample_rate_hz: int, start_s: float, samples: int, fade_s: float
+    path: str | Path, sample_rate_hz: int, layout: Layout, start_s: float, samples: int, fade_s: float
 ) -> Generator[Block, None, None]:
-    """Blocks (2, 1024), the last one shorter, `samples` in all, from second `start_s` of the file on.
+    """Blocks (C, 1024), the last one shorter, `samples` in all, from second `start_s` of the file on.
 
     Silence where the file has none. Fades in over 10 ms if it enters in the middle, out over `fade_s`.
     """
     fade_in = round(FADE_IN_S * sample_rate_hz) if start_s > 0.02 else 0
     fade_out = min(round(fade_s * sample_rate_hz), samples // 2)
-    for at, block in _exactly(stereo(path, sample_rate_hz), round(start_s * sample_rate_hz), samples):
+    for at, block in _exactly(
+        decoded(path, sample_rate_hz, layout), CHANNELS[layout], round(start_s * sample_rate_hz), samples
+    ):
         position = at + np.arange(block.shape[1])
         gain = np.ones(block.shape[1], np.float32)
         if fade_in:
@@ -50,10 +63,10 @@ def blocks(
         yield (block * np.clip(gain, 0, 1)).astype(np.float32)
 
 
-def stereo(path: str | Path, sample_rate_hz: int) -> Iterator[tuple[int, Block]]:
-    """(first sample's place in the file's time, (2, n)) as decoded, gaps and all."""
+def decoded(path: str | Path, sample_rate_hz: int, layout: Layout) -> Iterator[tuple[int, Block]]:
+    """(first sample's place in the file's time, (C, n)) as decoded, gaps and all."""
     zero_s = origin_s(path)
-    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=sample_rate_hz)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate_hz)
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
@@ -73,9 +86,11 @@ def stereo(path: str | Path, sample_rate_hz: int) -> Iterator[tuple[int, Block]]
             yield at or 0, cast(Block, piece.to_ndarray())
 
 
-def _exactly(pieces: Iterator[tuple[int, Block]], start: int, samples: int) -> Iterator[tuple[int, Block]]:
-    """(place in the output, (2, <=1024)) covering start .. start+samples without gaps, silence where no piece is."""
-    block = np.zeros((2, min(BLOCK_SAMPLES, samples)), np.float32)
+def _exactly(
+    pieces: Iterator[tuple[int, Block]], channels: int, start: int, samples: int
+) -> Iterator[tuple[int, Block]]:
+    """(place in the output, (C, <=1024)) covering start .. start+samples without gaps, silence where no piece is."""
+    block = np.zeros((channels, min(BLOCK_SAMPLES, samples)), np.float32)
     done, filled = 0, 0
     for at, piece in pieces:
         skip = max(0, start + done + filled - at)
@@ -91,10 +106,10 @@ def _exactly(pieces: Iterator[tuple[int, Block]], start: int, samples: int) -> I
             if filled == block.shape[1]:
                 yield done, block
                 done, filled = done + filled, 0
-                block = np.zeros((2, min(BLOCK_SAMPLES, samples - done)), np.float32)
+                block = np.zeros((channels, min(BLOCK_SAMPLES, samples - done)), np.float32)
         if done >= samples:
             return
     while done < samples:
         yield done, block
         done += block.shape[1]
-        block = np.zeros((2, min(BLOCK_SAMPLES, samples - done)), np.float32)
+        block = np.zeros((channels, min(BLOCK_SAMPLES, samples - done)), np.float32)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.media.audio_out import BLOCK_SAMPLES, Block, stereo
+from mudar.media.audio_out import BLOCK_SAMPLES, CHANNELS, Block, Layout, decoded
 from mudar.media.container import audio_stream, open_media
 
 
@@ -24,12 +24,13 @@ def has_sound(path: str | Path) -> bool:
 def warped(
     path: str | Path,
     sample_rate_hz: int,
+    layout: Layout,
     source_s: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     samples: int,
     gain_db: float,
 ) -> Iterator[Block]:
-    """Blocks (2, <= 1024), `samples` in all: the sound of source second source_s(t) at output second t."""
-    tape = _Tape(stereo(path, sample_rate_hz))
+    """Blocks (C, <= 1024), `samples` in all: the sound of source second source_s(t) at output second t."""
+    tape = _Tape(decoded(path, sample_rate_hz, layout), CHANNELS[layout])
     gain = np.float32(10 ** (gain_db / 20))
     for start in range(0, samples, BLOCK_SAMPLES):
         at = np.arange(start, min(start + BLOCK_SAMPLES, samples)) / sample_rate_hz
@@ -39,19 +40,19 @@ def warped(
 class _Tape:
     """Decoded sound read at ascending, fractional sample positions; silence before, in gaps and after."""
 
-    def __init__(self, pieces: Iterator[tuple[int, Block]]) -> None:
+    def __init__(self, pieces: Iterator[tuple[int, Block]], channels: int) -> None:
         self._pieces = pieces
         self._first = 0
-        self._held = np.zeros((2, 0), np.float32)
+        self._held = np.zeros((channels, 0), np.float32)
 
     def read(self, positions: NDArray[np.float64]) -> Block:
-        """(2, N) by linear interpolation."""
+        """(C, N) by linear interpolation."""
         low, high = int(np.floor(positions[0])), int(np.floor(positions[-1])) + 2
         self._drop_before(low)
         while self._first + self._held.shape[1] < high:
             piece = next(self._pieces, None)
             if piece is None:
-                self._append(high, np.zeros((2, 0), np.float32))
+                self._append(high, self._held[:, :0])
                 break
             self._append(*piece)
             self._drop_before(low)
@@ -66,5 +67,5 @@ class _Tape:
 
     def _append(self, at: int, piece: Block) -> None:
         end = self._first + self._held.shape[1]
-        gap = np.zeros((2, max(0, at - end)), np.float32)
+        gap = np.zeros((len(self._held), max(0, at - end)), np.float32)
         self._held = np.concatenate([self._held, gap, piece[:, max(0, end - at) :]], axis=1)

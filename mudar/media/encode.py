@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from mudar.media import encoder
-from mudar.media.audio_out import Block
+from mudar.media.audio_out import CHANNELS, Block, Layout
 from mudar.media.picture import Look
 
 AUDIO_BIT_RATE = 192_000
@@ -26,7 +26,15 @@ class Mp4Writer:
     """Writes next to `path` under a temporary name; leaving the block well renames it, leaving it badly removes it."""
 
     def __init__(
-        self, path: str | Path, look: Look, sample_rate_hz: int, *, crf: int, preset: str, name: str = encoder.X264
+        self,
+        path: str | Path,
+        look: Look,
+        sample_rate_hz: int,
+        *,
+        crf: int,
+        preset: str,
+        name: str = encoder.X264,
+        layout: Layout = "stereo",
     ) -> None:
         self._path = Path(path)
         handle, temporary = tempfile.mkstemp(prefix=".render-", suffix=".mp4", dir=self._path.parent)
@@ -35,10 +43,10 @@ class Mp4Writer:
         self._container = av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"})
         self._tick = 1 / look.rate
         self._video = _video_stream(self._container, look, name, crf, preset)
-        self._audio = _audio_stream(self._container, sample_rate_hz)
+        self._audio = _audio_stream(self._container, sample_rate_hz, layout)
         self._frames = 0
         self._samples = 0
-        self._rate_hz = sample_rate_hz
+        self._rate_hz, self._layout = sample_rate_hz, layout
 
     def __enter__(self) -> Mp4Writer:
         return self
@@ -63,8 +71,8 @@ class Mp4Writer:
         self._container.mux(self._video.encode(frame))
 
     def sound(self, block: Block) -> None:
-        """The next (2, <= 1024) samples; only the last block may be shorter than 1024."""
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+        """The next (C, <= 1024) samples; only the last block may be shorter than 1024."""
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
         frame.sample_rate, frame.pts, frame.time_base = self._rate_hz, self._samples, Fraction(1, self._rate_hz)
         self._samples += block.shape[1]
         self._container.mux(self._audio.encode(frame))
@@ -82,8 +90,8 @@ def _video_stream(container: av.container.OutputContainer, look: Look, name: str
     return stream
 
 
-def _audio_stream(container: av.container.OutputContainer, sample_rate_hz: int) -> AudioStream:
-    stream = container.add_stream("aac", rate=sample_rate_hz, layout="stereo")
-    stream.bit_rate = AUDIO_BIT_RATE
+def _audio_stream(container: av.container.OutputContainer, sample_rate_hz: int, layout: Layout) -> AudioStream:
+    stream = container.add_stream("aac", rate=sample_rate_hz, layout=layout)
+    stream.bit_rate = AUDIO_BIT_RATE * CHANNELS[layout] // 2
     stream.time_base = Fraction(1, sample_rate_hz)
     return stream

@@ -22,6 +22,7 @@ from mudar.media.audio_warp import has_sound, warped
 from mudar.media.cuts import Cuts
 from mudar.media.encode import Mp4Writer
 from mudar.media.interpolate_flow import PairFlow
+from mudar.media.limiter import limited
 from mudar.media.measure import sound_length_s
 from mudar.media.pipe import Ahead
 from mudar.media.planes import Plane, planes
@@ -97,6 +98,7 @@ class Renderer:
         self.dance_duration_s = self.look.duration_s
         self.music_duration_s = sound_length_s(music_path)
         self.sample_rate_hz = audio_out.output_sample_rate(music_path)
+        self.layout = audio_out.output_layout(music_path)
 
     @property
     def fps(self) -> float:
@@ -142,7 +144,13 @@ class Renderer:
             Ahead(warped, DEPTH) as ready,
             closing(self._sound(offset_s, samples, source_s)) as sound,
             Mp4Writer(
-                out_path, self.look, self.sample_rate_hz, crf=options.crf, preset=options.preset, name=name
+                out_path,
+                self.look,
+                self.sample_rate_hz,
+                crf=options.crf,
+                preset=options.preset,
+                name=name,
+                layout=self.layout,
             ) as writer,
         ):
             heard = 0
@@ -167,15 +175,15 @@ class Renderer:
     def _sound(
         self, offset_s: float, samples: int, source_s: Callable[[Floats], Floats]
     ) -> Generator[audio_out.Block, None, None]:
-        """The song, and under it the dance's own sound where that is wanted and there is some."""
+        """The song, under it the dance's own sound where that is wanted and there is some; peaks kept from clipping."""
+        form = self.sample_rate_hz, self.layout
+        song = audio_out.blocks(self._music, *form, offset_s, samples, self._settings.fade_s)
         gain_db = self._settings.original_gain_db
-        song = audio_out.blocks(self._music, self.sample_rate_hz, offset_s, samples, self._settings.fade_s)
         if gain_db is None or not has_sound(self._dance):
-            yield from song
+            yield from limited(song)
             return
-        own = warped(self._dance, self.sample_rate_hz, source_s, samples, gain_db)
-        for block, under in zip(song, own, strict=True):
-            yield np.clip(block + under, -1.0, 1.0)
+        own = warped(self._dance, *form, source_s, samples, gain_db)
+        yield from limited(block + under for block, under in zip(song, own, strict=True))
 
 
 def _seen(frames: Iterator[picture.Timed], witness: Witness | None) -> Iterator[picture.Timed]:
