@@ -63,8 +63,16 @@ def _module(network: Network, recipe: Recipe, world: World) -> nn.Module:
     if world.size == 1:
         return module
     devices = [world.device] if world.device.type == "cuda" else None
-    # Some steps hear no music, and some recipes leave a pathway out: not every weight has a gradient in each step.
-    return DistributedDataParallel(module, devices, find_unused_parameters=True, gradient_as_bucket_view=True)
+    return DistributedDataParallel(
+        module, devices, find_unused_parameters=_may_be_idle(recipe), gradient_as_bucket_view=True
+    )
+
+
+def _may_be_idle(recipe: Recipe) -> bool:
+    """Whether some weight may have no gradient in some step: without music, or with a pathway left out."""
+    loss, gate = recipe.loss, recipe.model.audio_gate_share
+    whole = loss.rhythm_weight and loss.implicit_weight and 0 < gate < 1 and recipe.data.joint_every == 1
+    return recipe.network != "mudar" or not whole
 
 
 def _recompute(network: nn.Module) -> None:

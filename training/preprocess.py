@@ -16,6 +16,7 @@ import argparse
 import csv
 import json
 import os
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def run(
     there = packer.done if packer else {path.stem for path in out.glob("*.npz")}
     todo = [job for job in jobs if (_part_name(job) if shards else job.clip_id) not in there]
     failed: dict[str, str] = {}
-    started, seconds = time.monotonic(), 0.0
+    started, busy_s, seconds = time.monotonic(), _processor_s(), 0.0
     with Progress(console=console) as bar:
         task = bar.add_task(f"{len(todo)} of {len(jobs)} clips to do", total=max(len(todo), 1))
         for job, done in each(Maker(out, spec, sight, shards), todo, workers):
@@ -114,10 +115,20 @@ def run(
             bar.advance(task)
     if packer:
         packer.pack()
-    wall_s = time.monotonic() - started
-    console.print(f"{seconds:.0f} s of clips in {wall_s:.0f} s: {seconds / max(wall_s, 1e-9):.1f}x real time")
+    wall_s = max(time.monotonic() - started, 1e-9)
+    busy_s = _processor_s() - busy_s
+    console.print(
+        f"{seconds:.0f} s of clips in {wall_s:.0f} s: {seconds / wall_s:.1f}x real time; "
+        f"{busy_s:.0f} processor seconds: {seconds / max(busy_s, 1e-9):.1f}x real time a core"
+    )
     _report(failed, out, console)
     return failed
+
+
+def _processor_s() -> float:
+    """Of this process and of all that it has waited for: what other work on the machine takes does not count."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def _report(failed: dict[str, str], out: Path, console: Console) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mudar import spec
 from mudar.model import config
-from training.recipe import DataRecipe, LossRecipe, OptimiserRecipe, Recipe
+from training.recipe import DataRecipe, EngineRecipe, LossRecipe, OptimiserRecipe, Recipe
 
 
 def paper() -> Recipe:
@@ -15,9 +15,11 @@ def paper() -> Recipe:
         name="paper",
         model=config.paper(),
         features=spec.paper(),
-        loss=LossRecipe(target_sigma_s=0.0, avts_from=0.7),
+        # AVC up to epoch 35 of 50, AVTS alone from then on; negatives are looked for again after each epoch.
+        loss=LossRecipe(target_sigma_s=0.0, avts_from=0.7, avts_weight=1.0, offline_every=194_407 // 384),
         data=DataRecipe(batch=384),
         optimiser=OptimiserRecipe(learning_rate=1e-4, steps=50 * 194_407 // 384, warmup_steps=0, schedule="constant"),
+        engine=EngineRecipe(precision="bf16"),
     )
 
 
@@ -31,6 +33,8 @@ def paper_motion() -> Recipe:
             config.small(), rhythm_heads=("onset",), served_head="onset", estimator_raw=False, estimator_layers=0
         ),
         features=spec.FeatureSpec(),
+        loss=replace(base.loss, offline_every=90),
         data=DataRecipe(batch=32),
         optimiser=replace(base.optimiser, learning_rate=1e-3, steps=900, warmup_steps=60),
+        engine=EngineRecipe(),
     )

@@ -34,6 +34,10 @@ ABLATIONS: Final[dict[str, Callable[[Recipe], Recipe]]] = {
     "infonce": lambda r: replace(r, loss=replace(r.loss, implicit="infonce")),
     "data25": lambda r: replace(r, data=replace(r.data, fraction=0.25)),
     "data75": lambda r: replace(r, data=replace(r.data, fraction=0.75)),
+    "offline": lambda r: replace(r, loss=replace(r.loss, implicit="triplet", offline_every=100)),
+    "bf16": lambda r: replace(r, engine=replace(r.engine, precision="bf16")),
+    # Flow that needs nobody's weights, where the paper's is PWC-Net's.
+    "dis": lambda r: replace(r, features=replace(r.features, video=replace(r.features.video, flow="dis"))),
     "tcn": lambda r: replace(r, model=replace(r.model, temporal_network="tcn")),
 }
 
