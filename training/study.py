@@ -59,7 +59,7 @@ def run(told: Told, cells: list[Cell], processes: int, minutes: float, console: 
     for cell in todo:
         waiting.put(cell)
     time.sleep(0.1)  # the queue's own thread: a worker must not find it empty before it is filled
-    workers = [spawn.Process(target=work, args=(told, waiting, deadline_s)) for _ in range(min(processes, len(todo)))]
+    workers = [spawn.Process(target=work, args=(told, waiting, deadline_s), daemon=True) for _ in range(min(processes, len(todo)))]
     for worker in workers:
         worker.start()
     said_s = time.time()
@@ -91,6 +91,9 @@ def main() -> None:
     parser.add_argument("--generated", type=Path, help="training records: a folder, or a packed file")
     parser.add_argument("--generated-test", type=Path)
     parser.add_argument("--real", type=Path)
+    parser.add_argument(
+        "--colours", type=Path, nargs="*", default=[], help="files of training.downstream.colour_features"
+    )
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--domains", nargs="+", choices=["generated", "real"], default=["generated", "real"])
     parser.add_argument("--seeds", type=int, default=3)

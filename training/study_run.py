@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from training.baselines.registry import Network
 from training.data.mixture import Mixture
 from training.data.pack import unpack
 from training.data.splits import folds
 from training.data.store import Record, Shelf
 from training.downstream.classification import HeadRecipe
+from training.downstream.colour import Colours, read_colours
 from training.study_cells import FOLDS, LARGE, Cell, recipe_of
 from training.tables.measure import Measured, measure
 from training.train import train
@@ -35,6 +37,7 @@ class Told:
     batch: int = 32
     teach: int = 400  # training clips that table 2's head learns from
     head_epochs: int = 70
+    colours: tuple[Path, ...] = ()  # of `training.downstream.colour_features`
 
 
 def read(path: Path | None) -> list[Record]:
@@ -52,12 +55,14 @@ class Desk:
     generated: list[Record]
     generated_test: list[Record]
     real: list[Record]
+    colours: Colours = field(default_factory=dict)
     sources: dict[tuple[object, ...], Mixture] = field(default_factory=dict)
 
     @classmethod
     def open(cls, told: Told) -> Desk:
         """Read everything once."""
-        return cls(told, read(told.generated), read(told.generated_test), read(told.real))
+        colours = {name: row for path in told.colours for name, row in read_colours(path).items()}
+        return cls(told, read(told.generated), read(told.generated_test), read(told.real), colours)
 
     def held_out(self, cell: Cell) -> list[Record]:
         """The real clips that this cell never learns from."""
@@ -107,11 +112,12 @@ def run_cell(desk: Desk, cell: Cell) -> Path:
     return path
 
 
-def _measured(desk: Desk, cell: Cell, network: torch.nn.Module) -> Measured:
+def _measured(desk: Desk, cell: Cell, network: Network) -> Measured:
     told = desk.told
     head = HeadRecipe(epochs=told.head_epochs, seed=cell.seed) if cell.domain == "generated" else None
     records = [*desk.generated_test, *desk.held_out(cell)]
-    return measure(network, records, desk.generated[: told.teach], head)  # type: ignore[arg-type]
+    colours = desk.colours if cell.row == "full" else None  # the same for every network
+    return measure(network, records, desk.generated[: told.teach], head, colours=colours)
 
 
 def _rounded(value: object) -> object:

@@ -13,8 +13,9 @@ from typing import Any
 from training.baselines.registry import Network
 from training.data.store import Record
 from training.downstream.classification import HeadRecipe
+from training.downstream.colour import Colours
 from training.evaluate import group_of
-from training.tables import retrieval, rhythm, styles, synchrony
+from training.tables import control, retrieval, rhythm, styles, synchrony
 from training.tables.codes import Seen, see_all
 
 Measured = dict[str, dict[str, Any]]
@@ -27,8 +28,10 @@ def measure(
     teach: Sequence[Record] = (),
     head: HeadRecipe | None = styles.USUAL,
     tick: Callable[[], None] = lambda: None,
+    colours: Colours | None = None,
 ) -> Measured:
-    """`teach`: labelled clips of the training set for table 2's head. head: None leaves table 2 out."""
+    """`teach`: labelled clips of the training set for table 2's head. head: None leaves table 2 out. colours: with
+    them, what colour alone tells stands beside tables 2 and 3."""
     groups: dict[str, list[Seen]] = {}
     for seen in see_all(network, records):
         groups.setdefault(group_of(seen.record), []).append(seen)
@@ -48,4 +51,6 @@ def measure(
         if head and labelled and (suited or len(labelled) >= LEAST_LABELLED):
             columns = styles.table(suited, labelled, head)
             found[group]["table2"] = {**columns, "labelled": [one.record.clip_id for one in labelled]}
+        if colours:
+            control.add(found[group], colours, [one.record for one in clips], teach, network.spec.audio.n_mels)
     return found

@@ -21,6 +21,7 @@ NAMES = {
     "data75": "MuDaR, 75 % of the data",
 }  # fmt: skip
 HYBRID = "0.5"
+COLOUR = "colour alone, no motion (control)"
 
 
 @dataclass
@@ -154,6 +155,8 @@ def _table2(results: Results, domain: str, group: str) -> str:
         if figure(right).clips:
             gap = _gap(difference(right, full), row)
             lines.append([NAMES.get(row, row), figure(right).text(), _plain(at("table2", "chance")), gap])
+        if row == FULL and figure(colour := at("table2", "colour")).clips:
+            lines.append([COLOUR, figure(colour).text(), _plain(at("table2", "chance")), ""])
     return _table("Table 2, styles", heads, lines)
 
 
@@ -201,6 +204,7 @@ def _variants(results: Results, domain: str, group: str) -> Iterable[tuple[str, 
             yield row, HYBRID, "MuDaR, hybrid (λ = .5)"
             yield row, "1.0", "MuDaR, embeddings alone"
             yield row, "0.0", "MuDaR, rhythm vectors alone"
+            yield row, "colour", COLOUR
         elif row in ("no-rhythm", "multisensory", "avts", "lla"):
             yield row, "1.0", NAMES[row]
         else:

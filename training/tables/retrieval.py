@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mudar.model.mudar import Mudar
 from mudar.model.temporal import Code
@@ -39,14 +40,18 @@ def table(network: Network, seen: Sequence[Seen]) -> dict[str, dict[str, Columns
     embedding = pair_scores(network, [one.dance for one in seen], [one.music for one in library])  # (dances, songs)
     found = {}
     for lam in LAMBDAS if isinstance(network, Mudar) else (1.0,):
-        scores = hybrid(seen, library, lam, embedding)
-        found[str(lam)] = {
-            "songs": _lists(metrics.retrieval_scores(scores.T, songs, dances)),
-            "chance": {name: [value] for name, value in metrics.retrieval_chance(songs, dances).items()},
-            "null": _lists(metrics.retrieval_scores(scores.T, np.roll(songs, 1).tolist(), dances)),
-            "dances": song_search(scores, dances, songs),
-        }
+        found[str(lam)] = columns_of(hybrid(seen, library, lam, embedding), dances, songs)
     return found
+
+
+def columns_of(scores: Array, dances: list[str], songs: list[str]) -> dict[str, Columns]:
+    """All of the table from (Q, N) scores of dances and songs, each with its song's name."""
+    return {
+        "songs": _lists(metrics.retrieval_scores(scores.T, songs, dances)),
+        "chance": {name: [value] for name, value in metrics.retrieval_chance(songs, dances).items()},
+        "null": _lists(metrics.retrieval_scores(scores.T, np.roll(songs, 1).tolist(), dances)),
+        "dances": song_search(scores, dances, songs),
+    }
 
 
 def song_search(scores: Array, dances: Sequence[str], songs: Sequence[str]) -> Columns:
@@ -84,21 +89,39 @@ def pair_scores(network: Network, dances: Sequence[Code], musics: Sequence[Code]
     """(Q, N) score of the best pair of segments: inner product, or what the baseline asks of a pair."""
     if not isinstance(network, Baseline) or type(network).match is Baseline.match:
         return best_pairs([d.embedding.cpu().numpy() for d in dances], [m.embedding.cpu().numpy() for m in musics])
-    return np.array([[_asked(network, d, m) for m in musics] for d in dances], np.float32)
+    return np.stack([_asked(network, dance, musics) for dance in dances])
 
 
 @torch.no_grad()
-def _asked(network: Baseline, dance: Code, music: Code) -> float:
-    """The best score of any segment of one with any of the other, cut to the shorter one's frames."""
-    frames = min(dance.sequence.shape[1], music.sequence.shape[1])
-    one, other = (Code(code.sequence[:, :frames], code.embedding) for code in (dance, music))
-    segments = len(other.embedding)
-    place = torch.arange(len(one.embedding) * segments, device=one.embedding.device)
+def _asked(network: Baseline, dance: Code, musics: Sequence[Code]) -> Array:
+    """(N,) best score of any segment of the dance with any of each music, cut to the shorter one's frames.
+
+    Music of one length is asked about at once: a question alone costs little more than many.
+    """
+    found = np.zeros(len(musics), np.float32)
+    lengths = [min(dance.sequence.shape[1], music.sequence.shape[1]) for music in musics]
+    for frames in sorted(set(lengths)):
+        chosen = [i for i, length in enumerate(lengths) if length == frames]
+        one = Code(dance.sequence[:, :frames], dance.embedding)
+        other = Code(
+            torch.cat([musics[i].sequence[:, :frames] for i in chosen]),
+            torch.cat([musics[i].embedding for i in chosen]),
+        )
+        best = _best_of_dance(network, one, other).cpu().numpy()  # of each of the musics' segments
+        starts = np.cumsum([0, *(len(musics[i].embedding) for i in chosen[:-1])])
+        found[chosen] = np.maximum.reduceat(best, starts)
+    return found
+
+
+def _best_of_dance(network: Baseline, dance: Code, music: Code) -> Tensor:
+    """(S,) the best score of each segment of the music with any of the dance."""
+    segments = len(music.embedding)
+    place = torch.arange(len(dance.embedding) * segments, device=dance.embedding.device)
     scores = [
-        network.match(rows(one, part // segments), rows(other, part % segments))
+        network.match(rows(dance, part // segments), rows(music, part % segments))
         for part in torch.split(place, _PAIRS_AT_ONCE)
     ]
-    return float(torch.cat(scores).max())
+    return torch.cat(scores).view(len(dance.embedding), segments).amax(dim=0)
 
 
 def best_pairs(queries: Sequence[Array], items: Sequence[Array]) -> Array:
