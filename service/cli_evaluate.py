@@ -1,4 +1,4 @@
-"""`mudar evaluate`: what a model is worth on a folder of clips of your own. Reaches the laboratory, lazily."""
+"""`mudar evaluate`: what a model is worth on clips of your own, or on records. Reaches the laboratory, lazily."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from mudar.errors import BadRequest
+from mudar.spec import FeatureSpec
 from service.cli_output import bar, plain_errors
 from service.settings import settings
 
 
 @plain_errors
 def evaluate(
-    retrieval: Annotated[Path, typer.Option(help="Folder of clips that have their own sound.")],
+    retrieval: Annotated[Path | None, typer.Option(help="Folder of clips that have their own sound.")] = None,
+    tables: Annotated[list[Path] | None, typer.Option(help="Records, or folders of clips: the paper's tables.")] = None,
+    teach: Annotated[list[Path] | None, typer.Option(help="Labelled training records, for table 2.")] = None,
+    colours: Annotated[list[Path] | None, typer.Option(help="Colour features, for the control.")] = None,
+    only: Annotated[Path | None, typer.Option(help="Of real records only these clip ids (one a line).")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV with file (below the folder) and song_id.")] = None,
     gallery: Annotated[str, typer.Option(help="songs (one clip of each), clips or others.")] = "songs",
     records: Annotated[Path | None, typer.Option(help="Keep the clips' features here, for a second run.")] = None,
@@ -26,7 +31,14 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="name, name@alias or name@version.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
-    """R@1, R@5, P@10 and mAP of retrieval by song, both ways, over lambda, beside chance. Needs the extra `train`."""
+    """Tables 1, 2 and 3 of records or clips (--tables), or retrieval by song over lambda (--retrieval), beside chance.
+
+    Needs the extra `train`."""
+    if tables:
+        _tables(tables, table, records, workers, model, teach or [], colours or [], only, as_json)
+        return
+    if retrieval is None:
+        raise BadRequest("Nothing to evaluate on.", hint="Give --tables RECORDS, or --retrieval FOLDER of clips.")
     if not retrieval.is_dir():
         raise BadRequest(f"There is no folder {retrieval}.", hint="Give the folder that the clips lie in.")
     if gallery not in ("songs", "clips", "others"):
@@ -38,6 +50,52 @@ def evaluate(
         from training.downstream.sweep_plot import draw
 
         draw({"own": found}, plot)
+
+
+def _tables(
+    paths: list[Path], table: Path | None, kept: Path | None, workers: int, model: str | None, teach: list[Path],
+    colours: list[Path], only: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    from rich.console import Console
+
+    from model_store.loader import load
+    from training.evaluate import group_of
+    from training.study_run import read
+    from training.tables import __main__ as paper
+    from training.tables.measure import measure
+
+    for path in [*paths, *teach, *colours]:
+        if not path.exists():
+            raise BadRequest(f"There is no {path}.", hint="Give records, a packed file, or a folder of clips.")
+    told = settings()
+    network = load(model or told.model_name, told.model_roots).model
+    with tempfile.TemporaryDirectory() as passing:
+        found = [_records(path, table, kept or Path(passing), workers, network.spec) for path in paths]
+        records = paper.chosen(found, only, table)
+        own = {r.clip_id for path, made in zip(paths, found, strict=True) if made != path for r in read(made)}
+        labelled = [record for path in teach for record in read(path)]
+    if not records:
+        raise BadRequest("There is no clip to evaluate on.", hint="See above why each was skipped, or check --only.")
+    with bar("clips") as progress:
+        seen = iter(range(1, len(records) + 1))
+        tick = lambda: progress(next(seen) / len(records), "")  # noqa: E731
+        measured = measure(
+            network, records, labelled, tick=tick, colours=paper.colours_of(colours),
+            group_of=lambda record: "clips" if record.clip_id in own else group_of(record),
+        )  # fmt: skip
+    paper.show(measured, as_json, Console(width=200))
+
+
+def _records(path: Path, table: Path | None, kept: Path, workers: int, spec: FeatureSpec) -> Path:
+    """Where the records of `path` are: there, or, for a folder of clips, in `kept` once they are made."""
+    from rich.console import Console
+
+    from training import preprocess
+
+    if path.is_file() or any(path.glob("*.npz")):
+        return path
+    preprocess.run(preprocess.real_jobs(path, table), kept, spec, workers, Console(stderr=True))
+    return kept
 
 
 def _figures(

@@ -30,6 +30,7 @@ from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
 from mudar.windows import Window, stitch, windows
 from training import metrics
+from training.baselines.registry import BASELINES, Network
 from training.data.store import Record, Shelf
 
 Array = NDArray[np.float32]
@@ -172,6 +173,17 @@ def load_run(folder: Path) -> Mudar:
     model = build(ModelConfig.from_dict(recipe["model"]), FeatureSpec.from_dict(recipe["features"]))
     model.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
     return model.eval()
+
+
+def load_network(folder: Path) -> Network:
+    """The averaged network of a run's folder, whichever system it is."""
+    recipe = json.loads((folder / "recipe.json").read_text())
+    kind, config = recipe.get("network", "mudar"), ModelConfig.from_dict(recipe["model"])
+    if kind == "mudar":
+        return load_run(folder)
+    network = BASELINES[kind](config, FeatureSpec.from_dict(recipe["features"]))
+    network.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
+    return network.eval()
 
 
 def main() -> None:

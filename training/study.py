@@ -59,7 +59,10 @@ def run(told: Told, cells: list[Cell], processes: int, minutes: float, console: 
     for cell in todo:
         waiting.put(cell)
     time.sleep(0.1)  # the queue's own thread: a worker must not find it empty before it is filled
-    workers = [spawn.Process(target=work, args=(told, waiting, deadline_s), daemon=True) for _ in range(min(processes, len(todo)))]
+    workers = [
+        spawn.Process(target=work, args=(told, waiting, deadline_s), daemon=True)
+        for _ in range(min(processes, len(todo)))
+    ]
     for worker in workers:
         worker.start()
     said_s = time.time()

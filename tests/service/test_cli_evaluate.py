@@ -34,10 +34,25 @@ def test_figures_of_a_folder(clips: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "kept").glob("*.npz"))) == 2
 
 
+def test_the_paper_s_tables_of_a_folder(clips: Path, tmp_path: Path) -> None:
+    told = ["evaluate", "--tables", str(clips), "--workers", "1", "--records", str(tmp_path / "kept")]
+    ran = CliRunner().invoke(app, [*told, "--json"])
+    assert ran.exit_code == 0, ran.output
+    (found,) = json.loads(ran.stdout.strip().splitlines()[-1]).values()
+    assert set(found["table1"]["beat"]["f1"]) == {"mean", "low", "high", "n"}
+    assert found["table3"]["0.5"]["chance"]["r1"]["mean"] == 0.5
+    ran = CliRunner().invoke(app, told)
+    assert ran.exit_code == 0, ran.output
+    assert "Table 3, a song looks for its dances" in ran.stdout
+    assert "| chance | 0.500 |" in ran.stdout
+
+
 @pytest.mark.parametrize(
     ("told", "says"),
     [
         (["--retrieval", "/nowhere"], "There is no folder"),
+        (["--tables", "/nowhere"], "There is no /nowhere"),
+        ([], "Nothing to evaluate on"),
         (["--retrieval", ".", "--gallery", "louvre"], "There is no gallery"),
     ],
 )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ABSENT = ("av", "librosa", "numba", "webdataset", "celery", "fastapi", "sqlalchemy", "faiss", "redis")
+ABSENT = ("av", "librosa", "numba", "webdataset", "celery", "fastapi", "sqlalchemy", "faiss", "redis", "safetensors")
 CODE = """
 import importlib, sys
 

@@ -29,9 +29,10 @@ def measure(
     head: HeadRecipe | None = styles.USUAL,
     tick: Callable[[], None] = lambda: None,
     colours: Colours | None = None,
+    group_of: Callable[[Record], str] = group_of,
 ) -> Measured:
     """`teach`: labelled clips of the training set for table 2's head. head: None leaves table 2 out. colours: with
-    them, what colour alone tells stands beside tables 2 and 3."""
+    them, what colour alone tells stands beside tables 2 and 3. group_of: which table a clip belongs to."""
     groups: dict[str, list[Seen]] = {}
     for seen in see_all(network, records):
         groups.setdefault(group_of(seen.record), []).append(seen)

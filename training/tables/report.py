@@ -101,6 +101,24 @@ def markdown(folder: Path) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def one_network(measured: dict[str, dict[str, Any]]) -> str:
+    """All tables of one network's measurement."""
+    results = Results()
+    results.add({"cell": {"row": FULL, "domain": "", "seed": 0}, "groups": measured})
+    parts = [part for group in measured for part in (f"## {group}", *tables(results, "", group))]
+    return "\n\n".join(parts)
+
+
+def summary(measured: Any) -> Any:
+    """The same measurement with every column as mean, interval and number of clips."""
+    if isinstance(measured, dict):
+        return {name: summary(inner) for name, inner in measured.items() if inner or inner == 0}
+    if isinstance(measured, list) and measured and not isinstance(measured[0], str):
+        found = figure([{str(i): value for i, value in enumerate(measured)}])
+        return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.clips}
+    return measured
+
+
 def _head(results: Results) -> str:
     cells, about = len(results.seconds), results.about
     mean = sum(results.seconds) / max(cells, 1)
