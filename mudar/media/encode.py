@@ -22,6 +22,15 @@ LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 NO_PICTURE_TYPE = 0  # let the encoder choose I, P or B: a decoded frame still says what it was
 
 
+def unfinished(path: Path) -> list[Path]:
+    """What writers of `path` that were killed left beside it; only while none of them is at work."""
+    return [found for found in path.parent.iterdir() if found.name.startswith(_prefix(path))]
+
+
+def _prefix(path: Path) -> str:
+    return f".render-{path.stem}-"
+
+
 class Mp4Writer:
     """Writes next to `path` under a temporary name; leaving the block well renames it, leaving it badly removes it."""
 
@@ -37,7 +46,7 @@ class Mp4Writer:
         layout: Layout = "stereo",
     ) -> None:
         self._path = Path(path)
-        handle, temporary = tempfile.mkstemp(prefix=".render-", suffix=".mp4", dir=self._path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_prefix(self._path), suffix=".mp4", dir=self._path.parent)
         os.close(handle)
         self._temporary = Path(temporary)
         self._container = av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"})

@@ -90,10 +90,10 @@ class Renderer:
         settings: RenderSettings | None = None,
         flow: PairFlow | None = None,
     ) -> None:
-        self._dance = dance_path
+        self.dance_path = Path(dance_path).absolute()
         self._flow = flow
-        self._music = music_path
-        self._settings = settings or RenderSettings()
+        self.music_path = Path(music_path).absolute()
+        self.settings = settings or RenderSettings()
         self.look = picture.look(dance_path)
         self.dance_duration_s = self.look.duration_s
         self.music_duration_s = sound_length_s(music_path)
@@ -127,11 +127,11 @@ class Renderer:
         samples = round(count / self.look.rate * self.sample_rate_hz)
         clock = _Clock()
         shown: list[tuple[float, bool]] = []
-        options = self._settings
+        options = self.settings
         make, name = maker(options.interpolation, self._flow), encoder.chosen(options.encoder)
 
         def decoded() -> Iterator[picture.Timed]:
-            return _seen(clock.timed("decode", picture.frames(self._dance, self.look, float(wanted[0]))), witness)
+            return _seen(clock.timed("decode", picture.frames(self.dance_path, self.look, float(wanted[0]))), witness)
 
         def warped() -> Iterator[Shown]:
             waiting = clock.timed("warp_waits", iter(raw))
@@ -177,12 +177,12 @@ class Renderer:
     ) -> Generator[audio_out.Block, None, None]:
         """The song, under it the dance's own sound where that is wanted and there is some; peaks kept from clipping."""
         form = self.sample_rate_hz, self.layout
-        song = audio_out.blocks(self._music, *form, offset_s, samples, self._settings.fade_s)
-        gain_db = self._settings.original_gain_db
-        if gain_db is None or not has_sound(self._dance):
+        song = audio_out.blocks(self.music_path, *form, offset_s, samples, self.settings.fade_s)
+        gain_db = self.settings.original_gain_db
+        if gain_db is None or not has_sound(self.dance_path):
             yield from limited(song)
             return
-        own = warped(self._dance, *form, source_s, samples, gain_db)
+        own = warped(self.dance_path, *form, source_s, samples, gain_db)
         yield from limited(block + under for block, under in zip(song, own, strict=True))
 
 

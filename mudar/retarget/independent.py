@@ -10,6 +10,7 @@ F = frames seen; B directions; T moments of an even clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ class Watcher:
         self._times_s.append(time_s)
         self._before = small
 
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """(F,) times and (F-1, B) displacements so far."""
+        rows = np.stack(self._rows) if self._rows else np.zeros((0, DIRECTIONS), np.float32)
+        return {"times_s": np.array(self._times_s), "rows": rows}
+
+    def restore(self, times_s: Floats, rows: NDArray[np.float32]) -> None:
+        """As if these had been seen."""
+        self._times_s, self._rows = times_s.tolist(), list(rows)
+
     def impacts(self) -> Impacts:
         """What was seen to strike, by the file's own times."""
         times_s = np.array(self._times_s)
@@ -101,6 +111,19 @@ class Eyewitness:
     def output(self, time_s: float, luma: NDArray[np.uint8]) -> None:
         """A frame of the output."""
         self.after.see(time_s, luma)
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """What was seen, as arrays by name, to be carried to another process."""
+        both = {"before": self.before, "after": self.after}
+        return {f"{name}_{what}": array for name, eye in both.items() for what, array in eye.kept().items()}
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, NDArray[Any]]) -> Eyewitness:
+        """The inverse; it can see on, but not join what it sees to what it saw."""
+        witness = cls()
+        for name, eye in (("before", witness.before), ("after", witness.after)):
+            eye.restore(kept[f"{name}_times_s"], kept[f"{name}_rows"])
+        return witness
 
 
 def watched(path: str | Path, progress: Progress = ignore) -> Watcher:

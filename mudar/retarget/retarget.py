@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mudar.media.interpolate_flow import PairFlow
+from mudar.media.interpolate_flow import DisFlows, PairFlow
 from mudar.media.measure import av_lengths
-from mudar.media.render import Renderer, RenderSettings
+from mudar.media.render import Rendered, Renderer, RenderSettings
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Rhythm
+from mudar.retarget.apart import LARGE_PIXELS, Task, render_apart
 from mudar.retarget.independent import Eyewitness
 from mudar.retarget.plan import Plan, plan
 from mudar.retarget.points import Floats
@@ -53,15 +54,7 @@ def retarget(
     dance_s, music_s = renderer.dance_duration_s, renderer.music_duration_s
     chosen = plan(dance, dance_s, music, music_s, settings)
     planned = time.perf_counter()
-    witness = Eyewitness() if settings.verify else None
-    rendered = renderer.render(
-        out_path,
-        chosen.time_map.source_s,
-        offset_s=chosen.offset_s,
-        duration_s=chosen.duration_s,
-        witness=witness,
-        progress=scaled(progress, 0.02, 0.98),
-    )
+    rendered, witness = _rendered(renderer, out_path, chosen, settings, scaled(progress, 0.02, 0.98), flow)
     wall = time.perf_counter()
     video_s, audio_s = av_lengths(out_path)
     report = (
@@ -90,6 +83,32 @@ def retarget(
     )
     progress(1.0, "done")
     return Result(report, chosen.time_map, rendered.duration_s)
+
+
+def _rendered(
+    renderer: Renderer,
+    out_path: str | Path,
+    chosen: Plan,
+    settings: RetargetSettings,
+    progress: Progress,
+    flow: PairFlow | None,
+) -> tuple[Rendered, Eyewitness | None]:
+    """Here, or for a large picture in a process of its own, unless its flow is on a device that this one holds."""
+    if renderer.look.width * renderer.look.height > LARGE_PIXELS and isinstance(flow, DisFlows | None):
+        files = str(renderer.dance_path), str(renderer.music_path), str(Path(out_path).absolute())
+        times = chosen.time_map, chosen.offset_s, chosen.duration_s
+        rendered, witness = render_apart(Task(*files, renderer.settings, *times, settings.verify), progress)
+        return replace(rendered, notes=rendered.notes + (flow.notes if flow is not None else ())), witness
+    witness = Eyewitness() if settings.verify else None
+    rendered = renderer.render(
+        out_path,
+        chosen.time_map.source_s,
+        offset_s=chosen.offset_s,
+        duration_s=chosen.duration_s,
+        witness=witness,
+        progress=progress,
+    )
+    return rendered, witness
 
 
 def dry_run(
