@@ -283,6 +283,13 @@ class StorageFull(JobError):
     hint = "Free some disk space under MUDAR_DATA_DIR and try again; nothing was lost."
 
 
+class IndexUnavailable(MudarError):
+    """The engine that searches cannot be reached, or refuses."""
+
+    code = "index_unavailable"
+    hint = "Nothing is lost: the library is in the database, and search comes back with the engine at MUDAR_INDEX_URL."
+
+
 class BrokerUnavailable(JobError):
     """The queue cannot be reached just now; the job is kept and starts when it can."""
 

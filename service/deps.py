@@ -41,13 +41,7 @@ def build(settings: Settings) -> House:
         queue=Queue(settings),
         events=Events(settings.redis_url),
         shelf=Shelf(settings.model_roots, settings.model_name),
-        indexes=Indexes(
-            database,
-            settings.index_dir,
-            settings.index_refresh_s,
-            settings.index_snapshot_s,
-            settings.index_exact_rows,
-        ),
+        indexes=Indexes(database, settings),
         metrics=Metrics(),
     )
 

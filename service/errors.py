@@ -42,6 +42,7 @@ STATUS: dict[type[errors.MudarError], int] = {
     errors.JobTimeout: 504,
     errors.StorageFull: 507,
     errors.BrokerUnavailable: 503,
+    errors.IndexUnavailable: 503,
 }
 
 

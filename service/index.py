@@ -3,47 +3,83 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mudar.errors import IndexUnavailable
+from mudar.library.answers import Follower
 from mudar.library.db import Database
 from mudar.library.follow import IndexFollower
+from service.settings import Settings
 from service.shelf import ServedModel
+
+if TYPE_CHECKING:
+    from mudar.remote.milvus import Milvus
 
 
 class Indexes:
-    """One follower a model; vectors of two models never meet."""
+    """One follower a model, here or at MUDAR_INDEX_URL; vectors of two models never meet."""
 
-    def __init__(self, database: Database, folder: Path, poll_s: float, save_every_s: float, exact_rows: int) -> None:
-        self._database, self._folder = database, folder
-        self._poll_s, self._save_every_s, self._exact_rows = poll_s, save_every_s, exact_rows
-        self._followers: dict[str, IndexFollower] = {}
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database, self._settings = database, settings
+        self._followers: dict[str, Follower] = {}
+        self._engine: Milvus | None = None
         self._lock = threading.Lock()
 
-    def of(self, model: ServedModel) -> IndexFollower:
+    def of(self, model: ServedModel) -> Follower:
         """The model's follower; the first call loads or builds its indexes."""
         with self._lock:
             if model.id not in self._followers:
-                follower = IndexFollower(
-                    self._database,
-                    model.id,
-                    model.embed_dim,
-                    model.rhythm_dim,
-                    self._folder,
-                    poll_s=self._poll_s,
-                    save_every_s=self._save_every_s,
-                    exact_rows=self._exact_rows,
-                )
+                follower = self._remote(model) if self._settings.index_url else self._here(model)
                 follower.start()
                 self._followers[model.id] = follower
             return self._followers[model.id]
 
+    def _here(self, model: ServedModel) -> Follower:
+        told = self._settings
+        return IndexFollower(
+            self._database,
+            model.id,
+            model.embed_dim,
+            model.rhythm_dim,
+            told.index_dir,
+            poll_s=told.index_refresh_s,
+            save_every_s=told.index_snapshot_s,
+            exact_rows=told.index_exact_rows,
+        )
+
+    def _remote(self, model: ServedModel) -> Follower:
+        from mudar.library.follow_milvus import MilvusFollower
+
+        told = self._settings
+        dims = (model.embed_dim, model.rhythm_dim)
+        poll_s, index_type = told.index_refresh_s, told.index_type
+        return MilvusFollower(self._database, model.id, *dims, self._milvus(), poll_s=poll_s, index_type=index_type)
+
+    def _milvus(self) -> Milvus:
+        from mudar.remote.milvus import Milvus
+
+        if self._engine is None:
+            self._engine = Milvus(self._settings.index_url, self._settings.index_token)
+        return self._engine
+
+    def ping(self) -> str:
+        """What searches: this process, or the engine's version. IndexUnavailable."""
+        if not self._settings.index_url:
+            return "in this process"
+        with self._lock:
+            engine = self._milvus()
+        return engine.ping()
+
     def sizes(self) -> dict[tuple[str, str], int]:
-        """Segments by model and kind."""
-        return {
-            (model, kind): len(follower.index(kind))
-            for model, follower in list(self._followers.items())
-            for kind in ("dance", "music")
-        }
+        """Segments by model and kind; none while the engine that holds them is away."""
+        try:
+            return {
+                (model, kind): len(follower.index(kind))
+                for model, follower in list(self._followers.items())
+                for kind in ("dance", "music")
+            }
+        except IndexUnavailable:
+            return {}
 
     def stop(self) -> None:
         """Stop following, and leave snapshots behind."""
@@ -51,3 +87,5 @@ class Indexes:
             for follower in self._followers.values():
                 follower.stop()
             self._followers.clear()
+            if self._engine is not None:
+                self._engine.close()

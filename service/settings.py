@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,6 +43,9 @@ class Settings(BaseSettings):
     index_refresh_s: float = Field(default=1, gt=0)
     index_snapshot_s: float = Field(default=300, gt=0)
     index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate; docs/SCALING.md has its recall
+    index_url: str = ""  # a Milvus that searches for all processes; empty: each searches in its own memory
+    index_token: str = ""
+    index_type: Literal["FLAT", "IVF_FLAT", "HNSW", "DISKANN"] = "FLAT"  # of its collections; FLAT alone is exact
     tidy_s: float = Field(default=600, gt=0)
     keep_jobs_s: float = Field(default=30 * 86400, gt=0)  # ended jobs, and the videos they made, are kept this long
     lost_after_s: float = Field(default=10, gt=0)  # queued this long while the broker holds nothing: queued anew

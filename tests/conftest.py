@@ -132,3 +132,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert running.process is not None
     running.process.terminate()
     assert running.process.wait(30) == 0, "mudar up did not end cleanly on SIGTERM"
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Milvus Lite in a file of this session's own, or the server at MUDAR_TEST_MILVUS."""
+    elsewhere = os.environ.get("MUDAR_TEST_MILVUS")
+    if elsewhere:
+        return elsewhere
+    if not os.environ.get("MUDAR_REQUIRE_ALL"):
+        pytest.importorskip("milvus_lite", reason="pip install milvus-lite pymilvus")
+    return str(tmp_path_factory.mktemp("milvus") / "lite.db")

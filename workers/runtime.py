@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from model_store.registry import Registry
 from mudar.errors import MudarError
+from mudar.library.answers import Follower
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
 from mudar.library.follow import IndexFollower
@@ -42,7 +43,7 @@ class Runtime:
     blobs: BlobStore
     redis: redis.Redis
     embedders: dict[str, Embedder] = field(default_factory=dict)
-    followers: dict[str, IndexFollower] = field(default_factory=dict)
+    followers: dict[str, Follower] = field(default_factory=dict)
     flow: PairFlow | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -67,15 +68,24 @@ class Runtime:
                 self.flow = pair_flow(self.settings.device, flow_weights(self.settings.model_roots))
             return self.flow
 
-    def follower(self, model: str, embed_dim: int, rhythm_dim: int) -> IndexFollower:
-        """This process's own index of the model; it catches up when it is asked."""
+    def follower(self, model: str, embed_dim: int, rhythm_dim: int) -> Follower:
+        """This process's own index of the model, or the one that all share; it catches up when it is asked."""
         with self.lock:
-            if model not in self.followers:
+            if model not in self.followers and self.settings.index_url:
+                self.followers[model] = _remote(self.database, model, (embed_dim, rhythm_dim), self.settings)
+            elif model not in self.followers:
                 # A folder of its own: the front door's processes write their snapshots elsewhere.
                 folder = self.settings.data_dir / "index" / "worker"
                 self.followers[model] = IndexFollower(self.database, model, embed_dim, rhythm_dim, folder)
                 self.followers[model].open()
             return self.followers[model]
+
+
+def _remote(database: Database, model: str, dims: tuple[int, int], told: Settings) -> Follower:
+    from mudar.library.follow_milvus import MilvusFollower
+    from mudar.remote.milvus import Milvus
+
+    return MilvusFollower(database, model, *dims, Milvus(told.index_url, told.index_token), index_type=told.index_type)
 
 
 def _load(model: str, told: Settings) -> Embedder:

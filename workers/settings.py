@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     max_pixels: int = Field(default=8192 * 8192, gt=0)
     probe_timeout_s: float = Field(default=15, gt=0)
 
+    index_url: str = ""  # as the front door's
+    index_token: str = ""
+    index_type: Literal["FLAT", "IVF_FLAT", "HNSW", "DISKANN"] = "FLAT"
+
     lease_s: float = Field(default=15, gt=0)
     heartbeat_s: float = Field(default=3, gt=0)
     progress_s: float = Field(default=0.5, gt=0)  # progress is written down at most this often

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from mudar.errors import EmptyLibrary, OutOfRange
 from mudar.library import items
 from mudar.library import tables as t
+from mudar.library.answers import Follower
 from mudar.library.db import Database, Session
-from mudar.library.follow import IndexFollower
 from mudar.records import Kind, Segment
 from mudar.retrieve import Match
 
@@ -73,7 +73,7 @@ def other_kind(kind: Kind) -> Kind:
     return "music" if kind == "dance" else "dance"
 
 
-def ask(database: Database, follower: IndexFollower, question: Question) -> list[dict[str, Any]]:
+def ask(database: Database, follower: Follower, question: Question) -> list[dict[str, Any]]:
     """The k items of the other kind that fit best, with all that was committed before. EmptyLibrary, OutOfRange."""
     wanted = other_kind(question.kind)
     follower.catch_up()

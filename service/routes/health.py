@@ -25,12 +25,13 @@ def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 def ready(house: HouseDep) -> JSONResponse:
-    """Database, broker, a worker and the model are there; 503 with what is missing otherwise."""
+    """Database, broker, a worker, the model and what searches are there; 503 with what is missing otherwise."""
     checks: dict[str, Callable[[], object]] = {
         "database": house.database.ping,
         "redis": house.queue.ping,
         "worker": lambda: _worker(house),
         "model": lambda: house.shelf.resolve(None).id,
+        "index": house.indexes.ping,
     }
     found = {name: _tried(check) for name, check in checks.items()}
     all_well = all(answer["ok"] for answer in found.values())

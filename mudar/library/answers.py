@@ -1,0 +1,60 @@
+"""The port behind which a retrieval is answered: something that holds a model's segments and follows the library.
+
+Adapters: follow.py (FAISS, in this process) and follow_milvus.py (an engine that several processes share). Both rank
+items by their best pair of segments and score it as (21) does, to 1e-5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from mudar.records import Array, Kind
+from mudar.retrieve import Match
+
+
+class Searched(Protocol):
+    """The segments of one model and kind."""
+
+    def __len__(self) -> int: ...
+
+    def search(
+        self,
+        embeddings: Array,
+        rhythms: Array,
+        lam: float,
+        k: int,
+        *,
+        query_start_s: Sequence[float] | Array | None = None,
+        exclude: Collection[str] = (),
+        allow: Collection[str] | None = None,
+    ) -> list[Match]:
+        """The k best items for some query segments, best first."""
+        ...
+
+
+class Follower(Protocol):
+    """Both kinds of one model, kept equal to the database."""
+
+    @property
+    def model(self) -> str: ...
+
+    def start(self) -> None:
+        """Be ready soon, and follow."""
+        ...
+
+    def stop(self) -> None:
+        """Stop following."""
+        ...
+
+    def open(self) -> None:
+        """Be ready now."""
+        ...
+
+    def catch_up(self) -> int:
+        """Apply what was committed since; after it, searches see all of that."""
+        ...
+
+    def index(self, kind: Kind) -> Searched:
+        """What is searched; asked for anew each time."""
+        ...

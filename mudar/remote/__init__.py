@@ -1,0 +1,1 @@
+"""Search on an engine outside of this process."""
