@@ -1,8 +1,9 @@
 """`make bench-retarget`: how well real dances land on other songs, every figure beside its chance, read from the files.
 
-Pairs: clips of a folder (its `full/`, and others evenly chosen) with songs of another, in turn. What is judged is the
-rendered file: the independent detector looks at its pixels, and which moment of the source a frame shows is found by
-comparing pictures, not asked of the renderer. Then dancers drawn by us, whose strokes are known.
+Clips and songs fall into two halves that share no source (retarget_split.py): settings were chosen on `tune`, and
+`held-out` only judges them. What is judged is the rendered file: the independent detector looks at its pixels, and
+which moment of the source a frame shows is found by comparing pictures, not asked of the renderer. Intervals are over
+sources, not over pairs: two clips of one room are not two witnesses. Then dancers drawn by us (retarget_truth.py).
 """
 
 from __future__ import annotations
@@ -19,25 +20,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
-from mudar.media.decode import iter_frames
-from mudar.records import Analysis, Rhythm
-from mudar.retarget.independent import watched
+from mudar.records import Analysis
+from mudar.retarget.independent import Watcher, watched
 from mudar.retarget.metrics import by_chance, hit_share
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.retarget import transcode
-from training.data.clip import write_clip, write_song
+from tests.bench.retarget_file import landing_errors, repeats
+from tests.bench.retarget_split import SIDES, pairs, source_of
+from tests.bench.retarget_truth import dancers
 
-Floats = NDArray[np.float64]
-THUMB_PX = 48
-SEARCH_S = 0.25  # how far from the promise a frame's moment is looked for
+Row = dict[str, Any]
+WAYS = ("nearest", "blend", "flow")
 BOOTSTRAPS = 2000
 GOALS = {
     "landing_p95_frames": ("<=", 0.5),
@@ -53,142 +53,79 @@ GOALS = {
 }
 
 
-def chosen_clips(folder: Path, count: int) -> list[Path]:
-    """Those in `full/`, and as many others, evenly spread over the sorted rest, as make up `count`."""
-    full, rest = sorted((folder / "full").glob("*.mp4")), sorted(folder.glob("[!f]*/*.mp4"))
-    picked = np.linspace(0, len(rest) - 1, max(0, count - len(full))).round().astype(int) if rest else []
-    return [*full, *(rest[k] for k in picked)]
-
-
-def songs(folder: Path) -> list[Path]:
-    """All but the click track."""
-    return [
-        p for p in sorted(folder.iterdir()) if p.suffix in (".ogg", ".flac", ".mp3", ".wav") and "click" not in p.name
-    ]
-
-
-def thumbs(path: Path) -> tuple[Floats, Floats]:
-    """(F,) seconds and (F, P) small grey pictures of all frames."""
-    seen = [(f.time_s, f.image.ravel()) for f in iter_frames(path, fps=None, size=(THUMB_PX, THUMB_PX), pixel="gray")]
-    times, pictures = zip(*seen, strict=True)
-    return np.array(times), np.stack(pictures).astype(np.float64)
-
-
-def moment_shown(picture: Floats, near_s: float, times: Floats, pictures: Floats) -> float:
-    """The source second that a picture shows: the nearest point on the lines between neighbouring source frames."""
-    low, high = np.searchsorted(times, [near_s - SEARCH_S, near_s + SEARCH_S])
-    first, second = pictures[low : high - 1], pictures[low + 1 : high]
-    step = second - first
-    length = np.maximum((step**2).sum(axis=1), 1e-9)
-    share = np.clip(((picture - first) * step).sum(axis=1) / length, 0, 1)
-    away = ((first + share[:, None] * step - picture) ** 2).sum(axis=1)
-    best = int(np.argmin(away))
-    return float(times[low + best] + share[best] * (times[low + best + 1] - times[low + best]))
-
-
-def landing_errors(source: Path, made: Path, report: dict[str, Any]) -> Floats:
-    """(K,) seconds by which the landings miss in the finished file, by its pictures alone."""
-    times, pictures = thumbs(source)
-    _, shown = thumbs(made)
-    fps, missed = float(report["fps"]), []
-    for at_s, stroke_s in zip(report["landings"]["output_s"], report["landings"]["source_s"], strict=True):
-        first = int(np.floor(at_s * fps))
-        if not 0 <= first < len(shown) - 1 or not times[1] < stroke_s < times[-2]:
-            continue
-        a, b = (moment_shown(shown[first + k], stroke_s, times, pictures) for k in (0, 1))
-        if b - a > 0.2 / fps:
-            missed.append(abs((first + (stroke_s - a) / (b - a)) / fps - at_s))
-    return np.array(missed)
-
-
 def measured(
-    clip: Path, song: Path, out: Path, dance: Analysis, music: Analysis, wish: RetargetSettings
-) -> dict[str, Any]:
-    """One pair, read back from what was written."""
-    began = time.perf_counter()
+    clip: Path, song: Path, out: Path, rhythms: tuple[Analysis, Analysis], source: Watcher, wish: RetargetSettings
+) -> Row:
+    """One pair, read back from what was written. `source` has seen the clip."""
+    dance, music = rhythms
+    began = time.process_time()
     report = retarget(clip, song, out, dance.rhythm, music.rhythm, dataclasses.replace(wish, verify=False)).report
-    wall_s = time.perf_counter() - began
+    spent_s = time.process_time() - began
     duration_s, fps = float(report["duration_s"]), float(report["fps"])
-    source, made = watched(clip), watched(out)
-    start_s = float(report["time_map"]["source_s"][0])
-    before = source.impacts().times_s - start_s
+    made = watched(out)
+    before = source.impacts().times_s - float(report["time_map"]["source_s"][0])
     before = before[(before >= 0) & (before < duration_s)]
     after = made.impacts().times_s
     hit = partial(hit_share, report["beats"]["output_s"], tolerance_s=1 / fps)
     chance = by_chance(hit, after, duration_s)
     lags_s = np.arange(-8, 9) / fps / 2
-    errors = landing_errors(clip, out, report) * fps
+    landings = (np.array(report["landings"][name]) for name in ("output_s", "source_s"))
+    errors = landing_errors(clip, out, *landings, fps) * fps
     return {
-        "clip": clip.stem[:28], "song": song.stem[:14], "interpolation": wish.interpolation,
         "beats_before": hit(before), "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
         "best_lag_hit": max(hit(after + lag) for lag in lags_s),
         "own_beats_hit": report["beats_hit"]["after"], "own_chance": report["beats_hit"]["chance"],
         "landings": len(errors), "landing_p95_frames": float(np.percentile(errors, 95)) if len(errors) else None,
         "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
-        "speed_p1": report["speed"]["p1"], "speed_p99": report["speed"]["p99"], "octave": report["tempo"]["octave"],
+        "speed_p1": report["speed"]["p1"], "speed_p99": report["speed"]["p99"],
         "source_used": report["source_used"], "av_difference_ms": report["av_length_difference_ms"],
-        "duplicates_added": _repeats(out) - _repeats(clip), "seconds": duration_s, "wall_s": wall_s,
+        "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s, "cpu_s": spent_s,
     }  # fmt: skip
 
 
-def _repeats(path: Path) -> float:
-    """The share of frames that are the one before once more."""
-    _, pictures = thumbs(path)
-    return float((np.abs(np.diff(pictures, axis=0)).mean(axis=1) < 0.15).mean())
-
-
-def generated(embedder: Embedder, folder: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Dancers whose strokes are known, on a song that is not theirs: how many true strokes land within a frame.
-
-    `truth`: the strokes are given, as a user who edits them gives them; else they are the network's.
-    """
-    for seed in range(70_001, 70_001 + count):
-        clip, song, out = (folder / name for name in ("dancer.mp4", "song.flac", "out.mp4"))
-        truth = write_clip(clip, seed=seed, duration_s=14.0, width=320, height=180)
-        write_song(song, seed=seed + 500, duration_s=30.0)
-        dance, music = embedder.dance(clip).rhythm, embedder.music(song).rhythm
-        strokes = np.array(truth.strokes_s, np.float32)
-        given = Rhythm(strokes, np.ones(len(strokes), np.float32), dance.curve, dance.fps, truth.tempo_bpm)
-        for name, rhythm in (("truth", given), ("network", dance)):
+def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -> Iterator[Row]:
+    """A row for each pair of this half and each way of making the frames in between."""
+    heard: dict[Path, Analysis] = {}
+    for number, (clip, song) in enumerate(pairs(args.clips, args.music, which, args.pairs)):
+        heard[song] = heard.get(song) or embedder.music(song)
+        dance, source = embedder.dance(clip), watched(clip)
+        plain_s = None
+        for way in args.interpolation:
+            about = {"side": which, "source": source_of(clip), "clip": clip.stem, "song": song.stem, "way": way}
+            out = keep / f"{which}-{number:02d}-{way}.mp4"
             try:
-                report = retarget(clip, song, out, rhythm, music, RetargetSettings(verify=False)).report
+                wish = RetargetSettings(interpolation=way, accent=args.accent)
+                row = measured(clip, song, out, (dance, heard[song]), source, wish)
             except RetargetRefused as refused:
-                yield {"dancer": seed, "strokes": name, "refused": refused.detail}
-                continue
-            times, pictures = thumbs(clip)
-            at, shown = thumbs(out)
-            moments = np.array(
-                [moment_shown(p, s, times, pictures) for p, s in zip(shown, _shown(report, at), strict=True)]
-            )
-            moments = np.maximum.accumulate(moments)
-            landed_s = np.interp(strokes, moments, at)
-            knots = np.array(report["landings"]["output_s"])
-            knots = knots[(knots > at[1]) & (knots < at[-2])]
-            away = np.abs(knots[:, None] - landed_s[None, :]).min(axis=1)
-            yield {
-                "dancer": seed, "strokes": name, "style": truth.style, "landings": len(knots),
-                "truth_landed": float((away <= 1 / report["fps"]).mean()),
-            }  # fmt: skip
+                yield about | {"refused": refused.detail}
+                break
+            if plain_s is None:
+                began = time.process_time()
+                transcode(clip, keep / "plain.mp4", row["seconds"])
+                plain_s = time.process_time() - began
+            yield about | row | {"over_transcode": row["cpu_s"] / plain_s}
 
 
-def _shown(report: dict[str, Any], at: Floats) -> Floats:
-    return np.interp(at, report["time_map"]["output_s"], report["time_map"]["source_s"])
-
-
-def interval(values: Iterable[float]) -> tuple[float, float, float]:
-    """Mean, and its 95 % bootstrap interval over pairs."""
-    sample = np.array([v for v in values if v is not None], float)
-    rng = np.random.default_rng(0)
-    means = rng.choice(sample, (BOOTSTRAPS, len(sample))).mean(axis=1)
+def interval(rows: list[Row], name: str) -> tuple[float, float, float]:
+    """Mean over the sources, and its 95 % bootstrap interval over them."""
+    by_source: dict[str, list[float]] = {}
+    for row in rows:
+        if row[name] is not None:
+            by_source.setdefault(row["source"], []).append(float(row[name]))
+    sample = np.array([np.mean(values) for values in by_source.values()])
+    if not len(sample):
+        return float("nan"), float("nan"), float("nan")
+    means = np.random.default_rng(0).choice(sample, (BOOTSTRAPS, len(sample))).mean(axis=1)
     return float(sample.mean()), *(float(q) for q in np.percentile(means, [2.5, 97.5]))
 
 
-def summary(rows: list[dict[str, Any]], what: str) -> Iterator[dict[str, Any]]:
-    """The figures over all pairs, beside their goals."""
-    for name in rows[0]:
-        if isinstance(rows[0][name], str) or name in ("octave", "dancer"):
+def summary(rows: list[Row], what: str) -> Iterator[Row]:
+    """The figures over all rows, beside their goals."""
+    done = [row for row in rows if "refused" not in row]
+    for name in done[0] if done else ():
+        if isinstance(done[0][name], str) or name == "dancer":
             continue
-        mean, low, high = interval(row[name] for row in rows)
+        mean, low, high = interval(done, name)
         sign, goal = GOALS.get(name, ("", None))
         reached = None
         if goal is not None:
@@ -196,73 +133,67 @@ def summary(rows: list[dict[str, Any]], what: str) -> Iterator[dict[str, Any]]:
             reached = value >= goal if sign in (">=", ">") else value <= goal
         yield {
             "what": what, "figure": name, "mean": round(mean, 4), "interval": [round(low, 4), round(high, 4)],
-            "goal": f"{sign} {goal:g}" if goal is not None else "", "reached": reached,
+            "goal": f"{sign} {goal:g}" if goal is not None else "", "reached": reached, "rows": len(done),
+            "refused": len(rows) - len(done),
         }  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
+    parser.add_argument("--music", type=Path, default=Path("../shared/music"))
+    parser.add_argument("--pairs", type=int, default=16, help="at most, of each half")
+    parser.add_argument("--dancers", type=int, default=12, help="of each half")
+    parser.add_argument("--side", choices=[*SIDES, "both"], default="held-out")
+    parser.add_argument("--interpolation", nargs="+", choices=WAYS, default=["nearest", "blend", "flow"])
+    parser.add_argument("--accent", type=float, default=RetargetSettings().accent)
+    parser.add_argument("--keep", type=Path, help="a folder for the rendered files")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
 
 
 def main() -> None:
     """All pairs, then the generated dancers; JSON lines or a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
-    parser.add_argument("--music", type=Path, default=Path("../shared/music"))
-    parser.add_argument("--pairs", type=int, default=14)
-    parser.add_argument("--dancers", type=int, default=6)
-    parser.add_argument("--interpolation", default="blend")
-    parser.add_argument("--keep", type=Path, help="a folder for the rendered files")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    args = arguments()
     embedder = Embedder.from_loaded(load_served())
-    lines: list[dict[str, Any]] = []
+    rows: list[Row] = []
 
-    def tell(line: dict[str, Any]) -> None:
-        lines.append(line)
-        print(json.dumps(line) if args.json else line, flush=True, file=sys.stdout if args.json else sys.stderr)
+    def told(lines: Iterable[Row]) -> None:
+        for line in lines:
+            rows.append(line)
+            print(json.dumps(line), flush=True, file=sys.stdout if args.json else sys.stderr)
 
+    sides = SIDES if args.side == "both" else (args.side,)
     with tempfile.TemporaryDirectory() as scratch:
         keep = args.keep or Path(scratch)
-        keep.mkdir(exist_ok=True)
-        rows: list[dict[str, Any]] = []
-        heard: dict[Path, Analysis] = {}
-        music = songs(args.music) if args.music.is_dir() else []
-        for number, clip in enumerate(chosen_clips(args.clips, args.pairs) if music else []):
-            song, out = music[number % len(music)], keep / f"{number:02d}-{args.interpolation}.mp4"
-            heard[song] = heard.get(song) or embedder.music(song)
-            try:
-                wish = RetargetSettings(interpolation=args.interpolation)
-                row = measured(clip, song, out, embedder.dance(clip), heard[song], wish)
-            except RetargetRefused as refused:
-                tell({"clip": clip.stem, "song": song.stem, "refused": refused.detail})
-                continue
-            began = time.perf_counter()
-            transcode(clip, Path(scratch) / "plain.mp4", row["seconds"])
-            row["over_transcode"] = row["wall_s"] / (time.perf_counter() - began)
-            rows.append(row)
-            tell(row)
-        told = list(summary(rows, f"pairs, {args.interpolation}")) if rows else []
-        drawn = []
-        for line in generated(embedder, Path(scratch), args.dancers):
-            tell(line)
-            drawn.append(line)
+        keep.mkdir(exist_ok=True, parents=True)
+        for which in sides:
+            if args.clips.is_dir() and args.music.is_dir():
+                told(real(embedder, args, which, keep))
+            told(dancers(embedder, Path(scratch), which, args.dancers))
+    figures: list[Row] = []
+    for which in sides:
+        mine = [row for row in rows if row["side"] == which]
+        for way in args.interpolation:
+            figures += summary([row for row in mine if row.get("way") == way], f"{which}, {way}")
         for name in ("truth", "network"):
-            some = [d for d in drawn if d["strokes"] == name and "refused" not in d]
-            told += list(summary(some, f"dancers, strokes by {name}")) if some else []
+            figures += summary([row for row in mine if row.get("strokes") == name], f"{which}, dancers by {name}")
     if args.json:
-        for line in told:
-            print(json.dumps(line))
+        print("\n".join(json.dumps(line) for line in figures))
     else:
-        _show(told)
+        _show(figures)
 
 
-def _show(told: list[dict[str, Any]]) -> None:
-    table = Table(title="Retargeting, over pairs: mean and 95 % interval")
+def _show(figures: list[Row]) -> None:
+    table = Table(title="Retargeting: mean over sources and 95 % interval")
     for column in ("what", "figure", "mean", "interval", "goal", "reached"):
         table.add_column(column)
-    for line in told:
+    for line in figures:
         reached = {None: "", True: "ok", False: "MISSED"}[line["reached"]]
         low, high = line["interval"]
-        table.add_row(
-            line["what"], line["figure"], f"{line['mean']:.3f}", f"{low:.3f} to {high:.3f}", line["goal"], reached
-        )
+        cells = f"{line['mean']:.3f}", f"{low:.3f} to {high:.3f}"
+        table.add_row(line["what"], line["figure"], *cells, line["goal"], reached)
     Console(width=120).print(table)
 
 

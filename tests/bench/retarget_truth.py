@@ -1,0 +1,100 @@
+"""Dancers drawn by us, whose strokes are known, put on songs that are not theirs: do their true strokes land?
+
+File, network, plan, rendered file; then the file's pictures say when each true stroke is shown. Of a plan's landings,
+each is meant for one stroke: the nearest true one in the source, if it is nearer than half of the way to the next.
+    meant     of the true strokes that a landing is meant for, those shown within a frame of that landing's onset
+    all       of all true strokes in the source that is shown, those shown within a frame of any point of the music
+              that the plan could meet (the beats, and those between at a double tempo); chance beside it
+    landings  of the plan's landings, those with a true stroke within a frame: a landing of no stroke counts against it
+With the true strokes given, as a user gives them, and with the network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mudar.embed import Embedder
+from mudar.errors import RetargetRefused
+from mudar.records import Rhythm
+from mudar.retarget.metrics import by_chance, nearest_s
+from mudar.retarget.retarget import retarget
+from mudar.retarget.settings import RetargetSettings
+from tests.bench.retarget_file import moments
+from training.data.clip import write_clip, write_song
+
+Floats = NDArray[np.float64]
+FIRST_SEED = {"tune": 71_001, "held-out": 70_001}  # settings were chosen with the first kind only
+SIZE = {"width": 320, "height": 180}
+
+
+def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterator[dict[str, Any]]:
+    """Two rows a dancer: strokes by `truth` and by `network`."""
+    for seed in range(FIRST_SEED[which], FIRST_SEED[which] + count):
+        clip, song, out = (folder / name for name in ("dancer.mp4", "song.flac", "out.mp4"))
+        truth = write_clip(clip, seed=seed, duration_s=14.0, **SIZE)
+        write_song(song, seed=seed + 500, duration_s=30.0)
+        dance, music = embedder.dance(clip).rhythm, embedder.music(song).rhythm
+        strokes = np.array(truth.strokes_s)
+        given = Rhythm(
+            strokes.astype(np.float32), np.ones(len(strokes), np.float32), dance.curve, dance.fps, truth.tempo_bpm
+        )
+        for name, rhythm in (("truth", given), ("network", dance)):
+            about = {"dancer": seed, "side": which, "strokes": name, "style": truth.style, "source": str(seed)}
+            try:
+                report = retarget(clip, song, out, rhythm, music, RetargetSettings(verify=False)).report
+            except RetargetRefused as refused:
+                yield about | {"refused": refused.detail}
+                continue
+            yield about | _judged(clip, out, report, strokes)
+
+
+def _judged(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> dict[str, Any]:
+    fps = float(report["fps"])
+    frames = np.arange(int(report["frames"])) / fps
+    promised = np.interp(frames, report["time_map"]["output_s"], report["time_map"]["source_s"])
+    at, shown = moments(clip, out, promised)
+    inside = strokes[(strokes > shown[1]) & (strokes < shown[-2])]
+    landed = np.interp(inside, shown, at)
+    onset, moment = (np.array(report["landings"][name]) for name in ("output_s", "source_s"))
+    kept = (onset > at[1]) & (onset < at[-2])
+    onset, moment = onset[kept], moment[kept]
+    met = _points_met(report)
+
+    def all_landed(when: Floats) -> float:
+        return float((nearest_s(when, met) <= 1 / fps + 1e-9).mean())
+
+    meant = _meant_for(moment, inside)
+    hit = np.abs(landed[meant[meant >= 0]] - onset[meant >= 0]) <= 1 / fps + 1e-9
+    return {
+        "true_strokes": len(inside), "planned": len(onset), "meant_for_a_stroke": int((meant >= 0).sum()),
+        "truth_landed": float(hit.mean()) if len(hit) else None,
+        "all_landed": all_landed(landed), "all_chance": by_chance(all_landed, landed, float(at[-1])),
+        "landings_true": float((nearest_s(onset, landed) <= 1 / fps + 1e-9).mean()),
+    }  # fmt: skip
+
+
+def _meant_for(moment: Floats, strokes: Floats) -> NDArray[np.int64]:
+    """(K,) the index of the true stroke that each landing is meant for, -1 for none; a stroke is meant once."""
+    meant = np.full(len(moment), -1)
+    if not len(strokes):
+        return meant
+    gaps = np.diff(strokes, prepend=strokes[0] - 1.0, append=strokes[-1] + 1.0)
+    away = np.abs(moment[:, None] - strokes[None, :])
+    nearest = away.argmin(axis=1)
+    reach = np.minimum(gaps[:-1], gaps[1:])[nearest] / 2
+    for k in np.argsort(away.min(axis=1)):
+        if away[k, nearest[k]] <= reach[k] and nearest[k] not in meant:
+            meant[k] = nearest[k]
+    return meant
+
+
+def _points_met(report: dict[str, Any]) -> Floats:
+    """Output seconds of the beats, and of the middles between them when the plan danced at a double tempo."""
+    beats = np.array(report["beats"]["output_s"])
+    between = (beats[1:] + beats[:-1]) / 2 if report["tempo"]["octave"] == 2 else beats[:0]
+    return np.sort(np.concatenate([beats, between]))
