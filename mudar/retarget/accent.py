@@ -25,7 +25,7 @@ from mudar.retarget.points import Floats
 from mudar.retarget.timewarp import TimeMap
 
 ACCENT_DEPTH = 1.5  # accent 1 changes the speed by at most this share of itself, to either side
-ACCENT_REACH_S = 0.045  # from the height before a landing to the landing, and from there to the trough
+ACCENT_REACH_S = 0.04  # from the height before a landing to the landing, and from there to the trough
 SLOWEST_SHARE = 0.2  # of the plain speed that is left at least where there are no bounds
 RAMP = 0.5  # h, as a share of the smaller of A and B
 USUAL_HALF_S = 0.25  # half the distance of two landings
