@@ -117,6 +117,16 @@ def retrieval_figures(views: list[View]) -> dict[str, Any]:
     return figures
 
 
+def song_ranks(views: list[View], lam: float) -> NDArray[np.float64]:
+    """Of each song, in order, the rank of its music for its first dance: 1 at the top, 0 at the bottom."""
+    songs = list(dict.fromkeys(v.record.song_id for v in views))
+    library = [next(v for v in views if v.record.song_id == song) for song in songs]
+    embedding = _best_pairs([v.dance for v in library], [v.music for v in library])
+    rhythm = _best_pairs([v.dance_rhythm for v in library], [v.music_rhythm for v in library])
+    ranks = metrics.true_ranks(_hybrid(library, lam, embedding, rhythm), songs, songs)
+    return np.asarray(1.0 - ranks / max(len(songs) - 1, 1), np.float64)
+
+
 def _hybrid(library: list[View], lam: float, embedding: Array, rhythm: Array) -> Array:
     """(21) on the best segment pair; exact at both ends, where one of the two decides alone."""
     if lam in (0.0, 1.0):

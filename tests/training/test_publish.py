@@ -13,7 +13,9 @@ from rich.console import Console
 
 from model_store.card import Card
 from model_store.loader import load
-from mudar.errors import WorseThanServed
+from model_store.registry import Registry
+from mudar.errors import ModelError, WorseThanServed
+from mudar.model.mudar import build
 from training import publish
 from training.data.mixture import Mixture
 from training.data.store import Record
@@ -22,6 +24,7 @@ from training.recipe import Recipe
 from training.train import train
 
 NOTHING = np.zeros((1, 1), np.float32)
+CLIP = (2.0, 160, 90)
 
 
 def _view(record: Record, strokes_s: np.ndarray) -> View:
@@ -46,14 +49,16 @@ def test_a_run_goes_to_the_shelf_with_its_figures(
     recipe, quiet, root = tiny("small", steps=2), Console(quiet=True), tmp_path / "shelf"
     trained = train(recipe, source, tmp_path / "run", quiet)
     card = Card("mudar-tiny", "0.0.1", recipe.features, recipe.model, data="tiny records", licence="none")
-    publish.publish(tmp_path / "run", card, records, root, quiet)
+    publish.publish(tmp_path / "run", card, records, root, quiet, CLIP)
     loaded = load("mudar-tiny@served", [root])
     assert loaded.card.metrics["generated"]["rhythm"]["clips"] == len(records)
     assert 0 <= loaded.card.metrics["generated"]["rhythm"]["chance_70ms"] <= 1
     assert loaded.model.config == recipe.model
     for mine, theirs in zip(loaded.model.state_dict().values(), trained.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
-    publish.publish(tmp_path / "run", replace(card, version="0.0.2"), records, root, quiet)  # as good: not refused
+    publish.publish(
+        tmp_path / "run", replace(card, version="0.0.2"), records, root, quiet, CLIP
+    )  # as good: not refused
     assert load("mudar-tiny", [root]).card.version == "0.0.2"
 
 
@@ -78,3 +83,38 @@ def test_retrieval_finds_what_is_alike(records: list[Record]) -> None:
     same = [View(r, eye[0], eye[0], *[eye[:1]] * 4) for r in some]
     assert retrieval_figures(same)["lambda_0.5"]["r1"] == 0.0
     assert publish.best_lambda({"g": {"retrieval": figures}}) == 0.5
+
+
+def test_a_rank_that_falls_is_refused_too(records: list[Record]) -> None:
+    some = [replace(r, song_id=f"s{i}") for i, r in enumerate(records)]
+    eye = np.eye(len(some), dtype=np.float32)
+    found = [View(r, eye[0], r.strokes_s, *[eye[i : i + 1]] * 4) for i, r in enumerate(some)]
+    other = np.roll(eye, 1, axis=0)  # each dance finds its neighbour's song
+    lost = [View(r, eye[0], r.strokes_s, eye[[i]], eye[[i]], other[[i]], other[[i]]) for i, r in enumerate(some)]
+    publish.require_no_worse({"real, mixed": found}, {"real, mixed": found})
+    with pytest.raises(WorseThanServed, match="rank of the right song"):
+        publish.require_no_worse({"real, mixed": lost}, {"real, mixed": found})
+
+
+def test_two_names_stand_side_by_side_with_their_size_and_speed(
+    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe, quiet, root = tiny("small", steps=1), Console(quiet=True), tmp_path / "shelf"
+    train(recipe, source, tmp_path / "run", quiet)
+    for name in ("mudar-small", "mudar-small-synthetic"):
+        card = Card(name, "9.0.0", recipe.features, recipe.model, licence="none")
+        publish.publish(tmp_path / "run", card, records, root, quiet, CLIP)
+    assert [card.name for card in Registry([root]).cards()] == ["mudar-small", "mudar-small-synthetic"]
+    for name in ("mudar-small", "mudar-small-synthetic"):
+        measured = load(name, [root]).card.metrics["size_and_speed"]
+        assert measured["bytes"] < 15_000_000
+        assert measured["realtime_factor_2_cores_720p"] > 0
+
+
+def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., Recipe]) -> None:
+    recipe = tiny("small")
+    network = build(recipe.model, recipe.features)
+    assert publish.require_small(network) == sum(4 * p.numel() for p in network.parameters())
+    monkeypatch.setattr(publish, "LARGEST_BYTES", 1000)
+    with pytest.raises(ModelError, match="MB"):
+        publish.require_small(network)
