@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mudar.dance_rhythm import read_dance
 from mudar.errors import MediaTooShort
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
@@ -31,11 +32,10 @@ from mudar.model.mudar import Mudar
 from mudar.motion import Motion, read_motion
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm import braking_s, picture_speed, refine, strokes_from_curve
+from mudar.rhythm import braking_s, picture_speed, refine
 from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
 from mudar.steady import steadied
-from mudar.tempo import bar_starts, beat_grid, tempo
 from mudar.windows import Window, stitch, windows
 
 D = TypeVar("D", np.float16, np.float32)
@@ -106,8 +106,8 @@ class Embedder:
             )
         with clock.stage("rhythm"):
             stitched = stitch(curves, where, motion.frames)  # (T, H)
-            rhythm = self._dance_rhythm(stitched, motion)
             rows = motion_input(motion.between, self.spec.video)
+            rhythm = self._dance_rhythm(stitched, rows, motion)
             vectors = of_dance(self.config, self.spec.video, rows, rhythm.curve, where)
         progress(1.0, "rhythm")
         return self._analysis("dance", motion.duration_s, rhythm, where, (embeddings, vectors), clock, motion.stage_s)
@@ -161,20 +161,18 @@ class Embedder:
                 embeddings.append(self.model.encode_music(audio, frames).embedding.cpu().numpy())
         return np.concatenate(embeddings)
 
-    def _dance_rhythm(self, curves: Array, motion: Motion) -> Rhythm:
-        """Strokes at the file's own frame rate, from the served head's column of (T, H)."""
-        curve, fps = np.ascontiguousarray(curves[:, self.config.served_index]), self.spec.video.fps
-        times_s, strengths = strokes_from_curve(curve, fps)
-        times_s = refine(steadied(times_s), motion.native_times_s, motion.native_displacement, window_s=1 / fps)
+    def _dance_rhythm(self, curves: Array, rows: Array, motion: Motion) -> Rhythm:
+        """Strokes at the file's own frame rate, from (T, H) curves and (T, M) rows of the whole clip."""
+        fps = self.spec.video.fps
+        read = read_dance(self.config, curves, self.model.filtered(rows), fps)
+        times_s = steadied(read.times_s)
+        times_s = refine(times_s, motion.native_times_s, motion.native_displacement, window_s=1 / fps)
         times_s = steadied(times_s)
         kept = (times_s >= 0) & (times_s <= motion.duration_s)
-        bpm, alternatives = tempo(curve, fps)
-        beats_s = beat_grid(curve, fps, bpm)
-        heads = self.config.rhythm_heads
-        bars = bar_starts(beats_s, curves[:, heads.index("downbeat")], fps) if "downbeat" in heads else beats_s[:0]
         impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
         speed = picture_speed(motion.native_times_s, motion.native_displacement, SPEED_FPS)
-        points = times_s[kept], strengths[kept], curve, fps, bpm, alternatives, beats_s, bars, impacts_s
+        tempi = read.tempo_bpm, read.tempo_alternatives
+        points = times_s[kept], read.strengths[kept], read.curve, fps, *tempi, read.beats_s, read.bars_s, impacts_s
         return Rhythm(*points, speed, SPEED_FPS)
 
     def _music_rhythm(self, heard: MusicFeatures, frames: int) -> Rhythm:

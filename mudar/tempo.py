@@ -16,27 +16,30 @@ from mudar.model.config import RhythmVectorKind
 from mudar.records import Array
 
 _MIN_BPM, _MAX_BPM, _STEP_BPM = 40.0, 240.0, 0.25
-_USUAL_BPM, _PRIOR_OCTAVES = 110.0, 1.0  # people dance between 70 and 170, mostly
+_USUAL_BPM, PRIOR_OCTAVES = 110.0, 1.0  # people dance between 70 and 170, mostly
 _WINDOW_S, _HOP_S = 12.0, 3.0  # a tempo holds for so long even when it drifts
 _MIN_LAG_S, _MAX_LAG_S = 0.25, 2.0
 _GRID_HZ = 60.0  # the clock that beats are placed on
-_TIGHTNESS = 100.0
+TIGHTNESS = 100.0
 
 Curve = NDArray[np.float64]
 
 
-def tempo(curve: Array, fps: float) -> tuple[float, tuple[tuple[float, float], ...]]:
+def tempo(
+    curve: Array, fps: float, *, prior_octaves: float = PRIOR_OCTAVES
+) -> tuple[float, tuple[tuple[float, float], ...]]:
     """Beats a minute of a (T,) curve, and (bpm, weight) of it, its half and its double, best first; weights sum to 1.
 
     A tempo scores by the curve's spectrum at its frequency, which knows no halves, times the autocorrelation at its
-    period, which knows no doubles (Peeters 2006), and by how usual it is. (0, ()) when nothing repeats.
+    period, which knows no doubles (Peeters 2006), and by how usual it is, a Gaussian of `prior_octaves`.
+    (0, ()) when nothing repeats.
     """
     bpm = np.arange(_MIN_BPM, _MAX_BPM + _STEP_BPM, _STEP_BPM)
     windows = _windows(np.asarray(curve, np.float64), fps)
     if not len(windows):
         return 0.0, ()
     evidence = _evidence(windows, fps, bpm).mean(axis=0)  # (F,)
-    score = evidence * np.exp(-0.5 * (np.log2(bpm / _USUAL_BPM) / _PRIOR_OCTAVES) ** 2)
+    score = evidence * np.exp(-0.5 * (np.log2(bpm / _USUAL_BPM) / prior_octaves) ** 2)
     top = int(np.argmax(score))
     if score[top] <= 0:
         return 0.0, ()
@@ -48,7 +51,7 @@ def tempo(curve: Array, fps: float) -> tuple[float, tuple[tuple[float, float], .
     return best, tuple(ranked)
 
 
-def beat_grid(curve: Array, fps: float, bpm: float) -> Array:
+def beat_grid(curve: Array, fps: float, bpm: float, *, tightness: float = TIGHTNESS) -> Array:
     """Beats (M,) in seconds: of all chains whose steps are near the tempo's period, the one on the curve's summits.
 
     Dynamic programming (Ellis 2007), a step d costing tightness * ln(d / period)^2; from the first frame to the last.
@@ -59,7 +62,7 @@ def beat_grid(curve: Array, fps: float, bpm: float) -> Array:
     clock = np.arange(0.0, duration_s, 1 / _GRID_HZ)
     fine = CubicSpline(np.arange(len(curve)) / fps, np.asarray(curve, np.float64))(clock)
     score = (fine - fine.mean()) / fine.std()
-    return (_best_chain(score, 60.0 * _GRID_HZ / bpm) / _GRID_HZ).astype(np.float32)
+    return (_best_chain(score, 60.0 * _GRID_HZ / bpm, tightness) / _GRID_HZ).astype(np.float32)
 
 
 def bar_starts(beats_s: Array, curve: Array, fps: float, meter: int = 4) -> Array:
@@ -135,11 +138,11 @@ def _evidence(windows: Curve, fps: float, bpm: Curve) -> Curve:
     return spectrum * np.maximum(repeats, 0.0)
 
 
-def _best_chain(score: Curve, period: float) -> NDArray[np.intp]:
+def _best_chain(score: Curve, period: float, tightness: float) -> NDArray[np.intp]:
     """Frames of the chain with the largest score that spans the curve."""
     shortest, longest = max(1, round(period / 2)), round(2 * period)
     steps = np.arange(longest, shortest - 1, -1)  # earlier frames first
-    cost = _TIGHTNESS * np.log(steps / period) ** 2
+    cost = tightness * np.log(steps / period) ** 2
     total, back = score.copy(), np.full(len(score), -1, np.intp)
     for frame in range(shortest, len(score)):
         first = max(frame - longest, 0)

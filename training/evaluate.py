@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from mudar.dance_rhythm import read_dance
 from mudar.features.envelope import curve_at
 from mudar.model.config import ModelConfig
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
-from mudar.rhythm import strokes_from_curve
 from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
 from mudar.windows import Window, stitch, windows
@@ -59,14 +59,14 @@ def look(model: Mudar, record: Record) -> View:
     where = windows(len(rows) / fps, len(rows), spec)
     seen = torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
     curves = stitch(torch.sigmoid(model.rhythm_logits(seen)).numpy(), where, len(rows))
-    curve = np.ascontiguousarray(curves[:, config.served_index])
+    read = read_dance(config, curves, model.filtered(rows), fps)
     envelope = np.pad(record.envelope, (0, max(len(rows) - len(record.envelope), 0)))[: len(rows)]
     pulses = curve_at(record.audio[:, spec.audio.n_mels + 1], spec.audio, fps, len(rows))
-    dance_rhythm = of_dance(config, spec.video, rows, curve, where)
+    dance_rhythm = of_dance(config, spec.video, rows, read.curve, where)
     music_rhythm = of_music(config, spec.video, envelope, pulses, where)
-    strokes_s, _ = strokes_from_curve(curve, fps)
     dance = model.encode_dance(seen).embedding.numpy()
-    return View(record, curve, strokes_s, dance, dance_rhythm, _hear(model, record, where), music_rhythm)
+    heard = _hear(model, record, where)
+    return View(record, read.curve, read.times_s, dance, dance_rhythm, heard, music_rhythm)
 
 
 def _hear(model: Mudar, record: Record, where: list[Window]) -> Array:

@@ -14,6 +14,7 @@ HeadKind = Literal["focal", "bce", "regression", "crf"]
 RhythmVectorKind = Literal["tempo", "curve", "both", "repeats"]
 
 PWC_CHANNELS = (16, 32, 64, 96, 128, 196)
+FILTER_HEADS = ("beat", "beat13", "downbeat")  # what the beat filter's columns stand for
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class ModelConfig:
     estimator_dim: int = 64  # width of U_mot and U_inj in (15)
     estimator_raw: bool = True  # also show (15) the features themselves, beside their first differences
     estimator_layers: int = 4  # dilated convolutions before W_e; 0 = W_e alone, as in (15)
+    # frames to either side that the beat filter looks at, whose beats are served where the heads are not sure; 0 = none
+    beat_filter_reach: int = 0
 
     # R: phase-free tempo of one curve, the curve itself (as in the paper), both, or how many curves repeat
     rhythm_vector: RhythmVectorKind = "repeats"

@@ -12,12 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mudar.model.beat_filter import BeatFilter
 from mudar.model.config import ModelConfig
 from mudar.model.dance import DanceEncoder, FrameMaps, GridCells
 from mudar.model.injector import Injector
 from mudar.model.music import MusicEncoder
 from mudar.model.rhythm import CrfHead, RhythmFeatures, make_head
 from mudar.model.temporal import Code
+from mudar.records import Array
 from mudar.spec import FeatureSpec
 
 
@@ -49,6 +51,8 @@ class Mudar(nn.Module):
         self.injector = Injector(cells, config.injected_dim, config.d_model, config.heads, config.audio_gate_share)
         self.rhythm_features = RhythmFeatures(config, spec.video.motion_dim)
         self.rhythm_head = make_head(config)
+        reach = config.beat_filter_reach
+        self.beat_filter = BeatFilter(reach, spec.video) if reach else None
 
     def maps(self, frames: Tensor) -> Tensor:
         """Pyramid maps (B, T, k, C) of pictures (B, T, 3, S, S): to look once at frames that several windows share."""
@@ -75,6 +79,10 @@ class Mudar(nn.Module):
     def rhythm_sequence(self, motion: Tensor, frames: Tensor | None = None, music: Code | None = None) -> Tensor:
         """(B, T, U): what the rhythm heads read, the explicit pathway's own representation of the dance."""
         return self._rhythm_features(motion, self._maps(frames), music)
+
+    def filtered(self, rows: Array) -> Array | None:
+        """(T, F) curves of the beat filter, from a whole clip's (T, M) `motion_input`; None without a filter."""
+        return None if self.beat_filter is None else self.beat_filter.curves(rows, self.spec.video)
 
     def rhythm_nll(
         self, motion: Tensor, strokes: Tensor, frames: Tensor | None = None, music: Code | None = None
