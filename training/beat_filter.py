@@ -1,6 +1,6 @@
 """`python -m training.beat_filter RUN OUT --real RECORDS`: give a trained network its beat filter, in closed form.
 
-    python -m training.beat_filter runs/small-synthetic runs/small --real data/real --generated data/train
+    python -m training.beat_filter runs/small-synthetic runs/small --real data/real
 
 Ridge regression of the soft beats on a second of motion to either side, along the few directions in which clips move
 most: seconds on a CPU, the same weights every time. Each clip is also seen mirrored, faster and slower. Folds, and
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from mudar.features.hoof import mirror
-from mudar.model.beat_filter import beat_input
-from mudar.model.config import FILTER_HEADS, ModelConfig
+from mudar.model.beat_filter import beat_input, cell_weights
+from mudar.model.config import FILTER_HEADS
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
-from mudar.spec import FeatureSpec, VideoSpec
+from mudar.spec import VideoSpec
 from training.data.store import Array, Record, Shelf
 from training.evaluate import load_run
 
@@ -43,9 +43,8 @@ class FilterRecipe:
     directions: int = 24  # P
     ridge: float = 1.0  # of the mean square of a feature
     sigma_s: float = 0.035  # of a beat's bump in the target
-    stretches: tuple[float, ...] = (0.8, 0.9, 1.0, 1.12, 1.25)
-    source_power: float = 0.25  # a clip of a source with n clips counts n^-power: rare sources are weighted up
-    generated_share: float = 0.25  # weight of all generated clips together, over that of all real ones
+    stretches: tuple[float, ...] = (0.85, 1.0, 1.18)
+    source_power: float = 0.1  # a clip of a source with n clips counts n^-power: rare sources are weighted up
 
 
 @dataclass(frozen=True)
@@ -91,23 +90,21 @@ def attach(model: Mudar, found: Fit) -> Mudar:
 def _weights(records: Sequence[Record], recipe: FilterRecipe) -> Floats:
     """How much each clip counts."""
     clips = Counter(record.source for record in records)
-    real = np.array([record.origin == "real" for record in records], bool)
-    weights = np.array([float(clips[record.source]) ** -recipe.source_power for record in records])
-    if real.any() and not real.all():
-        weights[~real] *= recipe.generated_share * weights[real].sum() / weights[~real].sum()
-    return weights
+    return np.array([float(clips[record.source]) ** -recipe.source_power for record in records])
 
 
 def _views(record: Record, video: VideoSpec, recipe: FilterRecipe) -> Iterator[tuple[Array, Array]]:
     """What the filter sees of a clip (T, M) and its soft beats (T, F): as it is, mirrored, faster and slower."""
     rows, events = motion_input(record.between, video), record.curves_s()
+    weights = cell_weights(rows, video)
+    mirrored = weights.reshape(video.grid, video.grid)[:, ::-1].ravel()
     for stretch in recipe.stretches:
         moved = _stretched(rows, stretch)
         target = np.stack([
             _soft(events[name] / stretch, len(moved), video.fps, recipe.sigma_s) for name in FILTER_HEADS
         ], axis=1)  # fmt: skip
-        yield beat_input(moved, video), target
-        yield beat_input(mirror(moved, video), video), target
+        yield beat_input(moved, video, weights), target
+        yield beat_input(mirror(moved, video), video, mirrored), target
 
 
 def _stretched(rows: Array, stretch: float) -> Array:
@@ -155,12 +152,11 @@ def _standard(target: Array) -> Array:
 
 def _calibrated(weight: Floats, useful: Iterable[tuple[Record, float]], video: VideoSpec, recipe: FilterRecipe) -> Fit:
     """Scale and bias by logistic regression, so that the curve reads as the probability of a beat."""
-    heads, width = len(FILTER_HEADS), 2 * recipe.reach + 1
+    heads = len(FILTER_HEADS)
     kernel = weight.transpose(2, 1, 0).reshape(-1, heads).astype(np.float32)  # (L M, F)
     said, truth = [], []
     for record, _ in useful:
         seen, target = next(_views(record, video, replace(recipe, stretches=(1.0,))))
-        assert kernel.shape[0] == width * seen.shape[1]
         said.append(_lagged(seen, recipe.reach) @ kernel)
         truth.append(target)
     scales, biases = zip(*(_logistic(np.concatenate(said)[:, h], np.concatenate(truth)[:, h]) for h in range(heads)),
@@ -184,32 +180,20 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--real", type=Path, required=True)
-    parser.add_argument("--generated", type=Path)
-    parser.add_argument("--generated-clips", type=int, default=160)
     parser.add_argument("--hold-out", type=Path, help="a file with one clip id a line: not learnt from")
     args = parser.parse_args()
     without = set(args.hold_out.read_text().split()) if args.hold_out else set()
     real = [record for record in Shelf(args.real).all() if record.clip_id not in without]
-    model = attach(load_run(args.run), fit([*real, *some(args.generated, args.generated_clips)], video_of(args.run)))
+    network = load_run(args.run)
+    model = attach(network, fit(real, network.spec.video))
     save_run(args.run, args.out, model)
     Console().print(f"{len(real)} real clips; the network of {args.run} with its beat filter lies in {args.out}")
-
-
-def some(folder: Path | None, clips: int) -> list[Record]:
-    """The first clips of a folder of records."""
-    return [] if folder is None else [Shelf(folder).load(clip_id) for clip_id in Shelf(folder).clip_ids()[:clips]]
-
-
-def video_of(run: Path) -> VideoSpec:
-    """What the run's network is fed of a dance."""
-    return FeatureSpec.from_dict(json.loads((run / "recipe.json").read_text())["features"]).video
 
 
 def save_run(before: Path, out: Path, model: Mudar) -> None:
     """A run's folder with this network as its average: what evaluate and publish read."""
     recipe = json.loads((before / "recipe.json").read_text())
     recipe["model"] = {**recipe["model"], **model.config.to_dict()}
-    ModelConfig.from_dict(recipe["model"])
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(recipe, indent=1))
     torch.save({"average": model.state_dict()}, out / "state.pt")

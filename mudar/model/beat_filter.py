@@ -17,6 +17,8 @@ from mudar.model.config import FILTER_HEADS
 from mudar.records import Array
 from mudar.spec import VideoSpec
 
+Floats = NDArray[np.float64]
+
 _SHORTEST_S, _LONGEST_S = 1 / 3, 0.87  # between beats: 69 to 180 a minute
 _FLOOR = 0.05  # added to a cell's repetition, so that a clip in which nothing repeats is looked at evenly
 _LARGEST = 6.0  # of the weighted log motion of a cell
@@ -40,21 +42,24 @@ class BeatFilter(nn.Module):
         return np.asarray(torch.sigmoid(self(shown[None])[0]).cpu().numpy(), np.float32)
 
 
-def beat_input(rows: Array, spec: VideoSpec) -> Array:
+def beat_input(rows: Array, spec: VideoSpec, weights: Floats | None = None) -> Array:
     """(T, M) of a clip's (T, M) normalised motion: what the filter sees, the change of log motion at each frame.
 
-    Cells of the grid count by how regularly they move. The first frame has changed from nothing: 0.
+    Cells of the grid count by `weights`, as a rule their own. The first frame has changed from nothing: 0.
     """
     seen = np.log1p(rows)
     if spec.grid:
         start = spec.hoof_bins + 1
-        weighted = seen[:, start:] * np.repeat(cell_weights(rows, spec), spec.grid_directions)
+        weights = cell_weights(rows, spec) if weights is None else weights
+        weighted = seen[:, start:] * np.repeat(weights, spec.grid_directions)
         seen = np.concatenate([seen[:, :start], np.minimum(weighted, _LARGEST)], axis=1)
     return np.asarray(2.0 * np.diff(seen, axis=0, prepend=seen[:1]), np.float32)
 
 
-def cell_weights(rows: Array, spec: VideoSpec) -> NDArray[np.float64]:
+def cell_weights(rows: Array, spec: VideoSpec) -> Floats:
     """(G,) of mean square 1: the square of the largest autocorrelation at a beat's distance of a cell's changes."""
+    if not spec.grid:
+        return np.ones(0)
     cells = np.log1p(rows[:, spec.hoof_bins + 1 :]).reshape(len(rows), spec.grid**2, spec.grid_directions)
     change = np.diff(cells.astype(np.float64), axis=0)
     change -= change.mean(axis=0) if len(change) else 0.0

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mudar.dance_rhythm import read_dance
 from mudar.features.envelope import curve_at
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar
@@ -39,20 +40,23 @@ class Seen:
     where: list[Window]
     fps: float
     heads: tuple[str, ...]  # none for a network that knows no rhythm
-    curves: Array  # (T, H) in 0..1
+    curves: Array  # (T, H) in 0..1, the served head's as it is served
     pulses: Array  # (T,) a bump at each beat of the clip's own music
     dance: Code
     music: Code
     rhythm: Tensor  # (S, W, U) what the rhythm heads read; U = 0 for a network without them
     dance_rhythm: Array  # (S, R)
     music_rhythm: Array  # (S, R)
+    served: tuple[str, Array] | None = None  # the head that is served, and its strokes (N,) in seconds as they are
 
     def curve(self, head: str) -> Array:
         """(T,) of one head."""
         return np.ascontiguousarray(self.curves[:, self.heads.index(head)])
 
     def strokes_s(self, head: str) -> Array:
-        """Peaks of one head's curve, in seconds."""
+        """Strokes of the served head as served; of another, the peaks of its curve. In seconds."""
+        if self.served is not None and head == self.served[0]:
+            return self.served[1]
         return strokes_from_curve(self.curve(head), self.fps, min_gap_s=MIN_GAP_S.get(head, USUAL_GAP_S))[0]
 
 
@@ -76,10 +80,12 @@ def _see(network: Network, record: Record) -> Seen:
     device = next(network.parameters()).device
     motion = cut_motion(rows, where).to(device)
     heads: tuple[str, ...] = ()
-    curves, rhythm = np.zeros((len(rows), 0), np.float32), motion[..., :0]
+    curves, rhythm, strokes_s = np.zeros((len(rows), 0), np.float32), motion[..., :0], np.zeros(0, np.float32)
     if isinstance(network, Mudar):
         heads, rhythm = config.rhythm_heads, network.rhythm_sequence(motion)
         curves = stitch(torch.sigmoid(network.rhythm_head(rhythm)).cpu().numpy(), where, len(rows))
+        read = read_dance(config, curves, network.filtered(rows), fps)
+        curves[:, config.served_index], strokes_s = read.curve, read.times_s
     envelope = np.pad(record.envelope, (0, max(len(rows) - len(record.envelope), 0)))[: len(rows)]
     pulses = curve_at(record.audio[:, spec.audio.n_mels + 1], spec.audio, fps, len(rows))
     served = curves[:, config.served_index] if heads else np.zeros(len(rows), np.float32)
@@ -95,6 +101,7 @@ def _see(network: Network, record: Record) -> Seen:
         rhythm=rhythm,
         dance_rhythm=of_dance(config, spec.video, rows, served, where),
         music_rhythm=of_music(config, spec.video, envelope, pulses, where),
+        served=(config.served_head, strokes_s) if heads else None,
     )
 
 
