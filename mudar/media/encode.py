@@ -18,6 +18,7 @@ from mudar.media.audio_out import CHANNELS, Block, Layout
 from mudar.media.picture import Look
 
 AUDIO_BIT_RATE = 192_000
+FEW_CORES, MAX_THREADS = 4, 6  # x264 would start 1.5 threads a core, and each holds frames
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 NO_PICTURE_TYPE = 0  # let the encoder choose I, P or B: a decoded frame still says what it was
 
@@ -92,6 +93,8 @@ def _video_stream(container: av.container.OutputContainer, look: Look, name: str
     stream.width, stream.height, stream.pix_fmt = look.width, look.height, "yuv420p"
     stream.time_base = 1 / look.rate
     context = stream.codec_context
+    if name == encoder.X264 and (os.cpu_count() or 1) > FEW_CORES:
+        context.thread_count = MAX_THREADS
     context.time_base = 1 / look.rate
     context.sample_aspect_ratio = look.pixel_aspect
     context.color_primaries, context.color_trc = look.primaries, look.transfer

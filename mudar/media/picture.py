@@ -5,6 +5,7 @@ How each frame is brought into that form: shape.py. Sampling is the renderer's b
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ Timed = tuple[float, av.VideoFrame]
 STANDARD_RATES = tuple(Fraction(n, d) for n, d in ((24000, 1001), (30000, 1001), (60000, 1001)))
 HIGHEST_RATE = Fraction(120)
 SEEK_MARGIN_S = 1.0
+MAX_THREADS = 8  # each holds frames of its own
 HDR_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: H.273 number to FFmpeg's name
 BT709 = 1  # its number as primaries, transfer and matrix alike
 SEEKS_WELL = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # with an index; others are read from their start
@@ -183,4 +185,5 @@ def _stream(container: InputContainer) -> VideoStream:
         raise NoVideoStream()
     read_only(container, stream)
     stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
     return stream
