@@ -18,7 +18,7 @@ from training.data.pairs import avc_allowed
 from training.losses.implicit import info_nce, triplet, triplet_all
 from training.losses.rhythm import bce, focal, masked_mean, regression
 from training.recipe import LossRecipe, Recipe
-from training.world import ALONE, World
+from training.world import World
 
 Parts = dict[str, Tensor]
 
@@ -29,24 +29,27 @@ class Objective(nn.Module):
     def __init__(self, network: Network, recipe: Recipe, world: World) -> None:
         super().__init__()
         self.network, self.recipe, self.world = network, recipe, world
+        given = dict(recipe.loss.head_weights)
+        weights = torch.tensor([given.get(head, 1.0) for head in recipe.model.rhythm_heads], device=world.device)
+        self.head_weights: Tensor
+        self.register_buffer("head_weights", weights, persistent=False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Parts]:
         """This process's share of the loss, and of its parts by name, for the log."""
         if isinstance(self.network, Mudar):
-            return objective(self.network, batch, self.recipe, self.world)
+            return _objective(self.network, batch, self.head_weights, self.recipe, self.world)
         loss, parts = self.network.loss(batch)  # of its own clips alone: a mean over processes is what it can give
         return loss / self.world.size, {name: part / self.world.size for name, part in parts.items()}
 
 
-def objective(model: Mudar, batch: Batch, recipe: Recipe, world: World = ALONE) -> tuple[Tensor, Parts]:
-    """The loss to go down, and its parts by name."""
+def _objective(model: Mudar, batch: Batch, head_weights: Tensor, recipe: Recipe, world: World) -> tuple[Tensor, Parts]:
     loss, total = recipe.loss, batch.motion.new_zeros(())
     parts: Parts = {}
     first, frames = len(batch.motion) - len(batch.audio), batch.motion.shape[1]
     maps = None if batch.frames is None else model.maps(batch.frames)  # looked at once, for both pathways
     music = model.encode_music(batch.audio, frames) if len(batch.audio) else None
     if loss.rhythm_weight:
-        rhythm = _rhythm(model, batch, maps, _with_silence(music, first), recipe, world)
+        rhythm = _rhythm(model, batch, maps, _with_silence(music, first), head_weights, recipe.loss, world)
         total, parts["rhythm"] = total + loss.rhythm_weight * rhythm, rhythm.detach()
     if loss.implicit_weight and music is not None:
         seen = None if maps is None else maps[first:]
@@ -66,11 +69,8 @@ def _with_silence(music: Code | None, first: int) -> Code | None:
 
 
 def _rhythm(
-    model: Mudar, batch: Batch, maps: Tensor | None, music: Code | None, recipe: Recipe, world: World
+    model: Mudar, batch: Batch, maps: Tensor | None, music: Code | None, weights: Tensor, loss: LossRecipe, world: World
 ) -> Tensor:
-    loss, heads = recipe.loss, recipe.model.rhythm_heads
-    given = dict(loss.head_weights)
-    weights = torch.tensor([given.get(head, 1.0) for head in heads], device=batch.motion.device)
     if loss.rhythm == "crf":
         nll = model.rhythm_nll(batch.motion, batch.target, maps, music)
         mask = weights.expand_as(nll)

@@ -145,7 +145,7 @@ def _with_hard(
     plan = Cut.at(rows, start_s, table, recipe.features)
     onsets = read.soft_events(table, plan, ("onset",), 0.0)[..., 0]
     alike = avc_allowed(batch.onsets, batch.songs, recipe.loss.onset_alpha, onsets, table.songs[plan.clips])
-    real = torch.from_numpy(others != clips).to(table.device)
+    real = read.put(others != clips, table.device)
     return replace(batch, hard=read.audio(table, plan), hard_allowed=(alike.diagonal() & real).float())
 
 
@@ -194,5 +194,5 @@ def _shift(plan: Plan, table: Table, recipe: Recipe, step: int) -> tuple[Tensor,
     before = (plan.start_s * fps).astype(np.int64)
     after = ((table.duration_s[plan.clips] - plan.start_s) * fps - frames * plan.stretch).astype(np.int64)
     shifts, found = draw_avts_shifts(plan.chance, fps, table.tempo_bpm[plan.clips], -before, np.maximum(after, 0))
-    both = torch.from_numpy(np.stack([shifts / fps, found])).to(table.device)
+    both = read.put(np.stack([shifts / fps, found]), table.device)
     return both[0], both[1].float()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,15 +32,15 @@ class Cut:
     @classmethod
     def of(cls, plan: Plan, table: Table, spec: FeatureSpec) -> Cut:
         """All windows of the plan."""
-        both = torch.from_numpy(np.stack([plan.start_s, plan.stretch])).to(table.device)
-        clips = torch.from_numpy(plan.clips).to(table.device)
+        both = put(np.stack([plan.start_s, plan.stretch]), table.device)
+        clips = put(plan.clips, table.device)
         return cls(clips, both[0][:, None], both[1][:, None], spec)
 
     @classmethod
     def at(cls, clips: NDArray[np.int64], start_s: NDArray[np.float64], table: Table, spec: FeatureSpec) -> Cut:
         """Windows as they are, at these seconds (B,) of these rows (B,)."""
-        start = torch.from_numpy(start_s).to(table.device)[:, None]
-        return cls(torch.from_numpy(clips).to(table.device), start, torch.ones_like(start), spec)
+        start = put(start_s, table.device)[:, None]
+        return cls(put(clips, table.device), start, torch.ones_like(start), spec)
 
     def part(self, chosen: slice) -> Cut:
         """Some of its windows."""
@@ -67,15 +68,13 @@ def motion(table: Table, cut: Cut, plan: Plan, noise_sd: float = 0.0) -> tuple[T
     device = table.device
     frame = cut.frame
     inside = table.motion.inside(cut.clips, frame).float()
-    shown = frame.gather(1, torch.from_numpy(plan.frame).to(device))
+    shown = frame.gather(1, put(plan.frame, device))
     rows = table.motion.read(cut.clips, shown)  # (B, T, M)
-    column = torch.from_numpy(plan.column).to(device)
-    factor = torch.from_numpy(plan.factor).to(device) * cut.stretch
+    column = put(plan.column, device)
+    factor = put(plan.factor, device) * cut.stretch
     rows = rows.gather(2, column[:, None].expand_as(rows)) * factor.float()[:, None]
     if noise_sd:
-        rows = rows * _noise(noise_sd, device, rows[0].numel())[torch.from_numpy(plan.noise_at).to(device)].view_as(
-            rows
-        )
+        rows = rows * _noise(noise_sd, device, rows[0].numel())[put(plan.noise_at, device)].view_as(rows)
     return rows * inside[..., None], inside
 
 
@@ -111,7 +110,7 @@ def envelope(table: Table, cut: Cut) -> Tensor:
 
 def soft_events(table: Table, cut: Cut, heads: tuple[str, ...], sigma_s: float) -> Tensor:
     """(B, T, H) targets: a bump of height 1 at each event, `sigma_s` wide; 0 gives hard 0/1 frames."""
-    chosen = torch.tensor([HEADS.index(head) for head in heads], device=table.device)
+    chosen = _rows(heads, table.device)
     at = cut.in_frames(table.events_s[cut.clips[:, None], chosen].double()).contiguous()  # (B, H, E)
     place = torch.arange(cut.spec.frames_per_segment, device=table.device, dtype=torch.float64)
     place = place.expand(*at.shape[:2], -1).contiguous()
@@ -124,6 +123,16 @@ def soft_events(table: Table, cut: Cut, heads: tuple[str, ...], sigma_s: float) 
     behind = place - at.gather(2, (right - 1).clamp_min(0))
     nearest_s = torch.minimum(ahead.abs(), behind.abs()) / cut.spec.video.fps
     return torch.exp(-0.5 * (nearest_s / sigma_s) ** 2).float().transpose(1, 2)
+
+
+@lru_cache(maxsize=16)
+def _rows(heads: tuple[str, ...], device: torch.device) -> Tensor:
+    return torch.tensor([HEADS.index(head) for head in heads], device=device)
+
+
+def put(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device. The plain way would wait there for all that is still being computed."""
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 def _tempo_shift(stretch: Tensor, spec: AudioSpec) -> Tensor:
