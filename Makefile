@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JSON   ?=
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench bench-retrieve bench-retarget up compose-test clean help
+.PHONY: demo test check bench bench-retrieve bench-http bench-retarget up compose-test clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,9 @@ bench: $(VENV)/.run ## the speeds, each beside its floor: make bench [JSON=1]
 
 bench-retrieve: $(VENV)/.run ## search beside FAISS Flat and the two matrices: make bench-retrieve [JSON=1] [ARGS=--peers]
 	@$(BIN)/python -m tests.bench.retrieve $(if $(JSON),--json) $(ARGS)
+
+bench-http: $(VENV)/.run ## POST /retrieve over HTTP with 200k segments: make bench-http [JSON=1] [ARGS="--exact-rows 300000"]
+	@$(BIN)/python -m tests.bench.http $(if $(JSON),--json) $(ARGS)
 
 bench-retarget: $(VENV)/.run ## real dances on other songs: make bench-retarget CLIPS=dir MUSIC=dir [JSON=1]
 	@$(BIN)/python -m tests.bench.retarget_pairs $(if $(CLIPS),--clips "$(CLIPS)") $(if $(MUSIC),--music "$(MUSIC)") $(if $(JSON),--json)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from mudar.library.blobs import BlobStore
@@ -29,6 +31,7 @@ class House:
     shelf: Shelf
     indexes: Indexes
     metrics: Metrics
+    searching: CapacityLimiter  # threads that search at once: more than cores only wait for each other
 
 
 def build(settings: Settings) -> House:
@@ -43,6 +46,7 @@ def build(settings: Settings) -> House:
         shelf=Shelf(settings.model_roots, settings.model_name),
         indexes=Indexes(database, settings),
         metrics=Metrics(),
+        searching=CapacityLimiter(os.cpu_count() or 1),
     )
 
 

@@ -9,6 +9,7 @@ from mudar.errors import IndexUnavailable
 from mudar.library.answers import Follower
 from mudar.library.db import Database
 from mudar.library.follow import IndexFollower
+from mudar.records import Kind
 from service.settings import Settings
 from service.shelf import ServedModel
 
@@ -80,6 +81,12 @@ class Indexes:
             }
         except IndexUnavailable:
             return {}
+
+    def approximate(self) -> dict[tuple[str, str], bool]:
+        """Which indexes of this process look into lists, by model and kind."""
+        here = [(model, f) for model, f in list(self._followers.items()) if isinstance(f, IndexFollower)]
+        kinds: tuple[Kind, ...] = ("dance", "music")
+        return {(model, kind): follower.index(kind).approximate for model, follower in here for kind in kinds}
 
     def stop(self) -> None:
         """Stop following, and leave snapshots behind."""

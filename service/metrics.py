@@ -33,6 +33,13 @@ class Metrics:
             "mudar_index_segments", "Segments in the search index.", ["model", "kind"], registry=self.registry
         )
 
+        self.approximate = Gauge(
+            "mudar_index_approximate",
+            "1 when the search index looks into lists.",
+            ["model", "kind"],
+            registry=self.registry,
+        )
+
     def text(self) -> bytes:
         """Everything in Prometheus' text form."""
         return generate_latest(self.registry)

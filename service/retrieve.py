@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mudar.errors import BadRequest, NoIndex, NotReady, OutOfRange, WrongKind
+from mudar.errors import BadRequest, OutOfRange, WrongKind
 from mudar.library import analyses
-from mudar.library.db import Session
-from mudar.library.items import get_item
 from mudar.library.search import ANY, Filters, Question, ask, other_kind
-from mudar.records import Kind, Segment
+from mudar.records import Kind
 from service import dispatch, intake
 from service.deps import House
 from service.shelf import ServedModel
@@ -43,28 +41,15 @@ def by_item(house: House, music_id: str | None, dance_id: str | None, asked: Ask
 def _answer(house: House, item_id: str, kind: Kind, asked: Asked) -> dict[str, Any]:
     model = house.shelf.resolve(asked.model)
     with house.database.read() as session:
-        item = get_item(session, item_id, model.id)
-        if item["kind"] != kind:
-            raise WrongKind(f"{item_id} is a {item['kind']}, not a {kind}.", hint=f"Ask with {item['kind']}_id.")
-        segments = _segments(session, item_id, model.id)
+        item = analyses.asking(session, item_id, model.id, kind)
     lam = model.lambda_default if asked.lam is None else asked.lam
-    question = Question(kind, segments, asked.k, lam, asked.labels, asked.filters, asked.offset)
+    question = Question(kind, item.segments, asked.k, lam, asked.labels, asked.filters, asked.offset)
     results = ask(house.database, house.indexes.of(model), question)
     more = asked.offset + asked.k if len(results) == asked.k else None
-    head = {"id": item_id, "kind": kind, "tempo_bpm": item["tempo_bpm"], "offset": asked.offset, "next_offset": more}
+    head = {"id": item_id, "kind": kind, "tempo_bpm": item.tempo_bpm, "offset": asked.offset, "next_offset": more}
     if not results:
         head["note"] = f"No {other_kind(kind)} passes the filters." if not asked.offset else "There are no more."
     return {"query": {**head, **_echo(asked, lam, model)}, "results": results}
-
-
-def _segments(session: Session, item_id: str, model_id: str) -> tuple[Segment, ...]:
-    """What is searched with. NoIndex when the model never embedded anything; NotReady when not this item."""
-    try:
-        return analyses.segments(session, item_id, model_id)
-    except NotReady:
-        if not analyses.any_of(session, model_id):
-            raise NoIndex(f"Nothing in the library has been embedded with {model_id}.") from None
-        raise
 
 
 def _echo(asked: Asked, lam: float, model: ServedModel) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
-from mudar.errors import ItemDeleted, NotReady
+from mudar.errors import ItemDeleted, NoIndex, NotReady, UnknownItem, WrongKind
 from mudar.library import changes
 from mudar.library import tables as t
 from mudar.library.codec import from_bytes, rhythm_of, rhythm_record, to_bytes
@@ -28,6 +28,45 @@ class SegmentBlock(NamedTuple):
     embeddings: Array  # (N, E)
     rhythms: Array  # (N, R)
     start_s: Array  # (N,)
+
+
+class Asking(NamedTuple):
+    """An item that is searched with."""
+
+    kind: Kind
+    tempo_bpm: float
+    segments: tuple[Segment, ...]
+
+
+# Built once: making a statement anew costs SQLAlchemy more than SQLite takes to answer it.
+_ASKING = (
+    select(t.items.c.kind, t.analyses.c.tempo_bpm, *t.segments.c["start_s", "end_s", "embedding", "rhythm"])
+    .select_from(
+        t.items.outerjoin(
+            t.analyses, (t.analyses.c.item_id == t.items.c.id) & (t.analyses.c.model == bindparam("model"))
+        ).outerjoin(
+            t.segments, (t.segments.c.item_id == t.analyses.c.item_id) & (t.segments.c.model == t.analyses.c.model)
+        )
+    )
+    .where(t.items.c.id == bindparam("item_id"))
+    .order_by(t.segments.c.number)
+)
+
+
+def asking(session: Session, item_id: str, model: str, kind: Kind) -> Asking:
+    """What is needed to search with an item, in one question. UnknownItem, WrongKind, NotReady, NoIndex."""
+    rows = session.execute(_ASKING, {"item_id": item_id, "model": model}).all()
+    if not rows:
+        raise UnknownItem(f"there is no item {item_id!r}")
+    first = rows[0]
+    if first.kind != kind:
+        raise WrongKind(f"{item_id} is a {first.kind}, not a {kind}.", hint=f"Ask with {first.kind}_id.")
+    if first.embedding is None:
+        if not any_of(session, model):
+            raise NoIndex(f"Nothing in the library has been embedded with {model}.")
+        raise _not_ready(session, item_id, model)
+    segments = (Segment(r.start_s, r.end_s, from_bytes(r.embedding), from_bytes(r.rhythm)) for r in rows)
+    return Asking(kind, float(first.tempo_bpm), tuple(segments))
 
 
 def store_analysis(session: Session, item_id: str, model: str, analysis: Analysis) -> dict[str, Any]:

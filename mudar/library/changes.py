@@ -57,16 +57,19 @@ def record(session: Session, seq: int, action: Action, item_id: str, kind: str, 
     tell(session)
 
 
+_COUNTER, _LIBRARY = t.counters.alias(), t.counters.alias()
+_HEAD = (  # built once: each search asks it
+    select(_LIBRARY.c.value, _COUNTER.c.value, t.changes.c.at)
+    .select_from(
+        _COUNTER.join(_LIBRARY, _LIBRARY.c.name == "library").outerjoin(t.changes, t.changes.c.seq == _COUNTER.c.value)
+    )
+    .where(_COUNTER.c.name == "changes")
+)
+
+
 def head(session: Session) -> Head:
     """Where the log ends now."""
-    counter, library = t.counters.alias(), t.counters.alias()
-    row = session.execute(
-        select(library.c.value, counter.c.value, t.changes.c.at)
-        .select_from(
-            counter.join(library, library.c.name == "library").outerjoin(t.changes, t.changes.c.seq == counter.c.value)
-        )
-        .where(counter.c.name == "changes")
-    ).one()
+    row = session.execute(_HEAD).one()
     return Head(int(row[0]), int(row[1]), float(row[2] or 0.0))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from mudar.errors import EmptyLibrary, OutOfRange
 from mudar.library import items
@@ -98,13 +98,16 @@ def ask(database: Database, follower: Follower, question: Question) -> list[dict
         return _records(session, follower.model, found[question.offset :])
 
 
+_FOUND = (
+    select(t.items.c.id, t.items.c.title, t.analyses.c.tempo_bpm)
+    .join(t.analyses, t.analyses.c.item_id == t.items.c.id)
+    .where(t.items.c.id.in_(bindparam("ids", expanding=True)), t.analyses.c.model == bindparam("model"))
+)
+
+
 def _records(session: Session, model: str, found: list[Match]) -> list[dict[str, Any]]:
     """Matches with title and tempo, in their order; an item that was deleted a moment ago is left out."""
-    rows = session.execute(
-        select(t.items.c.id, t.items.c.title, t.analyses.c.tempo_bpm)
-        .join(t.analyses, t.analyses.c.item_id == t.items.c.id)
-        .where(t.items.c.id.in_([match.item_id for match in found]), t.analyses.c.model == model)
-    )
+    rows = session.execute(_FOUND, {"ids": [match.item_id for match in found], "model": model})
     known = {row.id: (row.title, row.tempo_bpm) for row in rows}
     return [
         {

@@ -65,6 +65,8 @@ def metrics(house: HouseDep) -> Response:
             told.items.labels(kind).set(count)
     for (model, kind), count in house.indexes.sizes().items():
         told.segments.labels(model, kind).set(count)
+    for (model, kind), whether in house.indexes.approximate().items():
+        told.approximate.labels(model, kind).set(whether)
     _tried(lambda: told.waiting.set(house.queue.waiting()))
     _tried(lambda: told.workers.set(len(house.queue.workers())))
     return Response(told.text(), media_type=CONTENT_TYPE_LATEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -46,7 +47,9 @@ async def post_retrieve(
     ranges = ((min_tempo_bpm, max_tempo_bpm), (min_duration_s, max_duration_s))
     asked = retrieve.Asked(k, lam, label or [], model, Filters((), *ranges, exclude or ()), offset)
     if not request.headers.get("content-type", "").startswith("multipart/"):
-        return await run_in_threadpool(retrieve.by_item, house, music_id, dance_id, asked)
+        # As it is: to check what we made ourselves would cost more than to find it.
+        found = await to_thread.run_sync(retrieve.by_item, house, music_id, dance_id, asked, limiter=house.searching)
+        return JSONResponse(found)
     async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
         held = Response()
         body = accepted(held, await run_in_threadpool(retrieve.by_file, house, form, asked))

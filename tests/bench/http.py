@@ -1,0 +1,186 @@
+"""`make bench-http`: POST /retrieve?music_id= on a running service whose library holds 200 000 segments of dances.
+
+The library is written straight into the database; `mudar up` is started as a user would. Clients are plain sockets in
+a process of their own, each asking again as soon as it is answered, for other music each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+from sqlalchemy import insert
+
+from model_store.registry import Registry
+from mudar.library import tables as t
+from mudar.library.codec import to_bytes
+from mudar.library.db import Database
+from service.settings import SHIPPED_MODELS
+from tests.bench import vectors
+from tests.bench.row import Row
+from tests.conftest import start_stack
+
+SEGMENTS, SONGS = 200_000, 200
+CLIENTS = ((1, 400), (8, 2000), (64, 2000))  # clients, questions in all
+_BATCH = 20_000
+
+
+def fill(database: Database, model: str, found: vectors.Vectors) -> list[str]:
+    """Dances and SONGS pieces of music of one segment each; returns the ids of the music."""
+    dances, count = found.names(), len(found.item)
+    songs = [f"music-{number:09d}" for number in range(SONGS)]
+    with database.begin() as session:
+        for first in range(0, count, _BATCH):
+            part = range(first, min(first + _BATCH, count))
+            names = list(dict.fromkeys(dances[row] for row in part if row % vectors.SEGMENTS == 0))
+            _items(session, names, "dance", model)
+            rows = [_segment(dances[row], row % vectors.SEGMENTS, found.embeddings[row], found.rhythms[row], model)
+                    for row in part]  # fmt: skip
+            session.execute(insert(t.segments), rows)
+        _items(session, songs, "music", model)
+        asked = zip(songs, found.query_embeddings, found.query_rhythms, strict=True)
+        session.execute(insert(t.segments), [_segment(name, 0, e, r, model) for name, e, r in asked])
+    return songs
+
+
+def _items(session: Any, names: Sequence[str], kind: str, model: str) -> None:
+    at = time.time()
+    shas = [f"{kind[0]}{name[-9:]}".rjust(64, "0") for name in names]
+    session.execute(insert(t.blobs), [{"sha256": s, "size_bytes": 1, "media_type": "", "held_at": at} for s in shas])
+    rows = [{"id": name, "sha256": sha, "kind": kind, "title": f"The {name}", "metadata": {}, "info": {},
+             "linked_to": None, "created_at": at} for name, sha in zip(names, shas, strict=True)]  # fmt: skip
+    session.execute(insert(t.items), rows)
+    about = {"duration_s": 28.0, "tempo_bpm": 120.0, "strokes": 0, "segments": 1, "rhythm": {}, "stage_s": {}}
+    session.execute(
+        insert(t.analyses), [{"item_id": name, "model": model, "created_at": at, **about} for name in names]
+    )
+
+
+def _segment(item_id: str, number: int, embedding: Any, rhythm: Any, model: str) -> dict[str, Any]:
+    start_s = 4.0 * number
+    # A hair below 1: the store refuses more, and float32 norms may be.
+    parts = (to_bytes(embedding * np.float32(0.9999)), to_bytes(rhythm * np.float32(0.9999)))
+    return {"item_id": item_id, "model": model, "number": number, "start_s": start_s, "end_s": start_s + 8,
+            "embedding": parts[0], "rhythm": parts[1]}  # fmt: skip
+
+
+def load(address: str, paths: Sequence[str], clients: int, questions: int) -> tuple[list[float], int]:
+    """Seconds of each answer, and how many were not 200. Runs in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_load, (address, list(paths), clients, questions))
+
+
+def _load(address: str, paths: list[str], clients: int, questions: int) -> tuple[list[float], int]:
+    place = urlsplit(address)
+    taken: list[float] = []
+    failed = 0
+
+    async def client(number: int) -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        for turn in range(questions // clients):
+            path = paths[(number * 37 + turn) % len(paths)]
+            began = time.perf_counter()
+            writer.write(f"POST {path} HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 0\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.split(b":")[1]))
+            taken.append(time.perf_counter() - began)
+            failed += not head.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(client(number) for number in range(clients)))
+
+    asyncio.run(all_of_them())
+    return taken, failed
+
+
+def rows(folder: Path, exact_rows: int, segments: int = SEGMENTS) -> list[Row]:
+    """A row for each number of clients."""
+    data = folder / "http-data"
+    card = Registry([SHIPPED_MODELS]).card("mudar-small")
+    database = Database(f"sqlite:///{data / 'mudar.sqlite3'}", durable=False)
+    database.migrate()
+    songs = fill(database, card.id, vectors.make(segments, card.model.embed_dim, SONGS))
+    database.close()
+    stack = start_stack(data, MUDAR_INDEX_EXACT_ROWS=str(exact_rows), MUDAR_INDEX_SNAPSHOT_S="100000")
+    try:
+        paths = [f"/retrieve?music_id={song}&k=10" for song in songs]
+        _warm(stack.url, paths, approximate=exact_rows < segments)
+        assert stack.process is not None
+        return [_row(stack.url, stack.process.pid, paths, clients, questions) for clients, questions in CLIENTS]
+    finally:
+        assert stack.process is not None
+        stack.process.terminate()
+        stack.process.wait(60)
+
+
+def _warm(url: str, paths: Sequence[str], approximate: bool) -> None:
+    """Until the index is there, and, if it shall be put into lists, has been."""
+    with httpx.Client(base_url=url, timeout=300) as client:
+        for path in paths:
+            client.post(path).raise_for_status()
+        for _ in range(600 if approximate else 0):
+            if any(line.startswith("mudar_index_approximate{") and "dance" in line and line.endswith(" 1.0")
+                   for line in client.get("/metrics").text.splitlines()):  # fmt: skip
+                break
+            time.sleep(0.5)
+
+
+def _cpu_s(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _row(url: str, pid: int, paths: Sequence[str], clients: int, questions: int) -> Row:
+    before, began = _cpu_s(pid), time.perf_counter()
+    taken, failed = load(url, paths, clients, questions)
+    wall_s, cpu_s = time.perf_counter() - began, _cpu_s(pid) - before
+    cut = statistics.quantiles([1000 * one for one in taken], n=100)
+    p50, p99 = cut[49], cut[98]
+    reached = failed == 0 and (clients != 8 or (p50 <= 10 and p99 <= 50))
+    goal = {8: "p50 <= 10 ms, p99 <= 50 ms", 64: "no error"}.get(clients, "")
+    told = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(taken) / wall_s:.0f}/s, {failed} errors"
+    return Row(
+        f"POST /retrieve, {clients} clients",
+        told,
+        f"{1000 * cpu_s / len(taken):.1f} ms of CPU each",
+        p50,
+        None,
+        goal,
+        reached,
+    )
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--segments", type=int, default=SEGMENTS)
+    parser.add_argument("--exact-rows", type=int, default=100_000, help="as MUDAR_INDEX_EXACT_ROWS")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for row in rows(Path(folder), args.exact_rows, args.segments):
+            words = f"{row.what}: {row.measured} ({row.peer}) {row.goal} {'ok' if row.reached else 'MISSED'}"
+            print(json.dumps(row.to_dict()) if args.json else words, flush=True)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
