@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import resource
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -138,12 +139,22 @@ def _report(failed: dict[str, str], out: Path, console: Console) -> None:
         (out / "failed.json").write_text(json.dumps(failed, indent=1))
 
 
-def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
+def jobs_of(args: argparse.Namespace) -> list[Job]:
     """What the command line asks for."""
     if args.origin == "generated":
-        yield from generated_jobs(args.clips, args.first_seed, args.seconds)
-    for folder in args.folder:
-        yield from real_jobs(folder, args.table)
+        return generated_jobs(args.clips, args.first_seed, args.seconds)
+    return apart([job for folder in args.folder for job in real_jobs(folder, args.table)])
+
+
+def apart(jobs: list[Job]) -> list[Job]:
+    """The jobs, those that share a name (`a.mp4` and `a.mov`, or the same name in two folders) told apart by path."""
+    often = Counter(_part_name(job) for job in jobs)
+    return [
+        replace(job, clip_id=f"{job.clip_id}-{hashlib.blake2b(str(job.path).encode(), digest_size=3).hexdigest()}")
+        if isinstance(job, RealJob) and often[_part_name(job)] > 1
+        else job
+        for job in jobs
+    ]
 
 
 def main() -> None:
@@ -169,7 +180,7 @@ def main() -> None:
     from training.recipes import registry
 
     sight = Sight(args.frames, args.flow_weights)
-    run(list(jobs_of(args)), args.out, registry.get(args.recipe).features, args.workers, Console(), sight, args.shards)
+    run(jobs_of(args), args.out, registry.get(args.recipe).features, args.workers, Console(), sight, args.shards)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Shards:
         self._places: list[Place] = []
         self._by_shard: list[Ints] = []
         for index in sorted(folder.glob("shard-*.json")):
-            kept = [clip for clip in json.loads(index.read_text()) if _whole(clip["clip"]) not in without]
+            kept = [c for c in json.loads(index.read_text()) if not {c["clip"], _whole(c["clip"])} & without]
             self._by_shard.append(np.arange(len(kept)) + len(self.clips))
             self._places += [Place(index.with_suffix(".tar"), clip["offset"], clip["size"]) for clip in kept]
             self.clips += kept

@@ -7,15 +7,46 @@ song alone, and figures on it say so: room, couple and outfits are then known fr
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from training.data.store import Record, Shelf
+from training.data.shards import Shards
+from training.data.store import Shelf
 
 
-def components(records: Iterable[Record], by_song: frozenset[str] = frozenset()) -> list[list[str]]:
+class Named(Protocol):
+    """What a split looks at: a record, or a shard's word about one."""
+
+    @property
+    def clip_id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def song_id(self) -> str:
+        """What it is danced to."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Who filmed it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A clip as a shard's index lists it."""
+
+    clip_id: str
+    song_id: str
+    source: str
+
+
+def components(records: Iterable[Named], by_song: frozenset[str] = frozenset()) -> list[list[str]]:
     """Clip ids in groups that share songs or sources, directly or through others; largest first, then by name."""
     parent: dict[str, str] = {}
 
@@ -37,7 +68,7 @@ def components(records: Iterable[Record], by_song: frozenset[str] = frozenset())
     return sorted(groups.values(), key=lambda ids: (-len(ids), ids))
 
 
-def hold_out(records: list[Record], share: float, seed: int = 0, by_song: frozenset[str] = frozenset()) -> list[str]:
+def hold_out(records: Sequence[Named], share: float, seed: int = 0, by_song: frozenset[str] = frozenset()) -> list[str]:
     """Clip ids of about `share` of each origin's clips: the large source's and the others' separately."""
     held: list[str] = []
     large = [r for r in records if r.source in by_song]
@@ -51,7 +82,9 @@ def hold_out(records: list[Record], share: float, seed: int = 0, by_song: frozen
     return sorted(held)
 
 
-def folds(records: list[Record], count: int, seed: int = 0, by_song: frozenset[str] = frozenset()) -> list[list[str]]:
+def folds(
+    records: Sequence[Named], count: int, seed: int = 0, by_song: frozenset[str] = frozenset()
+) -> list[list[str]]:
     """All clip ids in `count` parts of about equal size, large sources and others shared out separately."""
     parts: list[list[str]] = [[] for _ in range(count)]
     rng = np.random.default_rng(seed)
@@ -66,6 +99,13 @@ def folds(records: list[Record], count: int, seed: int = 0, by_song: frozenset[s
     return [sorted(part) for part in parts]
 
 
+def listed(folder: Path) -> Sequence[Named]:
+    """The clips of a folder of records or of shards."""
+    if any(folder.glob("shard-*.json")):
+        return [Listed(clip["clip"], clip["song"], clip["source"]) for clip in Shards(folder).clips]
+    return Shelf(folder).all()
+
+
 def main() -> None:
     """`python -m training.data.splits RECORDS OUT.txt --share 0.4 --by-song SOURCE`: write the held-out clip ids."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -75,7 +115,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--by-song", action="append", default=[])
     args = parser.parse_args()
-    held = hold_out(Shelf(args.records).all(), args.share, args.seed, frozenset(args.by_song))
+    held = hold_out(listed(args.records), args.share, args.seed, frozenset(args.by_song))
     args.out.write_text("\n".join(held) + "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from mudar.media.decode import decode_audio, iter_frames
 from mudar.spec import AudioSpec
 from training.data.beatgrid import make_grid
 from training.data.clip import make_clip, write_clip, write_song
+from training.data.dancer import Dance, make_dance
 from training.data.figure import JOINT, joints, mirrored
+from training.data.film import Body
 from training.data.music import GROOVES
-from training.data.styles import STYLES
+from training.data.styles import STYLE, STYLES
 from training.metrics import f1
 
 
@@ -90,6 +93,39 @@ def test_a_written_song_reads_back_on_time(tmp_path: Path, name: str) -> None:
     near = np.abs(np.asarray(truth.beats_s)[:, None] - heard.onset_times_s[None]).min(axis=1)
     assert np.median(near) < 0.010
     assert truth.groove == "house" in GROOVES
+
+
+def test_dances_differ_in_all_that_real_ones_differ_in() -> None:
+    """Company, passers-by, cameras, strokes that land, pass and launch; each often enough to be learnt from."""
+    grid = make_grid(np.random.default_rng(0), 1.0, 120.0)
+    dances = [make_dance(seed, grid, 1.0) for seed in range(80)]
+    company = [len(dance.bodies) for dance in dances]
+    assert {1, 2, 3} <= set(company)
+    assert 0.3 < np.mean(np.array(company) > 1) < 0.7
+    assert {0.0, 0.5, 1.0, 1.8} == {dance.camera_motion for dance in dances}
+    eases = [STYLE[dance.style].make(np.random.default_rng(0)).ease for dance in dances]
+    assert eases.count("land") > 20
+    assert eases.count("pass") > 15
+    assert eases.count("launch") > 1
+
+
+def test_whoever_stands_in_front_hides_who_stands_behind() -> None:
+    grid, checked = make_grid(np.random.default_rng(0), 1.0, 120.0), 0
+    for seed in range(40):
+        dance = make_dance(seed, grid, 0.2)
+        if len(dance.bodies) != 2:
+            continue
+        back, front = dance.bodies
+
+        def shown(*bodies: Body, dance: Dance = dance) -> np.ndarray:
+            return next(iter(replace(dance, bodies=bodies).frames(5, 96, 96)))
+
+        empty = shown(replace(back, at_x=9.0))
+        hidden = (shown(front) != empty).any(axis=2) & (shown(back) != empty).any(axis=2)
+        if hidden.sum() > 100:  # blended edges show a little of both
+            assert np.median(np.abs(shown(back, front)[hidden].astype(int) - shown(front)[hidden])) <= 1
+            checked += int(hidden.sum())
+    assert checked > 200  # pixels at which one was before the other
 
 
 def test_dancers_and_songs_need_no_torch() -> None:

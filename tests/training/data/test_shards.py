@@ -21,10 +21,11 @@ from training.data.extract import GeneratedJob, Sight, extract
 from training.data.jpegs import decode_jpegs, encode_jpeg
 from training.data.packer import Packer
 from training.data.shards import Shards, pieces, write_part
+from training.data.splits import hold_out, listed
 from training.data.store import Record
 from training.engine import advance, fresh
 from training.feed import Meter, feed
-from training.preprocess import generated_jobs, real_jobs, run
+from training.preprocess import apart, generated_jobs, real_jobs, run
 from training.recipe import DataRecipe, Recipe
 from training.recipes import registry
 from training.world import ALONE
@@ -105,6 +106,26 @@ def test_held_out_clips_and_all_their_pieces_stay_away(records: list[Record], tm
     assert [p.clip_id for p in long] == ["long~000", "long~001", "long~002"]
     shards = Shards(packed(tmp_path, [*long, *records]), without=frozenset({"long", "clip-3"}))
     assert {clip["clip"] for clip in shards.clips} == {f"clip-{i}" for i in range(8)} - {"clip-3"}
+
+
+def test_a_split_of_shards_leaks_no_song_and_no_source(records: list[Record], tmp_path: Path) -> None:
+    mixed = [replace(r, source=f"source-{i // 4}") for i, r in enumerate(records)]
+    cut = [piece for r in mixed for piece in pieces(r, 15.0, 120.0, longest_s=6.0)]
+    held = frozenset(hold_out(listed(packed(tmp_path, cut)), 0.5, seed=1))
+    kept = Shards(tmp_path, without=held).clips
+    away = [clip for clip in Shards(tmp_path).clips if clip["clip"] in held]
+    assert len(kept) + len(away) == 16
+    for what in ("song", "source"):
+        assert not {clip[what] for clip in kept} & {clip[what] for clip in away}
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("one/a.mp4", "one/a.mov", "two/a.mp4", "two/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    jobs = apart([job for folder in ("one", "two") for job in real_jobs(tmp_path / folder, None)])
+    assert len({job.clip_id for job in jobs}) == 4
+    assert jobs[3].clip_id == "b"
 
 
 def test_pieces_are_the_clip(records: list[Record]) -> None:
