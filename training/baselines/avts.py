@@ -26,7 +26,7 @@ class Avts(Baseline):
     def loss(self, batch: Batch) -> Losses:
         """Positives, easy negatives and, once the batch has shifted music, hard ones."""
         frames = batch.motion.shape[1]
-        dance = self.encode_dance(batch.motion).embedding
+        dance = self.encode_dance(batch.motion, batch.frames).embedding
         music = self.encode_music(batch.audio, frames).embedding
         near = (dance - music).square().sum(dim=-1).mean()
         far = _repelled(torch.cdist(dance[None], music[None])[0], batch.allowed.float())

@@ -60,7 +60,7 @@ class Lla(Baseline):
     def loss(self, batch: Batch) -> Losses:
         """Clip matching and, once the batch has shifted music, synchrony."""
         frames = batch.motion.shape[1]
-        dance, music = self.encode_dance(batch.motion), self.encode_music(batch.audio, frames)
+        dance, music = self.encode_dance(batch.motion, batch.frames), self.encode_music(batch.audio, frames)
         other, there = another(batch.allowed)
         own, foreign = self._answers(dance, music), self._answers(dance, rows(music, other))
         matching = 0.5 * (classify(own[:, 0], 1.0, there) + classify(foreign[:, 0], 0.0, there))

@@ -42,7 +42,7 @@ class Multisensory(Baseline):
         if batch.shifted is None:
             raise ValueError("Multisensory learns from shifted music alone: its recipe needs avts_from = 0")
         frames = batch.motion.shape[1]
-        dance = self.encode_dance(batch.motion)
+        dance = self.encode_dance(batch.motion, batch.frames)
         own = self.match(dance, self.encode_music(batch.audio, frames))
         moved = self.match(dance, self.encode_music(batch.shifted, frames))
         weight = batch.shifted_allowed

@@ -37,8 +37,7 @@ class Baseline(nn.Module, ABC):
 
     def encode_dance(self, motion: Tensor, frames: Tensor | None = None) -> Code:
         """(B, T, M) motion, with frames (B, T, 3, S, S) where the config looks at them, to a Code."""
-        maps = None if frames is None or self.frame_maps is None else self.frame_maps(frames)
-        return self.dance(motion, maps)
+        return self.dance(motion, None if self.frame_maps is None or frames is None else self.frame_maps(frames))
 
     def encode_music(self, audio: Tensor, frames: int | None = None) -> Code:
         """(B, Ta, F) music input to a Code of `frames` model frames (default: as many as last as long)."""

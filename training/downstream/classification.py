@@ -59,11 +59,6 @@ class Segments:
     audio: Tensor
     clip: Tensor
 
-    def of(self, clips: Tensor) -> Segments:
-        """Those of the clips for which (C,) bool `clips` is set."""
-        kept = clips[self.clip]
-        return Segments(self.visual[kept], self.audio[kept], self.clip[kept])
-
 
 def segments(seen: Sequence[Seen]) -> Segments:
     """What the head sees of these clips."""

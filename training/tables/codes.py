@@ -25,6 +25,7 @@ from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
 from mudar.windows import Window, stitch, windows
 from training.baselines.registry import Network
+from training.data.jpegs import decode_jpegs
 from training.data.store import Record
 
 Array = NDArray[np.float32]
@@ -81,8 +82,9 @@ def _see(network: Network, record: Record) -> Seen:
     motion = cut_motion(rows, where).to(device)
     heads: tuple[str, ...] = ()
     curves, rhythm, strokes_s = np.zeros((len(rows), 0), np.float32), motion[..., :0], np.zeros(0, np.float32)
+    frames = cut_frames(record, where).to(device) if network.frame_maps is not None else None
     if isinstance(network, Mudar):
-        heads, rhythm = config.rhythm_heads, network.rhythm_sequence(motion)
+        heads, rhythm = config.rhythm_heads, network.rhythm_sequence(motion, frames)
         curves = stitch(torch.sigmoid(network.rhythm_head(rhythm)).cpu().numpy(), where, len(rows))
         read = read_dance(config, curves, network.filtered(rows), fps)
         curves[:, config.served_index], strokes_s = read.curve, read.times_s
@@ -96,7 +98,7 @@ def _see(network: Network, record: Record) -> Seen:
         heads=heads,
         curves=curves,
         pulses=pulses,
-        dance=network.encode_dance(motion),
+        dance=network.encode_dance(motion, frames),
         music=network.encode_music(cut_audio(record, where, spec).to(device), where[0].frames),
         rhythm=rhythm,
         dance_rhythm=of_dance(config, spec.video, rows, served, where),
@@ -108,6 +110,12 @@ def _see(network: Network, record: Record) -> Seen:
 def cut_motion(rows: Array, where: list[Window]) -> Tensor:
     """(S, W, M) of a clip's (T, M) motion."""
     return torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
+
+
+def cut_frames(record: Record, where: list[Window]) -> Tensor:
+    """(S, W, 3, P, P) bytes of a clip's pictures. Raises ValueError when its record holds none."""
+    pictures = [decode_jpegs(record.jpegs, w.first_frame + np.arange(w.frames)) for w in where]
+    return torch.from_numpy(np.stack(pictures)).permute(0, 1, 4, 2, 3)
 
 
 def cut_audio(record: Record, where: list[Window], spec: FeatureSpec) -> Tensor:

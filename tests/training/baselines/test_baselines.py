@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -16,9 +17,12 @@ from training.baselines.multisensory import Multisensory
 from training.baselines.network import Baseline, another
 from training.baselines.registry import BASELINES, build_network
 from training.data.batches import Batch, make_batch
+from training.data.jpegs import encode_jpeg
 from training.data.mixture import Mixture
+from training.data.store import Record
 from training.recipe import Recipe
 from training.recipes import registry
+from training.tables.codes import see
 
 
 def _tiny(name: str) -> tuple[Recipe, Baseline]:
@@ -90,6 +94,26 @@ def test_the_one_loop_trains_them(source: Mixture, tmp_path: Path) -> None:
     assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 3
 
 
+def test_they_look_at_frames_where_the_recipe_does(records: list[Record]) -> None:
+    """In training and in the tables; without the frames they say what is missing."""
+    recipe, _ = _tiny("lla")
+    model = replace(recipe.model, visual_inputs=("rgb",), pyramid_levels=4, pyramid_channels=(2, 2, 4, 4),
+                    appearance_size_px=32)  # fmt: skip
+    recipe = replace(recipe, model=model, data=replace(recipe.data, batch=2))
+    network = build_network(recipe)
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    filmed = [
+        replace(r, jpegs=(encode_jpeg(picture), encode_jpeg(255 - picture)) * (r.frames // 2)) for r in records[:4]
+    ]
+    loss, _parts = network.loss(_batch(Mixture(filmed, [], 0.0, 0.5), recipe))  # type: ignore[operator]
+    torch.autograd.backward(loss)
+    assert network.frame_maps is not None
+    assert next(network.frame_maps.parameters()).grad is not None
+    assert see(network, filmed[0]).dance.sequence.shape == (2, 120, 32)
+    with pytest.raises(ValueError, match="--frames"):
+        see(network, records[0])
+
+
 def test_multisensory_needs_shifted_music(source: Mixture) -> None:
     recipe, network = _tiny("multisensory")
     batch = replace(_batch(source, recipe), shifted=None)
@@ -111,7 +135,7 @@ def test_avts_asks_for_no_more_than_its_margin() -> None:
         def encode_music(self, audio, frames=None):  # type: ignore[no-untyped-def]
             return type("C", (), {"embedding": torch.eye(4)})
 
-    batch = type("B", (), {"motion": torch.zeros(4, 2, 3), "audio": None, "shifted": None,
+    batch = type("B", (), {"motion": torch.zeros(4, 2, 3), "frames": None, "audio": None, "shifted": None,
                            "allowed": ~torch.eye(4, dtype=torch.bool)})  # fmt: skip
     assert MARGIN < 2**0.5
     assert float(Known().loss(batch)[0]) == pytest.approx(0.0, abs=1e-6)  # type: ignore[arg-type]
