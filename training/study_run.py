@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from mudar.model.mudar import Mudar
 from training.baselines.registry import Network
+from training.beat_filter import attach, fit
 from training.data.mixture import Mixture
 from training.data.pack import unpack
 from training.data.splits import folds
@@ -102,14 +104,31 @@ def run_cell(desk: Desk, cell: Cell) -> Path:
     device = "cuda" if told.device == "auto" and torch.cuda.is_available() else told.device
     network = network.to("cpu" if device == "auto" else device)
     measured = _measured(desk, cell, network)
-    path.parent.mkdir(parents=True, exist_ok=True)
     seconds = {"train_s": trained_s - began_s, "measure_s": time.monotonic() - trained_s}
+    if cell.row == "full" and cell.domain == "real":
+        _write_filtered(desk, cell, network, source, seconds)
+    _write(told, cell, measured, seconds)
+    shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+def _write_filtered(desk: Desk, cell: Cell, network: Network, source: Mixture, seconds: dict[str, float]) -> None:
+    """The full system's network once more, with the beat filter that the real clips it learnt from give in closed
+    form: a row of its own, so that the ablations stay those of the network."""
+    assert isinstance(network, Mudar)
+    learnt = [record for record in source.records if record.origin == "real"]
+    filtered = attach(network.cpu(), fit(learnt, network.spec.video))
+    _write(desk.told, replace(cell, row="filter"), _measured(desk, cell, filtered), seconds)
+
+
+def _write(told: Told, cell: Cell, measured: Measured, seconds: dict[str, float]) -> None:
+    """The cell's file, whole or not at all."""
+    path = file_of(told, cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
     about = {"cell": cell.to_dict(), "steps": told.steps, "batch": told.batch, "base": told.base, **seconds}
     part = path.with_suffix(".part")
     part.write_text(json.dumps({**about, "groups": _rounded(measured)}))
     part.replace(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    return path
 
 
 def _measured(desk: Desk, cell: Cell, network: Network) -> Measured:

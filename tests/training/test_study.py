@@ -86,8 +86,10 @@ def test_cells_become_files_and_files_a_report(told: Told) -> None:
     assert set(groups) == {"generated", "real, mixed"}
     assert len(groups["generated"]["table1"]["onset"]["f1"]) == 8
     assert len(groups["real, mixed"]["table1"]["beat"]["f1"]) == 16
+    assert file_of(told, Cell("filter", "real", 0, 1)).exists()
     said = markdown(told.out / "cells")
     for word in (
+        "MuDaR with the beat filter",
         "Table 1, the paper's target",
         "Table 2",
         "Table 3",

@@ -16,10 +16,18 @@ from training.tables.figures import Figure, Values, difference, figure, merge
 
 FULL = "full"
 NAMES = {
-    "full": "MuDaR", "no-rhythm": "MuDaR w/o rhythm", "multisensory": "Multisensory", "avts": "AVTS", "lla": "LLA",
-    "bce": "w/ BCE", "regression": "w/ regression", "crf": "w/ CRF", "data25": "MuDaR, 25 % of the data",
+    "full": "MuDaR",
+    "filter": "MuDaR with the beat filter",
+    "no-rhythm": "MuDaR w/o rhythm",
+    "multisensory": "Multisensory",
+    "avts": "AVTS",
+    "lla": "LLA",
+    "bce": "w/ BCE",
+    "regression": "w/ regression",
+    "crf": "w/ CRF",
+    "data25": "MuDaR, 25 % of the data",
     "data75": "MuDaR, 75 % of the data",
-}  # fmt: skip
+}
 HYBRID = "0.5"
 COLOUR = "colour alone, no motion (control)"
 
