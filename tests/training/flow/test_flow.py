@@ -11,16 +11,19 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
 
+from mudar.model.correlation import cost_volume, warp
 from mudar.model.pwcnet import PwcNet, read_weights
 from training.flow import train as loop
+from training.flow.begin import prepare
 from training.flow.layers import Scenes, draw
 from training.flow.loss import LEVEL_WEIGHTS, endpoint_error, multiscale
 from training.flow.measure import on_files, read_flo
-from training.flow.train import FlowRecipe, FlowRun, Length, export, train
+from training.flow.train import EASY, FlowRecipe, FlowRun, LearntNothing, Length, export, train
 
 CPU = torch.device("cpu")
+STEPS = 30
 CLEAR = Scenes(noise=0.0, light=0.0)
-TINY = FlowRecipe(batch=1, small_batch=1, small_side=64, side=64)
+TINY = FlowRecipe(batch=1, small_batch=1, small_side=64, side=64, begin_pairs=4, begin_side=64)
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -73,6 +76,56 @@ def test_the_network_learns_a_pair() -> None:
         run.optimiser.step()
         losses.append(float(loss.detach()))
     assert min(losses) < 0.6 * losses[0]
+
+
+def test_a_few_steps_from_nothing_tell_motion_from_none_on_unseen_pairs() -> None:
+    """At level 3, on easy pairs. From the usual random weights the error stays that of no motion."""
+    torch.manual_seed(0)
+    net = PwcNet(stop_level=3)
+    prepare(net, draw(8, 192, 192, _generator(99), EASY))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4)
+    for step in range(STEPS):
+        pairs = draw(6, 128, 128, _generator(step), EASY)
+        loss = multiscale(net(pairs.first, pairs.second), pairs.flow)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+    unseen = draw(12, 128, 128, _generator(7_000_000), EASY)
+    with torch.no_grad():
+        flow = F.interpolate(20 * net(unseen.first, unseen.second)[0], (128, 128), mode="bilinear")
+    ours, still = endpoint_error(flow, unseen.flow).mean(), endpoint_error(0 * flow, unseen.flow).mean()
+    assert float(ours) < 0.95 * float(still)
+
+
+def test_compared_features_find_their_place_again() -> None:
+    """Warped by the true flow, the best of the 81 displacements is none far more often than by chance."""
+    torch.manual_seed(0)
+    net, pairs = PwcNet(stop_level=3), draw(6, 192, 192, _generator(9), EASY)
+    share = {}
+    for name in ("usual", "prepared"):
+        with torch.no_grad():
+            features = net.pyramid(torch.cat([pairs.first, pairs.second]))[3]
+            first, second = features.chunk(2)
+            back = warp(second, F.avg_pool2d(pairs.flow, 16) / 16)
+            best = cost_volume(first, back).argmax(dim=1)[(back != 0).any(dim=1)]
+        share[name] = float((best == 40).float().mean())
+        prepare(net, pairs)
+    assert share["usual"] < 0.15
+    assert share["prepared"] > 0.35
+
+
+def test_a_run_that_learns_nothing_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "on_generated", lambda *_: (2.0, 2.0))
+    with pytest.raises(LearntNothing, match="no motion"):
+        train(TINY, Length(steps=1), tmp_path, CPU, False, Console(quiet=True), patience_s=0.0)
+
+
+def test_scenes_grow_harder() -> None:
+    recipe = FlowRecipe()
+    assert recipe.scenes(0.0) == EASY
+    assert EASY.patches < recipe.scenes(recipe.easy_share / 2).patches < Scenes().patches
+    assert recipe.scenes(recipe.easy_share) == recipe.scenes(1.0) == Scenes()
 
 
 class Killed(Exception):
