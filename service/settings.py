@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=15, gt=0)  # a worker silent for this long has lost its job
     max_attempts: int = Field(default=3, ge=1)
     sweep_s: float = Field(default=2, gt=0)
-    index_refresh_s: float = Field(default=1, gt=0)
+    index_refresh_s: float = Field(default=0.25, gt=0)
     index_snapshot_s: float = Field(default=300, gt=0)
     index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate; docs/SCALING.md has its recall
     index_url: str = ""  # a Milvus that searches for all processes; empty: each searches in its own memory

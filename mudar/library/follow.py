@@ -76,14 +76,14 @@ class IndexFollower:
     def start(self) -> None:
         """Load or build the indexes, catch up, and follow in a thread of our own."""
         self.open()
-        for work in (self._follow, self._grow):
+        for work in (self._follow, self._keep, self._grow):
             self._threads.append(threading.Thread(target=work, name=f"index of {self.model}", daemon=True))
             self._threads[-1].start()
 
     def stop(self) -> None:
         """Stop following, and save what came since the last snapshot."""
         self._stopping.set()
-        for thread, patience_s in zip(self._threads, (None, 5.0), strict=False):
+        for thread, patience_s in zip(self._threads, (None, None, 5.0), strict=False):
             thread.join(patience_s)  # lists in the making are not waited for
         self.save()
 
@@ -139,7 +139,6 @@ class IndexFollower:
         self._saved = covers
 
     def _follow(self) -> None:
-        saved_at = time.monotonic() if self._saved == self._covers else -math.inf
         waker = Waker(self._database.engine)
         while not self._stopping.is_set():
             waker.wait(self._poll_s, self._stopping)
@@ -150,10 +149,15 @@ class IndexFollower:
             except (SQLAlchemyError, OSError) as error:  # the database is away: what we hold still answers
                 log.warning("the index of %s cannot follow the database: %s", self.model, error)
                 self._stopping.wait(1.0)
-            if time.monotonic() - saved_at >= self._save_every_s:
+        waker.close()
+
+    def _keep(self) -> None:
+        """Snapshots, beside the following: a slow disk makes no replica late."""
+        saved_at = time.monotonic() if self._saved == self._covers else -math.inf
+        while not self._stopping.wait(self._poll_s):
+            if self._saved != self._covers and time.monotonic() - saved_at >= self._save_every_s:
                 self.save()
                 saved_at = time.monotonic()
-        waker.close()
 
     def _grow(self) -> None:
         while not self._stopping.wait(GROW_EVERY_S):
