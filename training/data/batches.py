@@ -118,6 +118,8 @@ def make_batch(
     first = round(len(clips) * model.audio_gate_share) if step % data.joint_every == 0 else len(clips)
     deaf, hearing = part.of(0, first), part.of(first, len(clips))
     own = np.concatenate([deaf, hearing])
+    if len(hearing) and round(len(own) * model.audio_gate_share) != len(deaf):
+        raise ValueError("the gate's share of a part is not that of the batch: choose data.batch so that it is")
     others = _negatives(hardest, clips[hearing], draws.even[hearing, 10])
     table, rows = source.open(np.concatenate([clips[own], others]), recipe.features, device)
     plan = make_plan(draws.part(own), rows[: len(own)], table, recipe.features, data.augmentation)
