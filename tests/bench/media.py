@@ -17,6 +17,14 @@ def clip_720p(folder: Path, duration_s: float = 30.0) -> Path:
     return path
 
 
+def clip_320px(folder: Path, duration_s: float = 30.0) -> Path:
+    """The same, 320x180."""
+    path = folder / "clip-320px.mp4"
+    if not path.exists():
+        write_clip(path, seed=1, duration_s=duration_s, width=320, height=180)
+    return path
+
+
 def song(folder: Path, duration_s: float = 40.0) -> Path:
     """A song that is not the clip's own."""
     path = folder / "song.flac"
