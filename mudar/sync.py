@@ -2,8 +2,12 @@
 
 Pictures and sound drift apart on their way through phones, speakers and editors, by a constant. The curve of the
 strokes is compared with that of the music (beats, and onsets between them) at every lag. A dance repeats with the
-beat, and so does the match; how sure a lag is follows from how well the same two curves match at lags that cannot
-be meant, several seconds away. numpy only; knows rhythms, no files.
+beat, and so does the match: a lag is known up to whole beats, and for dancers who move between the beats up to half a
+one. So an answer counts as sure only where
+- the match beats those at lags that cannot be meant, several seconds away,
+- it is close in itself: real dancers stay below, and there it was right no more often than a guess,
+- and no other lag that people would let pass matches nearly as well.
+How often sure answers are right: docs/SYNC.md. numpy only; knows rhythms, no files.
 
 T = frames of a curve; L = lags.
 """
@@ -23,7 +27,10 @@ Floats = NDArray[np.float64]
 CLOCK_HZ = 100.0
 MOST_S = 0.6  # lags looked at: beyond, it is the next beat that matches
 IN_TIME_S = 0.045  # what broadcasters allow sound to lead (ITU-R BT.1359 detectability)
-SURE, UNSURE = 0.95, 0.8
+SURE = 0.98  # of the chance matches that this one must beat
+CLOSE = 0.6  # least correlation of a sure answer
+RIVAL, RIVAL_WITHIN_S = 0.7, 0.42  # another lag this small, this share as good, leaves it open
+RIVAL_APART_S = 0.08
 BLUR_S = 0.04  # of a stroke or a beat
 USUAL_LAG_S = 0.35  # small lags are commoner than large ones: the width of that belief
 NULL_MARGIN_S = 1.5  # lags at least this far from 0 stand for chance
@@ -34,19 +41,26 @@ LEAST_S = 4.0
 class Sync:
     """offset_s > 0: the picture is late, so the sound has to be delayed by that much.
 
-    confidence: 0..1, the share of chance matches that this one beats. verdict: in_time, off or unsure.
+    confidence: 0..1, the share of chance matches that this one beats. rival: the best other lag's correlation over this
+    one's. verdict: in_time, off or unsure.
     """
 
     offset_s: float
     confidence: float
     correlation: float
     correlation_at_zero: float
+    rival: float
     alternatives: tuple[tuple[float, float], ...]
+
+    @property
+    def sure(self) -> bool:
+        """Whether to act on it."""
+        return self.confidence >= SURE and self.correlation >= CLOSE and self.rival < RIVAL
 
     @property
     def verdict(self) -> str:
         """Whether the picture is in time with the sound, as far as this can tell."""
-        if self.confidence < UNSURE:
+        if not self.sure:
             return "unsure"
         return "in_time" if abs(self.offset_s) <= IN_TIME_S else "off"
 
@@ -56,9 +70,10 @@ class Sync:
             "verdict": self.verdict,
             "offset_ms": round(1000 * self.offset_s, 1),
             "confidence": round(self.confidence, 3),
-            "sure": self.confidence >= SURE,
+            "sure": self.sure,
             "correlation": round(self.correlation, 4),
             "correlation_at_zero": round(self.correlation_at_zero, 4),
+            "rival": round(self.rival, 3),
             "alternatives": [
                 {"offset_ms": round(1000 * lag, 1), "correlation": round(value, 4)} for lag, value in self.alternatives
             ],
@@ -77,14 +92,27 @@ def compare(dance: Rhythm, music: Rhythm, duration_s: float) -> Sync:
     score = np.maximum(near, 0.0) * belief
     best = int(np.argmax(score))
     peaks = [k for k in range(1, len(near) - 1) if near[k] >= near[k - 1] and near[k] > near[k + 1]]
+    period = round(60 * CLOCK_HZ / music.tempo_bpm) if music.tempo_bpm > 0 else len(near)
     ranked = sorted(peaks, key=lambda k: -score[k])[:4]
     return Sync(
         offset_s=float((lags[best] + _vertex(near, best)) / CLOCK_HZ),
         confidence=_confidence(float(score[best]), match, belief),
         correlation=float(near[best]),
         correlation_at_zero=float(match[0]),
+        rival=_rival(near, best, [*peaks, best - period, best + period]),
         alternatives=tuple((float(lags[k] / CLOCK_HZ), float(near[k])) for k in ranked if k != best),
     )
+
+
+def _rival(near: Floats, best: int, others: list[int]) -> float:
+    """The best correlation at another lag within reach, over that at the best; peaks, and the beats next to it."""
+    half = len(near) // 2
+    within = [
+        float(near[k])
+        for k in others
+        if abs(k - half) <= RIVAL_WITHIN_S * CLOCK_HZ and abs(k - best) > RIVAL_APART_S * CLOCK_HZ
+    ]
+    return max(within, default=0.0) / max(float(near[best]), 1e-6)
 
 
 def stroke_curve(dance: Rhythm, duration_s: float) -> Floats:
