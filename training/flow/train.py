@@ -231,7 +231,7 @@ def main() -> int:
     recipe = FlowRecipe(
         batch=args.batch, side=args.side, small_side=min(args.side, FlowRecipe.small_side),
         small_batch=3 * args.batch, learning_rate=args.learning_rate,
-        small_share=args.small_share, begin_pairs=min(max(args.batch, 4), 24), begin_side=args.side,
+        small_share=args.small_share, begin_pairs=min(max(args.batch, 4), 24), begin_side=max(args.side, 192),
     )  # fmt: skip
     length = Length(args.minutes, args.steps)
     try:
