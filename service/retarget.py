@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from mudar.errors import NotReady, WrongKind
+from mudar.errors import NotReady, OutOfRange, WrongKind
 from mudar.library import edits
 from mudar.library.analyses import summary
 from mudar.library.db import Session
@@ -17,26 +17,29 @@ from mudar.records import Kind
 from mudar.retarget.settings import RetargetSettings
 from service import dispatch, intake
 from service.deps import House
-from service.schemas import RetargetOptions, RetargetRequest
+from service.schemas import RetargetOptions, RetargetRequest, RetargetWish
 from service.shelf import ServedModel
 from service.uploads import Form
 
 
 def stored(house: House, asked: RetargetRequest) -> dict[str, Any]:
     """The job for two items that are embedded. UnknownItem, WrongKind, NotReady, OutOfRange, UnknownMethod."""
-    settings, model = checked(asked), house.shelf.resolve(None)
+    model = house.shelf.resolve(None)
+    params = _params(asked, model)
     with house.database.begin() as session:
         dance_s = _ready(session, asked.dance_id, "dance", model.id)
         media_s = dance_s + _ready(session, asked.music_id, "music", model.id)
         edited = tuple(edits.edition(session, item_id, model.id) for item_id in (asked.dance_id, asked.music_id))
-        job = dispatch.write(house, session, _wish(asked.dance_id, asked.music_id, settings, model, media_s, edited))
+        pair = asked.dance_id, asked.music_id
+        job = dispatch.write(house, session, _wish(pair, params, media_s, edited))
     return dispatch.send(house, job)
 
 
 def uploaded(house: House, form: Form) -> dict[str, Any]:
     """The job for two files; they become items, embedded on the way if they are new."""
-    settings = checked(RetargetOptions.model_validate({name: values[-1] for name, values in form.fields.items()}))
+    asked = RetargetWish.model_validate({name: values[-1] for name, values in form.fields.items()})
     model, said = house.shelf.resolve(None), intake.About("", [], {})
+    params = _params(asked, model)
     dance, music = form.file("dance"), form.file("music")
     require_dance(dance_info := intake.look(house, dance))
     require_music(music_info := intake.look(house, music))
@@ -48,7 +51,7 @@ def uploaded(house: House, form: Form) -> dict[str, Any]:
         media_s = 2 * (dance_info.duration_s + music_info.duration_s)
         pair = dance_item["id"], music_item["id"]
         edited = tuple(edits.edition(session, item_id, model.id) for item_id in pair)
-        job = dispatch.write(house, session, _wish(*pair, settings, model, media_s, edited))
+        job = dispatch.write(house, session, _wish(pair, params, media_s, edited))
     return dispatch.send(house, job)
 
 
@@ -70,22 +73,27 @@ def _ready(session: Session, item_id: str, kind: Kind, model: str) -> float:
     return float(found["duration_s"])
 
 
-def _wish(
-    dance_id: str,
-    music_id: str,
-    settings: RetargetSettings,
-    model: ServedModel,
-    media_s: float,
-    edited: tuple[int, ...] = (0, 0),
-) -> dispatch.Wish:
-    chosen = dataclasses.asdict(settings)
+def _wish(pair: tuple[str, str], params: dict[str, Any], media_s: float, edited: tuple[int, ...]) -> dispatch.Wish:
     return dispatch.Wish(
         kind="retarget",
-        params={"model": model.id, "settings": chosen},
+        params=params,
         media_s=media_s,
-        item_ids=[dance_id, music_id],
-        key=f"retarget:{dance_id}:{music_id}:{_digest({**chosen, 'model': model.id, 'edited': edited})}",
+        item_ids=pair,
+        key=f"retarget:{pair[0]}:{pair[1]}:{_digest({**params, 'edited': edited})}",
     )
+
+
+def _params(asked: RetargetWish, model: ServedModel) -> dict[str, Any]:
+    """What the worker is told: the settings, and for a dry run the accents to foretell a report for.
+
+    OutOfRange or UnknownMethod when they make no sense.
+    """
+    if asked.accents and not asked.dry_run:
+        raise OutOfRange("accents without dry_run: a video has one accent.", hint="Add dry_run, or give accent alone.")
+    settings = checked(asked)
+    accents = [dataclasses.replace(settings, accent=accent).accent for accent in asked.accents or [asked.accent]]
+    told = {"model": model.id, "settings": dataclasses.asdict(settings)}
+    return told | {"accents": accents} if asked.dry_run else told
 
 
 def _digest(chosen: dict[str, Any]) -> str:

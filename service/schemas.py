@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Kind = Literal["dance", "music"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -140,7 +140,21 @@ class RetargetOptions(BaseModel):
     verify: bool = Field(True, description="let a detector that knows nothing of the plan judge the result")
 
 
-class RetargetRequest(RetargetOptions):
+def _listed(given: Any) -> Any:
+    """A form has text only: numbers between commas."""
+    return [part for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+class RetargetWish(RetargetOptions):
+    """How to retarget, or what a retargeting would be like."""
+
+    dry_run: bool = Field(False, description="foretell the report and render nothing")
+    accents: Annotated[list[float], BeforeValidator(_listed)] = Field(
+        [], max_length=9, description="with dry_run: one report for each of these accents (default: for `accent`)"
+    )
+
+
+class RetargetRequest(RetargetWish):
     """Which dance onto which music, and how."""
 
     dance_id: str

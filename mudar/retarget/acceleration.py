@@ -10,13 +10,14 @@ import numpy as np
 
 from mudar.errors import RetargetRefused
 from mudar.retarget.points import Floats
+from mudar.retarget.timewarp import max_speed_step
 
 
 def acceleration(strokes_s: Floats, targets_s: Floats, low: float, high: float) -> tuple[Floats, Floats]:
     """Knots ((K,) music seconds, (K,) source seconds): stroke k lands on target k, K = the shorter's count.
 
-    Raises RetargetRefused when fewer than two pairs exist or an interval needs a speed outside low..high; the hint
-    then says which bounds would do.
+    Raises RetargetRefused when fewer than two pairs exist, or the intervals need speeds outside low..high or a change
+    of speed that no smooth map inside them has; the hint then says which bounds would do.
     """
     count = min(len(strokes_s), len(targets_s))
     if count < 2:
@@ -26,12 +27,15 @@ def acceleration(strokes_s: Floats, targets_s: Floats, low: float, high: float) 
         )
     music, source = np.asarray(targets_s[:count], float), np.asarray(strokes_s[:count], float)
     speeds = np.diff(source) / np.diff(music)
-    if speeds.min() < low or speeds.max() > high:
+    step = float(np.abs(np.diff(speeds)).max(initial=0.0))
+    if speeds.min() < low or speeds.max() > high or step > max_speed_step(low, high):
         k = int(np.argmax(np.abs(np.log(speeds))))
+        slowest = min(low, _floor(speeds.min()))
+        fastest = max(high, _ceil(speeds.max()), _ceil(slowest + 3 * step + 0.01))  # a smooth map needs room, too
         raise RetargetRefused(
-            f"Interval {k} needs a speed of {speeds[k]:.2f}, outside {low:g} to {high:g}.",
-            hint=f"min_speed={min(low, _floor(speeds.min()))}, max_speed={max(high, _ceil(speeds.max()))} would do; "
-            "or use method dtw, which may skip points.",
+            f"Interval {k} needs a speed of {speeds[k]:.2f}, and neighbours differ by up to {step:.2f}; "
+            f"{low:g} to {high:g} does not hold that.",
+            hint=f"min_speed={slowest}, max_speed={fastest} would do; or use method dtw, which may skip points.",
         )
     return music, source
 

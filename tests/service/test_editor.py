@@ -11,6 +11,8 @@ import numpy as np
 import opentimelineio as otio
 import pytest
 
+from mudar.retarget.export import time_map
+
 
 def finished(up: Any, answer: Any) -> dict[str, Any]:
     """The job that was accepted, ended."""
@@ -68,6 +70,44 @@ def test_what_is_no_rhythm_is_refused(up: Any, ids: dict[str, str], edit: dict[s
     assert answer.status_code in (400, 422), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert up.http.get(f"/items/{ids['dance']}?include=rhythm").json()["rhythm"] == before
+
+
+def mean_fall(report: dict[str, Any]) -> float:
+    """By how much the picture slows down over a landing, on the average."""
+    warp, landings = time_map(report), np.array(report["landings"]["output_s"])[1:-1]
+    return float((warp.speed(landings - 0.04) - warp.speed(landings + 0.04)).mean())
+
+
+def test_reports_for_several_accents_and_no_video(up: Any, ids: dict[str, str]) -> None:
+    up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": [round(0.4 + 0.55 * k, 3) for k in range(17)]})
+    asked = {"dance_id": ids["dance"], "music_id": ids["song"], "dry_run": True, "accents": [0.0, 0.1, 1.0]}
+    job = finished(up, up.http.post("/retarget", json=asked))
+    assert job["state"] == "done", job
+    result = job["result"]
+    assert [preview["accent"] for preview in result["previews"]] == [0.0, 0.1, 1.0]
+    falls = [mean_fall(preview["report"]) for preview in result["previews"]]
+    assert falls[0] < falls[1] - 0.05 < falls[2] - 0.05
+    assert "video_url" not in result
+    assert up.http.get(f"/videos/{job['id']}.mp4").status_code == 404
+    one = finished(up, up.http.post("/retarget", json={**asked, "accents": [], "accent": 0.1}))["result"]
+    assert one["previews"] == [{"accent": 0.1, "report": result["previews"][1]["report"]}]
+    rendered = finished(up, up.http.post("/retarget", json={**asked, "dry_run": False, "accents": [], "accent": 0.1}))
+    foretold, report = one["previews"][0]["report"], rendered["result"]["report"]
+    assert foretold["landings"] == report["landings"]
+    assert foretold["map_nodes"] == report["map_nodes"]
+    for wrong in ({"accents": [2.0]}, {"dry_run": False}, {"accents": [0.1] * 20}):
+        assert up.http.post("/retarget", json=asked | wrong).status_code == 422
+
+
+def test_nothing_is_analysed_again_after_a_correction(up: Any, ids: dict[str, str]) -> None:
+    """The work of a retargeting with a corrected rhythm is the plan and the rendering."""
+    up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": [round(0.5 + 0.6 * k, 3) for k in range(15)]})
+    answer = up.http.post("/retarget", json={"dance_id": ids["dance"], "music_id": ids["song"], "verify": False})
+    with up.http.stream("GET", f"/jobs/{answer.json()['job_id']}/events") as events:
+        seen = "".join(events.iter_text())
+    stages = {json.loads(line[5:])["stage"] for line in seen.splitlines() if line.startswith("data:")}
+    assert stages & {"plan", "render"}, seen
+    assert not stages & {"watch", "network", "rhythm", "listen", "decode"}, seen
 
 
 def test_music_for_a_dance(up: Any, ids: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from mudar.library import analyses
@@ -16,14 +17,48 @@ if TYPE_CHECKING:
 
 
 def retarget(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Result: `video_url`, `report_url`, `method`, `duration_s`, `report`. RetargetRefused when no warp will do."""
+    """Result: `video_url`, `report_url`, `method`, `duration_s`, `report`; of a dry run the `previews`, one an accent.
+
+    RetargetRefused when no warp will do.
+    """
     from mudar.retarget.settings import RetargetSettings
 
     settings = RetargetSettings(**params["settings"])
     dance_id, music_id = context.item_ids
     dance = rhythm_of_item(context, dance_id, params["model"], scaled(context.progress, 0.0, 0.3))
     music = rhythm_of_item(context, music_id, params["model"], scaled(context.progress, 0.3, 0.4))
+    if "accents" in params:
+        return foretell(context, (dance_id, music_id), (dance, music), settings, params["accents"])
     return render(context, (dance_id, music_id), (dance, music), settings, scaled(context.progress, 0.4, 0.98))
+
+
+def foretell(
+    context: StepContext,
+    item_ids: tuple[str, str],
+    rhythms: tuple[Rhythm, Rhythm],
+    settings: RetargetSettings,
+    accents: list[float],
+) -> dict[str, Any]:
+    """What the report would be for each of these accents; nothing is rendered."""
+    with context.runtime.database.read() as session:
+        dance, music = (get_item(session, item_id)["info"] for item_id in item_ids)
+    previews = []
+    for number, accent in enumerate(accents):
+        context.progress(0.4 + 0.6 * number / len(accents), "plan")
+        report = foretold(rhythms, dance, music, dataclasses.replace(settings, accent=accent))
+        previews.append({"accent": accent, "report": report})
+    return {"dry_run": True, "method": settings.method, "previews": previews}
+
+
+def foretold(
+    rhythms: tuple[Rhythm, Rhythm], dance: dict[str, Any], music: dict[str, Any], settings: RetargetSettings
+) -> dict[str, Any]:
+    """The report that a plan foretells; `dance` and `music` are what probing their files found. RetargetRefused."""
+    from mudar.retarget.retarget import dry_run
+
+    fps = float(dance["video"]["fps"])
+    dance_s, music_s = float(dance["duration_s"]), float(music["duration_s"])
+    return dry_run(rhythms[0], dance_s, rhythms[1], music_s, fps, settings)[1]
 
 
 def render(

@@ -11,7 +11,7 @@ from mudar.library.items import get_item
 from mudar.library.search import Question, ask
 from mudar.progress import scaled
 from workers.steps.embed import embed_item
-from workers.steps.retarget import render
+from workers.steps.retarget import foretold, render
 
 if TYPE_CHECKING:
     from mudar.retarget.settings import RetargetSettings
@@ -66,11 +66,9 @@ def _predicted(dance: Any, dance_info: Any, music: Any, music_info: Any, setting
     """`warp_cost`, the predicted `report`, and why it would be `refused`, or None."""
     from mudar.errors import RetargetRefused
     from mudar.retarget.report import warp_cost
-    from mudar.retarget.retarget import dry_run
 
-    fps = float(dance_info["video"]["fps"])
     try:
-        report = dry_run(dance, dance_info["duration_s"], music, music_info["duration_s"], fps, settings)[1]
+        report = foretold((dance, music), dance_info, music_info, settings)
     except RetargetRefused as refused:
         return {"refused": refused.detail, "warp_cost": None, "report": None}
     short = {name: value for name, value in report.items() if name not in TOO_LONG_TO_TELL}
