@@ -88,11 +88,16 @@ def braking_s(native_times_s: Times, displacement: Times) -> Array:
 
 
 def picture_speed(native_times_s: Times, displacement: Times, fps: float) -> Array:
-    """(J,) mean speed of the picture between j / fps and (j + 1) / fps; arguments as for `landmarks`, unit a second."""
-    times_s = np.asarray(native_times_s, np.float64)
+    """(J,) mean speed of the picture between j / fps and (j + 1) / fps; arguments as for `landmarks`, unit a second.
+
+    A frame shown twice is no pause: the way from one picture to the next is taken evenly.
+    """
+    times_s, moved = np.asarray(native_times_s, np.float64), np.asarray(displacement, np.float64)
     if len(times_s) < 2:
         return np.zeros(0, np.float32)
-    gone = np.cumsum(np.asarray(displacement, np.float64))
+    fresh = ~_duplicates(moved)
+    fresh[[0, -1]] = True
+    times_s, gone = times_s[fresh], np.cumsum(moved)[fresh]
     clock = np.arange(int(times_s[-1] * fps) + 1) / fps
     return np.round(np.diff(np.interp(clock, times_s, gone)) * fps, _SPEED_DIGITS).astype(np.float32)
 

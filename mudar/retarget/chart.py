@@ -13,13 +13,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mudar.retarget.export import Report, time_map
+from mudar.retarget.metrics import nearest_s
 from mudar.retarget.points import Floats
 
 WIDTH, HEIGHT, SCALE = 1280, 800, 2
 LEFT, RIGHT = 110, 1250
-INK, FAINT, BEAT, STROKE, MAP = "#1d2330", "#c9ced8", "#e8a33d", "#2f6fde", "#169b62"
-STROKE_ROWS = ((96, 130, "before"), (136, 170, "after"))
-MAP_TOP, MAP_BOTTOM = 230, 500
+INK, FAINT, BEAT, STROKE, MAP, SEEN = "#1d2330", "#c9ced8", "#e8a33d", "#2f6fde", "#169b62", "#b0368f"
+MISSED = "#f6dfb8"
+STROKE_ROWS = ((96, 126, "before"), (132, 162, "after"))
+SEEN_ROW = (168, 190)
+ONSET_ROW = (196, 203)
+TIGHT = 60  # beats in the picture above which lines get thinner
+MAP_TOP, MAP_BOTTOM = 246, 500
 SPEED_TOP, SPEED_BOTTOM = 560, 740
 
 
@@ -78,18 +83,29 @@ def _three(score: dict[str, float]) -> str:
 
 
 def _strokes(sheet: _Sheet, report: Report) -> None:
-    beats = report["beats"]["output_s"] or report["onsets"]["output_s"]
-    for (top, bottom, name), strokes in zip(
-        STROKE_ROWS, (report["strokes"]["before_s"], report["strokes"]["output_s"]), strict=True
-    ):
+    """Strokes over beats, before and after; a beat that none is near, within a frame, is pale."""
+    beats = np.array(report["beats"]["output_s"] or report["onsets"]["output_s"])
+    rows = [
+        (*place, np.array(report["strokes"][name]), STROKE)
+        for place, name in zip(STROKE_ROWS, ("before_s", "output_s"), strict=True)
+    ]
+    if "independent" in report:
+        rows.append((*SEEN_ROW, "seen", np.array(report["independent"]["impacts"]["output_s"]), SEEN))
+    width = 2.5 * min(1.0, (TIGHT / max(len(beats), 1)) ** 0.5)
+    for top, bottom, name, strokes, colour in rows:
         sheet.line([(LEFT, bottom), (RIGHT, bottom)], FAINT)
-        sheet.ticks(beats, top, bottom, BEAT, 2.5)
-        sheet.ticks(strokes, top + 8, bottom, STROKE, 2.0)
+        hit = nearest_s(beats, strokes) <= 1 / float(report["fps"]) + 1e-9
+        sheet.ticks(beats[~hit], top, bottom, MISSED, width)
+        sheet.ticks(beats[hit], top, bottom, BEAT, width)
+        sheet.ticks(strokes, top + 8, bottom, colour, 0.8 * width)
         sheet.text(LEFT - 10, bottom - 6, name, anchor="rs")
-    sheet.ticks(report["onsets"]["output_s"], 174, 182, INK, 1.0)
-    sheet.text(LEFT - 10, 183, "onsets", anchor="rs")
-    sheet.text(RIGHT, 90, "beats", 12, BEAT, "rs")
-    sheet.text(RIGHT - 50, 90, "strokes", 12, STROKE, "rs")
+    sheet.ticks(report["onsets"]["output_s"], *ONSET_ROW, INK, 0.4 * width)
+    sheet.text(LEFT - 10, ONSET_ROW[1] + 2, "onsets", anchor="rs")
+    legend = (("beats hit", BEAT), ("missed", "#d9b777"), ("strokes", STROKE), ("seen by flow alone", SEEN))
+    x = RIGHT
+    for words, colour in reversed(legend[: 3 + ("independent" in report)]):
+        sheet.text(x, 88, words, 12, colour, "rs")
+        x -= 7 * len(words) + 14
 
 
 def _map(sheet: _Sheet, report: Report, times: Floats, source: Floats) -> None:
@@ -98,14 +114,15 @@ def _map(sheet: _Sheet, report: Report, times: Floats, source: Floats) -> None:
     def y(second: float) -> float:
         return MAP_BOTTOM - (MAP_BOTTOM - MAP_TOP) * (second - low) / max(high - low, 1e-9)
 
-    _frame(sheet, MAP_TOP, MAP_BOTTOM, "source (s) over output (s)")
+    _frame(sheet, MAP_TOP, MAP_BOTTOM, "source (s) over output (s), with the landings; pale: an even speed")
     for second in (low, high):
-        sheet.text(LEFT - 10, y(second) + 5, f"{second:.1f}", 12, anchor="rs")
+        sheet.text(LEFT - 10, y(second) + 5, f"{abs(second):.1f}", 12, anchor="rs")  # -0.0 is 0.0
     sheet.line([(sheet.x(0), y(low)), (sheet.x(float(times[-1])), y(high))], FAINT, 1)
-    sheet.curve(times, np.array([y(float(s)) for s in source]), MAP, 2.5)
+    sheet.curve(times, np.array([y(float(s)) for s in source]), MAP, 2.0)
+    width = 2.5 * min(1.0, (TIGHT / max(len(report["landings"]["output_s"]), 1)) ** 0.5)
     for second, shown in zip(report["landings"]["output_s"], report["landings"]["source_s"], strict=True):
         if 0 <= second <= times[-1]:
-            sheet.line([(sheet.x(second), y(shown) - 4), (sheet.x(second), y(shown) + 4)], STROKE, 2.5)
+            sheet.line([(sheet.x(second), y(shown) - 4), (sheet.x(second), y(shown) + 4)], STROKE, width)
 
 
 def _speed(sheet: _Sheet, report: Report, times: Floats, speed: Floats) -> None:

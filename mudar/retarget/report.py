@@ -89,7 +89,7 @@ def independent_report(plan: Plan, music: Rhythm, shown_s: Floats, fps: float, w
     return {
         "independent": {
             "detector": "flow decelerations",
-            "impacts": {"before": len(before), "after": len(after)},
+            "impacts": {"before": len(before), "after": len(after), "output_s": _rounded(after)},
             "beats_hit": _three(beats_hit, before, after, duration_s),
             "landings_hit": _three(lands_hit, before, after, duration_s),
             "best_lag_ms": round(1000 * lag_s, 1),

@@ -39,7 +39,7 @@ def _rendered(house: House, job_id: str) -> dict[str, Any]:
     """The finished job that made a video. UnknownJob, NotReady."""
     with house.database.read() as session:
         job = jobs.get_job(session, job_id)
-    if job["kind"] not in ("retarget", "soundtrack"):
+    if job["kind"] not in ("retarget", "soundtrack") or (job["result"] or {}).get("dry_run"):
         raise UnknownJob(f"Job {job_id} makes no video.")
     if job["state"] != "done":
         raise NotReady(f"Job {job_id} is {job['state']}.")

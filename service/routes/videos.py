@@ -19,7 +19,7 @@ def get_video(job_id: str, house: HouseDep) -> FileResponse:
     """The video of a retargeting job; answers Range, so that a player can seek."""
     with house.database.read() as session:
         job = jobs.get_job(session, job_id)
-    if job["kind"] not in ("retarget", "soundtrack", "sync"):
+    if job["kind"] not in ("retarget", "soundtrack", "sync") or (job["result"] or {}).get("dry_run"):
         raise UnknownJob(f"Job {job_id} makes no video.")
     if "video" not in job["blobs"]:
         raise NotReady(f"The video of job {job_id} is not there; the job is {job['state']}.")

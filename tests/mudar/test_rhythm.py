@@ -187,3 +187,13 @@ def test_picture_speed_is_the_way_over_the_time(fps: float) -> None:
     assert np.abs(speed - expected).mean() < 0.08
     assert speed.sum() / 30.0 == pytest.approx(moved.sum(), rel=0.01)
     assert len(picture_speed(native_times_s[:1], moved[:1], 30.0)) == 0
+
+
+def test_frames_shown_twice_are_no_pause_of_the_picture() -> None:
+    """15 frames a second in a file of 30: every other frame repeats the one before."""
+    times_s = np.arange(600) / 30
+    moved = np.concatenate([[0.0], np.diff(swaying(0.9, 0.2)(np.floor(times_s * 15) / 15))])
+    whole = np.concatenate([[0.0], np.diff(swaying(0.9, 0.2)(times_s))])
+    repeated, smooth = (picture_speed(times_s, way, 30.0) for way in (moved, whole))
+    assert np.corrcoef(repeated[5:-5], smooth[5:-5])[0, 1] > 0.9
+    assert (repeated > 0).mean() > 0.9

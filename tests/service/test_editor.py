@@ -88,7 +88,8 @@ def test_reports_for_several_accents_and_no_video(up: Any, ids: dict[str, str]) 
     falls = [mean_fall(preview["report"]) for preview in result["previews"]]
     assert falls[0] < falls[1] - 0.05 < falls[2] - 0.05
     assert "video_url" not in result
-    assert up.http.get(f"/videos/{job['id']}.mp4").status_code == 404
+    for name in (".mp4", "/report.png", "/export?format=csv"):
+        assert up.http.get(f"/videos/{job['id']}{name}").json()["code"] == "unknown_job"
     one = finished(up, up.http.post("/retarget", json={**asked, "accents": [], "accent": 0.1}))["result"]
     assert one["previews"] == [{"accent": 0.1, "report": result["previews"][1]["report"]}]
     rendered = finished(up, up.http.post("/retarget", json={**asked, "dry_run": False, "accents": [], "accent": 0.1}))

@@ -83,6 +83,24 @@ def test_the_report_is_whole_and_true(media, tmp_path, method: str) -> None:
         assert report["speed"]["max"] <= 1.5
 
 
+@pytest.mark.parametrize("bounds", [(0.67, 1.5), (0.8, 1.25)])
+def test_no_stretch_of_the_file_is_slower_or_faster_than_allowed(media, tmp_path, bounds: tuple[float, float]) -> None:
+    """Read off the pictures: whatever two frames one takes, the source between them is within the bounds."""
+    out = tmp_path / "out.mp4"
+    wish = RetargetSettings(min_speed=bounds[0], max_speed=bounds[1], accent=1.0, crf=4, verify=False)
+    result = retarget(*media, out, DANCE, MUSIC, wish)
+    with av.open(str(out)) as container:
+        grey = np.array([f.to_ndarray()[:96].mean() for f in container.decode(video=0)])
+    shown_s, frames = (grey - 16) / 1.2 / 25, np.arange(len(grey))
+    gone_s = shown_s[None, :] - shown_s[:, None]
+    passed_s = (frames[None, :] - frames[:, None]) / 25
+    later = passed_s > 0
+    slack_s = 0.05  # grey is rounded twice, to 0.033 s each
+    assert (gone_s[later] >= bounds[0] * passed_s[later] - slack_s).all()
+    assert (gone_s[later] <= bounds[1] * passed_s[later] + slack_s).all()
+    assert np.ptp(result.time_map.speed(np.linspace(0, result.duration_s, 500))) > 0.2
+
+
 def test_a_dry_run_foretells_the_report(media, tmp_path) -> None:
     wish = RetargetSettings(interpolation="nearest")
     real = retarget(*media, tmp_path / "out.mp4", DANCE, MUSIC, wish).report
