@@ -1,4 +1,9 @@
-"""`mudar-small`: motion only, 15 fps, a CPU and minutes. SCIENCE: all sources mixed, rare ones weighted up."""
+"""`mudar-small`: motion only, 15 fps, a CPU and minutes.
+
+What is served: the network of `small_synthetic`, and a beat filter that `training.beat_filter` fits on real clips.
+`small` mixes real clips into its batches instead, which was no better on people that it had not seen; it is here to be
+compared with.
+"""
 
 from __future__ import annotations
 
