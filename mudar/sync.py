@@ -2,8 +2,8 @@
 
 Pictures and sound drift apart on their way through phones, speakers and editors, by a constant. The curve of the
 strokes is compared with that of the music (beats, and onsets between them) at every lag. A dance repeats with the
-beat, and so does the match: a lag is known up to whole beats, and for dancers who move between the beats up to half a
-one. So an answer counts as sure only where
+beat, and so does the match: a lag is known up to whole beats, and where dancers also move between the beats up to half
+a one. Every answer therefore says within which lag it holds: half a beat. And it counts as sure only where
 - the match beats those at lags that cannot be meant, several seconds away,
 - it is close in itself: real dancers stay below, and there it was right no more often than a guess,
 - and no other lag that people would let pass matches nearly as well.
@@ -28,7 +28,7 @@ CLOCK_HZ = 100.0
 MOST_S = 0.6  # lags looked at: beyond, it is the next beat that matches
 IN_TIME_S = 0.045  # what broadcasters allow sound to lead (ITU-R BT.1359 detectability)
 SURE = 0.98  # of the chance matches that this one must beat
-CLOSE = 0.6  # least correlation of a sure answer
+CLOSE = 0.7  # least correlation of a sure answer
 RIVAL, RIVAL_WITHIN_S = 0.7, 0.42  # another lag this small, this share as good, leaves it open
 RIVAL_APART_S = 0.08
 BLUR_S = 0.04  # of a stroke or a beat
@@ -42,7 +42,8 @@ class Sync:
     """offset_s > 0: the picture is late, so the sound has to be delayed by that much.
 
     confidence: 0..1, the share of chance matches that this one beats. rival: the best other lag's correlation over this
-    one's. verdict: in_time, off or unsure.
+    one's. holds_within_s: a picture that is later or earlier by more looks like one that is off by less: half a beat.
+    verdict: in_time, off or unsure.
     """
 
     offset_s: float
@@ -50,6 +51,7 @@ class Sync:
     correlation: float
     correlation_at_zero: float
     rival: float
+    holds_within_s: float
     alternatives: tuple[tuple[float, float], ...]
 
     @property
@@ -74,6 +76,7 @@ class Sync:
             "correlation": round(self.correlation, 4),
             "correlation_at_zero": round(self.correlation_at_zero, 4),
             "rival": round(self.rival, 3),
+            "holds_within_ms": round(1000 * self.holds_within_s, 1),
             "alternatives": [
                 {"offset_ms": round(1000 * lag, 1), "correlation": round(value, 4)} for lag, value in self.alternatives
             ],
@@ -99,6 +102,7 @@ def compare(dance: Rhythm, music: Rhythm, duration_s: float) -> Sync:
         confidence=_confidence(float(score[best]), match, belief),
         correlation=float(near[best]),
         correlation_at_zero=float(match[0]),
+        holds_within_s=min(MOST_S, period / CLOCK_HZ / 2),
         rival=_rival(near, best, [*peaks, best - period, best + period]),
         alternatives=tuple((float(lags[k] / CLOCK_HZ), float(near[k])) for k in ranked if k != best),
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from mudar.features.hoof import hoof
+from mudar.features.hoof import camera, hoof
 from mudar.media.decode import iter_frames
 from mudar.progress import Progress, ignore
 from mudar.retarget.points import Floats
@@ -64,8 +64,7 @@ class Watcher:
         if self._before is not None:
             flow = self._dis.calc(self._before, small, None)
             u, v = cv.split(flow)
-            still = np.array([np.median(u), np.median(v)], np.float32)  # the camera's part
-            moved = hoof(flow - still, DIRECTIONS) / SIDE_PX**3  # the mean over the picture, in its sides
+            moved = hoof(flow - (camera(u), camera(v)), DIRECTIONS) / SIDE_PX**3  # the mean over the picture, in sides
             self._rows.append(np.asarray(moved, np.float32))
         self._times_s.append(time_s)
         self._before = small

@@ -25,7 +25,6 @@ from mudar.sync import Sync, compare
 from training.data.clip import write_clip
 
 LAGS_S = (-0.4, -0.25, -0.12, -0.05, 0.0, 0.05, 0.12, 0.25, 0.4)
-SMALL_S = 0.15
 RIGHT_S = 0.06
 FIRST_SEED = 9500  # of dancers that nothing was trained or chosen on
 
@@ -83,7 +82,8 @@ def said(heard: Heard) -> list[tuple[float, Sync]]:
 def figures(answers: list[tuple[float, Sync]]) -> dict[str, float | int | None]:
     """What a reader wants to know of many answers."""
     off = np.array([abs(found.offset_s - lag_s) for lag_s, found in answers])
-    sure, small = (np.array(column) for column in zip(*((f.sure, abs(s) < SMALL_S) for s, f in answers), strict=True))
+    sure = np.array([found.sure for _, found in answers])
+    held = np.array([abs(lag_s) < found.holds_within_s - RIGHT_S for lag_s, found in answers])
     right = off < RIGHT_S
 
     def share(of: np.ndarray, where: np.ndarray) -> float | None:
@@ -96,8 +96,8 @@ def figures(answers: list[tuple[float, Sync]]) -> dict[str, float | int | None]:
         "sure": share(sure, off >= 0),
         "sure_and_wrong": share(sure & ~right, off >= 0),
         "right_when_sure": share(right, sure),
-        "sure_at_lags_below_150_ms": share(sure, small),
-        "right_when_sure_below_150_ms": share(right, sure & small),
+        "sure_within_half_a_beat": share(sure, held),
+        "right_when_sure_within_half_a_beat": share(right, sure & held),
     }
 
 
