@@ -28,6 +28,7 @@ NAMES = {
     "data25": "MuDaR, 25 % of the data",
     "data75": "MuDaR, 75 % of the data",
 }
+SILENT = "no-rhythm"  # its rhythm heads were never trained: what they say is in no table
 HYBRID = "0.5"
 COLOUR = "colour alone, no motion (control)"
 
@@ -158,7 +159,7 @@ def _table1(results: Results, domain: str, group: str, target: str, title: str) 
     lines = []
     for row in results.rows(domain, group):
         at = At(results, row, domain, group)
-        if not figure(at("table1", target, "f1")).clips:
+        if row == SILENT or not figure(at("table1", target, "f1")).clips:
             continue
         plain = {name: _plain(at("table1", target, name)) for name in
                  ("recall", "precision", "f1", "chance", "null", "lag_f1", "lag_chance", "f1_50ms")}  # fmt: skip
@@ -245,8 +246,8 @@ def _synchrony(results: Results, domain: str, group: str) -> str:
         names = [f"{prefix}{kind}_rank" for kind in ("embedding", "curve") for prefix in ("", "null_")]
         ranks = [figure(at("synchrony", name)) for name in names]
         if ranks[0].clips:
-            cells = [rank.text(100, 1) for rank in ranks]
-            lines.append([NAMES.get(row, row), *cells, _plain(at("synchrony", "curve_top1"))])
+            cells = [*(rank.text(100, 1) for rank in ranks), _plain(at("synchrony", "curve_top1"))]
+            lines.append([NAMES.get(row, row), *(cells[:2] + ["–"] * 3 if row == SILENT else cells)])
     return _table("Synchrony: rank of the true offset among 16, % (chance 50, top 1 .063)", heads, lines)
 
 
