@@ -2,7 +2,7 @@
 
     magic | length of the header | header (JSON) | item ids (JSON) | codes | segment ids | seconds | vectors | CRC-32
 
-An approximate index has, in place of the vectors, its axes, its codes (FAISS's bytes) and its vectors in float16.
+An approximate index has, in place of the vectors, its axes, its lists (FAISS's bytes) and its turned vectors, float16.
 
 It is written beside, flushed and renamed, so a file of this name is always a whole one; that it is also the right
 one (library, model, sizes, sequence number) and undamaged is checked when it is read. The database is the truth:
@@ -26,11 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.nearest.columns import Columns
-from mudar.nearest.ivf import IvfRows, Rotation
+from mudar.nearest.ivf import IvfRows
+from mudar.nearest.partition import Partition
 from mudar.nearest.probes import Probes
+from mudar.nearest.turned import Turn
 from mudar.retrieve import Frozen, HybridIndex
 
-_MAGIC = b"mudar-index-2\n"
+_MAGIC = b"mudar-index-3\n"
 _BLOCK_ROWS = 16_384
 
 
@@ -79,8 +81,9 @@ def _write(frozen: Frozen, file: IO[bytes], stamp: Stamp) -> None:
     layout: dict[str, Any] = {"lists": 0}
     if frozen.in_lists is not None:
         rows, coded, probes = frozen.in_lists
-        axes = [part.shape[1] for part in rows.rotation]
-        layout = {"lists": rows.lists, "axes": axes, "coded_bytes": len(coded), "probes": probes.to_dict()}
+        axes = [part.shape[1] for part in (rows.turn.embedding, rows.turn.rhythm)]
+        layout = {"lists": rows.lists, "axes": axes, "coded_bytes": [len(part) for part in coded]}
+        layout |= {"probes": probes.to_dict(), "lost": rows.lost}
     header = json.dumps({**asdict(stamp), **sizes, **layout, "names_bytes": len(names)}).encode()
     put(_MAGIC + struct.pack("<Q", len(header)))
     put(header)
@@ -91,9 +94,10 @@ def _write(frozen: Frozen, file: IO[bytes], stamp: Stamp) -> None:
     if frozen.in_lists is None:
         blocks = frozen.blocks()
     else:
-        for part in (*rows.rotation, coded):
+        parts: list[NDArray[Any]] = [*rows.turn, *coded]
+        for part in parts:
             put(part.tobytes())
-        blocks = rows.blocks(len(frozen.codes))
+        blocks = frozen.halves()
     for block in blocks:
         put(block.tobytes())
     file.write(struct.pack("<I", checksum))
@@ -146,7 +150,8 @@ def _read(
     whole = int(header["names_bytes"]) + rows * (4 + 8 + 4) + 4
     if header["lists"]:
         parts = zip(header["axes"], (embed_dim, rhythm_dim), strict=True)
-        whole += 4 * sum(count * dims for count, dims in parts) + int(header["coded_bytes"]) + rows * 2 * dim
+        whole += 4 * sum(count * dims for count, dims in parts) + 4 * embed_dim + sum(header["coded_bytes"])
+        whole += rows * 2 * (sum(header["axes"]) + 1)
     else:
         whole += rows * 4 * dim
     if os.fstat(file.fileno()).st_size - file.tell() != whole:
@@ -175,16 +180,15 @@ def _read_flat(
 def _read_lists(
     reader: _Reader, index: HybridIndex, names: list[str], columns: tuple[NDArray[Any], ...], header: dict[str, Any]
 ) -> None:
-    dims = (index.embed_dim, index.rhythm_dim)
-    axes = [reader.array(d * n, "<f4").reshape(d, n) for d, n in zip(dims, header["axes"], strict=True)]
-    coded = reader.array(int(header["coded_bytes"]), "u1")
-    rows, count = IvfRows(Rotation(*axes), None), len(columns[0])
-    rows.reserve(count)
-    for start in range(0, count, _BLOCK_ROWS):
-        size = min(_BLOCK_ROWS, count - start)
-        rows.keep(reader.array(size * sum(dims), "<f2").reshape(size, -1))
+    dims, count = (index.embed_dim, index.rhythm_dim), len(columns[0])
+    parts = [reader.array(d * n, "<f4").reshape(d, n) for d, n in zip(dims, header["axes"], strict=True)]
+    turn = Turn(parts[0], parts[1], reader.array(index.embed_dim, "<f4"))
+    coded = [reader.array(int(size), "u1") for size in header["coded_bytes"]]
+    halves = reader.array(count * turn.size, "<f2").reshape(count, -1)
     reader.finish()  # FAISS must not be given bytes that nobody checked
-    rows.index = faiss.deserialize_index(coded)
+    rows = IvfRows(turn, [Partition(faiss.deserialize_index(part), turn) for part in coded])
+    rows.keep(halves)
+    rows.lost = float(header["lost"])
     index.rows, index.columns = rows, Columns.restored(names, *columns)
     index.probes = Probes.from_dict(header["probes"])
 

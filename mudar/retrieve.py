@@ -11,31 +11,30 @@ Shapes: N rows, S query segments, E embedding, R rhythm vector, D = E + R, P pai
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import OutOfRange
 from mudar.locks import ManyReadersOneWriter
-from mudar.nearest import pairs as p
+from mudar.nearest import compiled
 from mudar.nearest.columns import Columns
-from mudar.nearest.flat import Bytes, FlatRows
-from mudar.nearest.ivf import Found, IvfRows
-from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
-from mudar.nearest.probes import EVERY, Effort, Probes
+from mudar.nearest.flat import FlatRows
+from mudar.nearest.ivf import IvfRows
+from mudar.nearest.lists import probe
+from mudar.nearest.pairs import Ints, Pairs, Questions
+from mudar.nearest.probes import Effort, Probes
 from mudar.nearest.scan import Scan
+from mudar.nearest.sift import FEW, SIFT_FROM_ROWS, Sifter, Weigh, weighed
+from mudar.nearest.sweeps import Sweep
 from mudar.records import Array
 
-_DEPTH = 512
-_BYTE_DEPTH = 8192  # deeper lists of bytes cost more than a scan
-_FEW = 4  # query segments that bytes are scanned for one by one; more share one scan
-_SCAN_DEPTH = 1000
-_PROBE_FROM_SHARE = 0.1  # of fewer rows, all are looked at
 _FROZEN_ROWS = 16_384
+_PARTS = ("embeddings", "rhythms")
 
 
 class Match(NamedTuple):
@@ -58,6 +57,14 @@ class Query:
     start_s: Sequence[float] | Array
 
 
+class InLists(NamedTuple):
+    """Rows in lists, the bytes of their divisions, and the probes."""
+
+    rows: IvfRows
+    coded: list[NDArray[np.uint8]]
+    probes: Probes
+
+
 class Moved(Exception):
     """Rows were removed while a snapshot of the index was read."""
 
@@ -73,12 +80,21 @@ class Frozen:
     start_s: Array
     vectors: Array | None
     moves: int
-    in_lists: tuple[IvfRows, NDArray[np.uint8], Probes] | None  # rows, their codes as bytes, probes
+    in_lists: InLists | None
 
     def blocks(self) -> Iterator[Array]:
         """The vectors, some rows at a time. Rows added since do no harm; Moved if rows were removed since."""
         for start in range(0, len(self.codes), _FROZEN_ROWS):
             yield self.block(slice(start, min(start + _FROZEN_ROWS, len(self.codes))))
+
+    def halves(self) -> Iterator[NDArray[np.float16]]:
+        """The turned vectors of rows in lists, some at a time; a row's never change."""
+        if self.in_lists is None:
+            raise Moved
+        for start in range(0, len(self.codes), _FROZEN_ROWS):
+            with self.index.lock.read():  # an addition may move them in memory
+                part = self.in_lists.rows.vectors()[start : min(start + _FROZEN_ROWS, len(self.codes))].copy()
+            yield part
 
     def block(self, rows: slice) -> Array:
         """Some of the vectors."""
@@ -106,7 +122,7 @@ class HybridIndex:
         self.columns = Columns()
         self.moves = 0  # how often rows changed their places
         self.lock = ManyReadersOneWriter()
-        self._depths: dict[float, int] = {}  # λ, to a tenth: how deep lists of bytes had to be
+        self._sifter = Sifter()
         self.touched: set[str] | None = None  # items changed while a successor of `rows` is made
 
     def __len__(self) -> int:
@@ -231,7 +247,9 @@ class HybridIndex:
         with self.lock.read():
             columns = self.columns.copies()
             vectors = self.rows.vectors().copy() if copy and isinstance(self.rows, FlatRows) else None
-            in_lists = (self.rows, self.rows.to_bytes(), self.probes) if isinstance(self.rows, IvfRows) else None
+            in_lists = None
+            if isinstance(self.rows, IvfRows):
+                in_lists = InLists(self.rows, [part.to_bytes() for part in self.rows.partitions], self.probes)
             return Frozen(self, list(self.columns.names), *columns, vectors, self.moves, in_lists)
 
     def block(self, rows: slice, moves: int) -> Array:
@@ -242,93 +260,71 @@ class HybridIndex:
             return self.rows.vectors()[rows].copy()
 
     def _questions(self, queries: Sequence[Query], lam: Sequence[float]) -> Questions:
-        for query in queries:
-            self._checked(query.embeddings, query.rhythms)
-        embeddings, rhythms, start_s = (
-            np.concatenate([np.asarray(getattr(query, name), np.float32) for query in queries])
-            for name in ("embeddings", "rhythms", "start_s")
-        )
-        group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
+        if len(queries) == 1:  # one question is asked for its speed
+            embeddings, rhythms = queries[0].embeddings, queries[0].rhythms
+            start_s = np.asarray(queries[0].start_s, np.float32)
+            group = np.zeros(len(start_s), np.int64)
+        else:
+            embeddings, rhythms = (np.concatenate([getattr(q, name) for q in queries]) for name in _PARTS)
+            start_s = np.concatenate([np.asarray(query.start_s, np.float32) for query in queries])
+            group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
+        embeddings, rhythms = self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)
+        if not len(embeddings) == len(rhythms) == len(start_s) == len(group):
+            raise ValueError("the columns of these segments are not of one length")
         return Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
 
     def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None) -> Pairs:
-        if isinstance(self.rows, IvfRows):
-            each = [self._probe(self.rows, questions.of(g), k, allowed, effort) for g in range(questions.count)]
-            return _regrouped(questions, each)
-        if self.rows.bytes is not None and len(questions.group) <= _FEW:
-            pairs = self._sift(self.rows, self.rows.bytes, questions, k, allowed)
+        rows, columns = self.rows, self.columns
+        if isinstance(rows, IvfRows):
+            each = [
+                probe(rows, columns, self.probes, questions.of(g), k, allowed, effort) for g in range(questions.count)
+            ]
+            return each[0] if len(each) == 1 else _regrouped(questions, each)
+        return self._exactly(rows, questions, k, allowed)
+
+    def _exactly(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:
+        columns, kernels = self.columns, compiled.kernels()
+
+        def scan(asked: Questions) -> Pairs:
+            return Scan(rows, columns.codes, columns.start_s, columns.names, asked, k, allowed).run()
+
+        if (
+            rows.digits is not None
+            and questions.count == 1
+            and len(questions.group) <= FEW
+            and len(rows) >= SIFT_FROM_ROWS
+        ):
+            weigh = self._weigh(rows, questions, k, scan)
+            pairs = self._sifter.search(rows, rows.digits, questions, k, allowed, weigh)
             if pairs is not None:
                 return pairs
-        columns = self.columns
-        return Scan(self.rows, columns.codes, columns.start_s, columns.names, questions, k, allowed).run()
+        if kernels is None:
+            return scan(questions)
+        sweep = Sweep(kernels, rows, columns, questions, k)
+        sweep.all_rows(allowed)
+        return sweep.result(scan)
 
-    def _sift(
-        self, rows: FlatRows, sieve: Bytes, questions: Questions, k: int, allowed: NDArray[np.bool_] | None
-    ) -> Pairs | None:
-        """Deepen the lists of bytes until each k-th item surely beats all that they do not show; None if too long."""
-        q, bucket = questions.rows(), round(float(questions.lam[0]), 1)
-        depth = max(self._depths.get(bucket, _DEPTH), 8 * k)
-        count = len(rows) if allowed is None else int(allowed.sum())
-        while depth <= _BYTE_DEPTH:
-            depth = min(depth, count)
-            scores, found, margins = sieve.search(q, depth, _selection(allowed))
-            query, row = np.repeat(np.arange(len(q)), depth), found.ravel()
-            query, row = self._contenders(questions, query, row, scores.ravel(), k, float(margins.max()))
-            true = np.einsum("pd,pd->p", q[query], rows.vectors()[row])
-            query, row = self._contenders(questions, query, row, true, k, MARGIN)
-            codes, start_s = self.columns.codes[row].astype(np.int64), self.columns.start_s[row]
-            pairs = p.scored(questions, query, row, codes, start_s, rows.vectors())
-            unseen = np.full(questions.count, -np.inf)
-            np.maximum.at(unseen, questions.group, scores[:, -1] + margins + MARGIN)
-            best = p.best(questions, pairs, k, self.columns.names)
-            full = len(best.row) == k * questions.count
-            if depth == count or (full and (best.score[k - 1 :: k] > unseen).all()):
-                return best
-            depth *= 4
-            self._depths[bucket] = min(depth, _BYTE_DEPTH + 1)  # the next question of this kind begins there
-        return None
+    def _weigh(self, rows: FlatRows, question: Questions, k: int, scan: Callable[[Questions], Pairs]) -> Weigh:
+        kernels = compiled.kernels()
+        if kernels is None:
+            return weighed(rows, self.columns, question, k)
 
-    def _contenders(
-        self, questions: Questions, query: Ints, row: Ints, score: Array, k: int, margin: float
-    ) -> tuple[Ints, Ints]:
-        """Of pairs whose scores are right up to a margin, those that may be the best of one of the k best items."""
-        group, code = questions.group[query], self.columns.codes[row]
-        kth = p.kth_scores(group, code, score, k, questions.count)
-        kept = p.near_best(group, code, score, 2 * margin) & (score >= kth[group] - 2 * margin)
-        return query[kept], row[kept]
+        def weigh(query: Ints, row: Ints) -> Pairs:
+            sweep = Sweep(kernels, rows, self.columns, question, k)
+            sweep.pairs_of(query, row)
+            return sweep.result(scan)
 
-    def _probe(
-        self, rows: IvfRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None
-    ) -> Pairs:
-        """Look into the lists that λ asks for; at all allowed rows when a filter leaves few, or fewer than k items."""
-        q, tried = questions.rows(), effort or self.probes.at(float(questions.lam[0]), k)
-        live = self.columns.codes >= 0 if allowed is None else allowed
-        share = 1.0 if allowed is None else float(allowed.mean())
-        if tried != EVERY and share >= _PROBE_FROM_SHARE:
-            more = (1 if allowed is None else 2) / share
-            found = rows.search(q, min(int(more * max(tried.depth, 16 * k)), len(rows)), int(more * tried.lists))
-            best = self._best_found(questions, rows, found, live[found.row], k)
-            if len(best.row) == k:
-                return best
-        found = rows.scan(q, np.flatnonzero(live), max(_SCAN_DEPTH, 16 * k))
-        return self._best_found(questions, rows, found, slice(None), k)
-
-    def _best_found(self, questions: Questions, rows: IvfRows, found: Found, inside: Any, k: int) -> Pairs:
-        query, row, score = (column[inside] for column in found)
-        if len(row):
-            query, row = self._contenders(questions, query, row, score, k, MARGIN)
-        codes, start_s = self.columns.codes[row].astype(np.int64), self.columns.start_s[row]
-        pairs = p.scored(questions, query, row, codes, start_s, rows.vectors())
-        return p.best(questions, pairs, k, self.columns.names)
+        return weigh
 
     def _matches(self, questions: Questions, pairs: Pairs) -> list[list[Match]]:
-        matches: list[list[Match]] = [[] for _ in range(questions.count)]
-        columns = (pairs.code, pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s)
-        seconds, groups = questions.start_s[pairs.query], questions.group[pairs.query].tolist()
-        names, values = self.columns.names, (column.tolist() for column in (*columns, seconds))
-        for group, code, *rest in zip(groups, *values, strict=True):
-            matches[group].append(Match(names[code], *rest))
-        return matches
+        names = self.columns.names
+        columns = (pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s, questions.start_s[pairs.query])
+        ids = [names[code] for code in pairs.code.tolist()]
+        found = list(map(Match, ids, *(column.tolist() for column in columns)))
+        if questions.count == 1:
+            return [found]
+        ends = np.searchsorted(questions.group[pairs.query], np.arange(questions.count + 1)).tolist()
+        return [found[start:end] for start, end in itertools.pairwise(ends)]
 
     def _allowed(self, exclude: Collection[str], allow: Collection[str] | None) -> NDArray[np.bool_] | None:
         """(N,): which rows may be found; None = all."""
@@ -338,14 +334,16 @@ class HybridIndex:
 
     def _checked(self, embeddings: Array, rhythms: Array) -> Array:
         """[E ; R] as (N, D) float32."""
-        rows = np.ascontiguousarray(np.hstack([embeddings, rhythms]), np.float32)
-        if np.shape(embeddings)[1] != self.embed_dim or np.shape(rhythms)[1] != self.rhythm_dim:
+        return np.hstack([self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)])
+
+    def _part(self, rows: Array, dim: int) -> Array:
+        part = np.ascontiguousarray(rows, np.float32)
+        if part.shape[1:] != (dim,):
             raise ValueError(f"vectors of {self.embed_dim} + {self.rhythm_dim} numbers are wanted")
-        parts = (rows[:, : self.embed_dim], rows[:, self.embed_dim :])
         # Written so that NaN fails it too; the margins of the exact ranking rest on norms of at most 1.
-        if not all((np.einsum("nd,nd->n", part, part) <= 1.001).all() for part in parts):
+        if not (np.einsum("nd,nd->n", part, part) <= 1.001).all():
             raise ValueError("vectors must be finite and of norm 1 at most")
-        return rows
+        return part
 
     def _remove(self, item_ids: set[str]) -> None:
         """Forget items: flat rows fill the holes with rows from the end, lists leave gaps in the numbers."""
@@ -361,16 +359,6 @@ class HybridIndex:
         self.moves += 1
         holes, movers, keep = self.columns.close_up(dead)
         self.rows.close_up(holes, movers, keep)
-
-
-def _bits(allowed: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.packbits(allowed, bitorder="little")
-
-
-def _selection(allowed: NDArray[np.bool_] | None) -> Any:
-    if allowed is None:
-        return None
-    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(_bits(allowed)))  # type: ignore[call-arg, arg-type]
 
 
 def _regrouped(questions: Questions, answers: list[Pairs]) -> Pairs:

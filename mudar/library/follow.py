@@ -170,6 +170,10 @@ class IndexFollower:
             index, asking = self._indexes[kind], self._indexes[other]
             if self._stopping.is_set():
                 break
+            if grow.outgrown(index):
+                with self._changing:
+                    self._rebuild("rows came that the lists were not made for")
+                return True
             if not index.approximate and len(index) > self._exact_rows:
                 grown |= grow.make_approximate(index, grow.held_out(asking))
             grown |= grow.add_sieves(index) or grow.measure_again(index, grow.held_out(asking))

@@ -12,21 +12,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mudar.nearest import compiled
 from mudar.nearest.columns import Columns
 from mudar.nearest.flat import FlatRows, Sieves
 from mudar.nearest.ivf import TRAIN_ROWS, IvfRows, lists_for, train
+from mudar.nearest.partition import DIVISIONS, EMBEDDING, RHYTHM
 from mudar.nearest.probes import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
 from mudar.records import Array
 from mudar.retrieve import Frozen, HybridIndex, Match, Moved, Query
 
 log = logging.getLogger(__name__)
 
-QUERIES = 100
-_SPARE = 0.002  # the figure is a mean over so many queries: aim a little higher
+QUERIES = 200
+_QUERIES_OF_HUNDRED = 60  # for recall of the first 100, which is a mean of more answers
+_SPARE = 0.004  # the figure is a mean over some queries, and others will be asked: aim higher, for both halves of them
 _SIEVE_SAMPLE = 20_000
 _SEED = 7
 _TRIES = 3
-_DEPTH, _DEEPEST = 1000, 16_000
+_DEPTHS = (128, 512, 2048, 8192)
+_FEWEST = 128  # of so many lists, one is the least that is looked into
 
 
 def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
@@ -36,10 +40,10 @@ def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
         if not len(rows):
             return []
         live = np.flatnonzero(index.columns.codes >= 0)
-        chosen = rows.vectors()[live[np.linspace(0, len(live) - 1, min(count, len(live))).astype(int)]]
-        chosen = chosen.astype(np.float32)
+        chosen = live[np.linspace(0, len(live) - 1, min(count, len(live))).astype(int)]
+        found = rows.turn.back(rows.vectors()[chosen]) if isinstance(rows, IvfRows) else rows.vectors()[chosen]
     split, start_s = index.embed_dim, np.zeros(1, np.float32)
-    return [Query(row[None, :split], row[None, split:], start_s) for row in _within_one(chosen, split)]
+    return [Query(row[None, :split], row[None, split:], start_s) for row in _within_one(found, split)]
 
 
 def _within_one(rows: Array, split: int) -> Array:
@@ -54,6 +58,7 @@ def add_sieves(index: HybridIndex) -> bool:
     rows = index.rows
     if not isinstance(rows, FlatRows) or not rows.wants_sieves:
         return False
+    compiled.load()
     for _ in range(_TRIES):
         frozen = index.freeze()
         try:
@@ -127,6 +132,11 @@ def _swap(index: HybridIndex, successor: HybridIndex) -> None:
     index.moves += 1
 
 
+def outgrown(index: HybridIndex) -> bool:
+    """Whether rows were added that the turned rows of its lists cannot show: it must be built anew from the rows."""
+    return isinstance(index.rows, IvfRows) and index.rows.stray
+
+
 def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
     """Choose the probes of an approximate index anew when it holds twice the rows they were chosen for."""
     rows = index.rows
@@ -139,28 +149,78 @@ def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
 
 
 def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[list[Match]]]) -> Probes:
-    """The least effort that holds the floor at each λ, for the first 10 and the first 100."""
-    lists = index.state().lists
-    found = Probes(rows=len(index))
+    """The cheapest effort that holds the floor at each λ, for the first 10 and the first 100, in each division."""
+    found = Probes(rows=len(index), lists=index.state().lists)
     for k in (TEN, HUNDRED):
-        measured = [_least(index, queries, truth[lam], lam, k, lists) for lam in LAMBDAS]
-        found.efforts[k], found.recall[k] = [effort for effort, _ in measured], [value for _, value in measured]
+        found.efforts[k], found.recall[k] = [], []
+        for lam in LAMBDAS:
+            some = slice(None, None if k == TEN else _QUERIES_OF_HUNDRED)
+            tried = _Trial(index, queries[some], truth[lam][some], lam, k, found)
+            first = EMBEDDING if lam > 0.5 else RHYTHM  # likely the cheaper one
+            both = {division: tried.cheapest(division) for division in (first, DIVISIONS - 1 - first)}
+            efforts = [both[division] for division in range(DIVISIONS)]
+            found.efforts[k].append(efforts)
+            found.recall[k].append(tried.recall(min(efforts, key=found.cost)))
     return found
 
 
-def _least(
-    index: HybridIndex, queries: list[Query], truth: list[list[Match]], lam: float, k: int, lists: int
-) -> tuple[Effort, float]:
-    """The effort, and the recall that it gives. Deeper lists of candidates come in when all lists do not do."""
-    effort = Effort(max(4, lists // 64), _DEPTH)
-    while True:
-        value = recall(index, queries, truth, lam, k, effort)
-        if value >= min(FLOOR + _SPARE, 1.0) or effort == Effort(lists, _DEEPEST):
-            return effort, value
-        if effort.lists < lists:
-            effort = Effort(min(int(1.5 * effort.lists), lists), effort.depth)
-        else:
-            effort = Effort(max(4, lists // 8), 4 * effort.depth)
+class _Trial:
+    """Efforts at one λ and k, measured."""
+
+    def __init__(
+        self,
+        index: HybridIndex,
+        queries: list[Query],
+        truth: list[list[Match]],
+        lam: float,
+        k: int,
+        costs: Probes,
+    ) -> None:
+        self._asked, self._costs, self._known = (index, queries, truth, lam, k), costs, dict[Effort, list[float]]()
+        self._least = float("inf")  # what the best effort so far costs, in any division
+
+    def recall(self, effort: Effort) -> float:
+        """Of all queries."""
+        return float(np.mean(self._shares(effort)))
+
+    def cheapest(self, division: int) -> Effort:
+        """What does and costs least, nearly: few lists at a good depth, then less depth in these or a few lists more.
+
+        All lists at the largest depth, when nothing does or the other division is surely cheaper.
+        """
+        lists = self._costs.lists
+        sizes = sorted({min(max(1, round(lists / _FEWEST * 1.5**step)), lists) for step in range(13)})
+        everything = Effort(lists, _DEPTHS[-1], division)
+        for depth in _DEPTHS[-2:]:
+            low, high = 0, len(sizes)  # the fewest lists that do lie in sizes[low:high]
+            while low < high:
+                middle = (low + high) // 2
+                effort = Effort(sizes[middle], depth, division)
+                if self._cheap(effort) and not self._does(effort):
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < len(sizes) and self._cheap(Effort(sizes[low], depth, division)):
+                found = [Effort(sizes[low], depth, division)]
+                for fewer in (Effort(size, d, division) for size in sizes[low : low + 3] for d in _DEPTHS):
+                    if self._costs.cost(fewer) < self._costs.cost(found[-1]) and self._does(fewer):
+                        found.append(fewer)
+                self._least = self._costs.cost(found[-1])
+                return found[-1]
+        return everything
+
+    def _cheap(self, effort: Effort) -> bool:
+        return self._costs.cost(effort) < self._least
+
+    def _does(self, effort: Effort) -> bool:
+        """Whether both halves of the queries find enough."""
+        shares = self._shares(effort)
+        return min(float(np.mean(shares[::2])), float(np.mean(shares[1::2]))) >= FLOOR + _SPARE
+
+    def _shares(self, effort: Effort) -> list[float]:
+        if effort not in self._known:
+            self._known[effort] = found_shares(*self._asked, effort)
+        return self._known[effort]
 
 
 def recall(
@@ -172,9 +232,22 @@ def recall(
     effort: Effort | None = None,
 ) -> float:
     """Mean share of the true first k items that a search (with this effort) finds."""
+    shares = found_shares(index, queries, truth, lam, k, effort)
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def found_shares(
+    index: HybridIndex,
+    queries: Sequence[Query],
+    truth: Sequence[Sequence[Match]],
+    lam: float,
+    k: int,
+    effort: Effort | None = None,
+) -> list[float]:
+    """The same of each query."""
     answers = index.search_many(queries, [lam] * len(queries), k, effort=effort)
     shares = []
     for answer, true in zip(answers, truth, strict=True):
         wanted = {match.item_id for match in true[:k]}
         shares.append(len(wanted & {match.item_id for match in answer}) / max(len(wanted), 1))
-    return float(np.mean(shares)) if shares else 1.0
+    return shares

@@ -9,39 +9,50 @@ from typing import Any, NamedTuple
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 FLOOR = 0.99  # what the worst λ must hold
 TEN, HUNDRED = 10, 100
+_ROWS_FOR_ONE = 128  # rows whose codes are read in the time that one row is scored again
 
 
 class Effort(NamedTuple):
-    """Lists that are looked into, and how many rows of them are scored again."""
+    """Lists that are looked into, how many of their rows are scored again, and which division the lists are of."""
 
     lists: int
     depth: int
+    partition: int = 0
 
 
 EVERY = Effort(0, 0)  # look at every row
-ALL_LISTS = Effort(1 << 30, 1000)
+ALL_LISTS = Effort(1 << 30, 4000)
 
 
 @dataclass
 class Probes:
-    """For k up to 10 and up to 100: the effort per λ of LAMBDAS, and the recall per λ that it gave."""
+    """For k up to 10 and up to 100, per λ of LAMBDAS: the effort in each division, and the recall of the cheapest."""
 
-    efforts: dict[int, list[Effort]] = field(default_factory=dict)
+    efforts: dict[int, list[list[Effort]]] = field(default_factory=dict)
     recall: dict[int, list[float]] = field(default_factory=dict)
     rows: int = 0  # rows there were when this was measured
+    lists: int = 1
+
+    def cost(self, effort: Effort) -> float:
+        """What a search costs, in rows whose codes are read."""
+        return self.rows * min(effort.lists / self.lists, 1.0) + _ROWS_FOR_ONE * effort.depth
 
     def at(self, lam: float, k: int) -> Effort:
-        """The larger of the efforts at the two λ beside this one; ALL_LISTS when nothing was measured."""
+        """The cheapest of what does for both λ beside this one; ALL_LISTS when nothing was measured."""
         efforts = self.efforts.get(TEN if k <= TEN else HUNDRED)
         if efforts is None:
             return ALL_LISTS
-        beside = [effort for at, effort in zip(LAMBDAS, efforts, strict=True) if _beside(lam, at)]
+        beside = [each for at, each in zip(LAMBDAS, efforts, strict=True) if _beside(lam, at)]
+        each = zip(*beside, strict=True)
+        best = min(
+            (Effort(max(e.lists for e in of), max(e.depth for e in of), i) for i, of in enumerate(each)), key=self.cost
+        )
         more = math.ceil(k / HUNDRED)
-        return Effort(*(more * max(numbers) for numbers in zip(*beside, strict=True)))
+        return Effort(more * best.lists, more * best.depth, best.partition)
 
     def table(self) -> dict[str, list[int]]:
-        """λ: lists looked into and rows scored again for ten items."""
-        return {str(lam): list(effort) for lam, effort in zip(LAMBDAS, self.efforts.get(TEN, []), strict=False)}
+        """λ: lists looked into, rows scored again for ten items, and by which part the lists are."""
+        return {str(lam): list(self.at(lam, TEN)) for lam in LAMBDAS} if self.efforts else {}
 
     def recalls(self) -> dict[str, float]:
         """λ: measured recall of the first ten."""
@@ -53,15 +64,17 @@ class Probes:
             "efforts": {str(k): v for k, v in self.efforts.items()},
             "recall": {str(k): v for k, v in self.recall.items()},
             "rows": self.rows,
+            "lists": self.lists,
         }
 
     @staticmethod
     def from_dict(record: dict[str, Any]) -> Probes:
         """The inverse."""
         return Probes(
-            {int(k): [Effort(*map(int, pair)) for pair in v] for k, v in record["efforts"].items()},
+            {int(k): [[Effort(*map(int, e)) for e in of] for of in v] for k, v in record["efforts"].items()},
             {int(k): [float(c) for c in v] for k, v in record["recall"].items()},
             int(record["rows"]),
+            int(record["lists"]),
         )
 
 

@@ -42,9 +42,10 @@ class Scan:
     ) -> None:
         self._vectors, self._codes, self._start_s, self._names = rows.vectors(), codes, start_s, names
         self._questions, self._k, self._allowed = questions, k, allowed
-        self._q = questions.rows()
+        self._q, self._slack = questions.rows(), 2 * MARGIN
         if rows.sketches is not None:
             self._short, self._short_q = rows.sketches.held.rows(), rows.sketches.short(self._q)
+            self._slack += rows.sketches.stray
         else:
             self._short, self._short_q = self._vectors, self._q
         block = min(max(512, min(65_536, _BLOCK_SCORES // len(self._q))), -(-len(codes) // _RUN) * _RUN)
@@ -108,7 +109,7 @@ class Scan:
 
     def _bar_of_queries(self) -> NDArray[np.float64]:
         """(Q,): below this a float32 score cannot belong to one of the k best items."""
-        return self._bar[self._questions.group] - 2 * MARGIN
+        return self._bar[self._questions.group] - self._slack
 
     def _true(self, query: Ints, row: Ints) -> Array:
         """(P,) float32 scores of pairs."""

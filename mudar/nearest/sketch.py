@@ -1,12 +1,14 @@
 """A short form of each row whose inner product with a query's short form is never below the true score.
 
-Embedding and rhythm part are turned by an orthonormal basis each (uncentred principal axes), only the first few
-numbers are kept, and one more: the norm of what was cut off. By Cauchy-Schwarz
+Embedding and rhythm part are turned to their principal axes (uncentred) of which the first few numbers are kept, the
+head, and one more: the norm of the others. By Cauchy-Schwarz
 
-    ⟨q, x⟩ ≤ ⟨q_head, x_head⟩ + ‖q_rest‖ ‖x_rest‖,
+    ⟨q, x⟩ ≤ ⟨q_head, x_head⟩ + ‖q_rest‖ ‖x_rest‖ + ‖q‖ ‖x_stray‖,
 
-and the right side is again one inner product, of [head ; ‖rest‖], for every λ. A scan of sketches that drops what
-cannot reach the k-th score so far is therefore exact; how much it drops is the only thing that the basis decides.
+where x_stray lies in no direction that the rows had when the axes were chosen: nearly nothing, bounded over all rows.
+What a query has there counts for nothing else, and a question from another kind of item has much there. The first two
+terms are again one inner product, of [head ; ‖rest‖], for every λ. A scan of sketches that drops what cannot reach the
+k-th score so far is therefore exact; how much it drops is the only thing that the basis decides.
 """
 
 from __future__ import annotations
@@ -14,47 +16,79 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mudar.records import Array
 
 ENERGY = 0.985  # share of the squared norms that the heads keep
+MORE = (0.9999, 0.9998, 0.9995, 0.999, 0.998, 0.995)  # of embeddings, where that makes no sketch longer than
+SHORT = 0.14  # of a row
 WORTH = 0.55  # a sketch longer than this share of a row saves too little
-_ROUNDING = 1e-5  # float32 projections; added to the norms so that the bound stays a bound
+SPAN = 1 - 1e-9
+_ROUNDING = 1e-6  # float32 projections; added to the norms so that the bound stays a bound
 
 
 class Basis(NamedTuple):
-    """Axes of the two parts: (E, m) and (R, n), each orthonormal."""
+    """Axes of the two parts that span the rows, (E, M) and (R, N), orthonormal; how many of the first are heads."""
 
     embedding: Array
     rhythm: Array
+    heads: tuple[int, int]
 
     @property
     def size(self) -> int:
-        """Numbers in a sketch: m + n heads, and two norms."""
-        return self.embedding.shape[1] + self.rhythm.shape[1] + 2
+        """Numbers in a sketch: the heads, and two norms."""
+        return sum(self.heads) + 2
 
 
 def fit(rows: Array, embed_dim: int) -> Basis | None:
     """The basis for rows like these (N, D); None when the spectrum is so flat that a sketch would not pay."""
-    basis = Basis(axes(rows[:, :embed_dim], ENERGY), axes(rows[:, embed_dim:], ENERGY))
+    parts = [_spectrum(part) for part in (rows[:, :embed_dim], rows[:, embed_dim:])]
+    spans = [_axes(found, SPAN) for found in parts]
+    heads, room = [_count(kept, ENERGY) for kept, _ in parts], int(SHORT * rows.shape[1]) - 2
+    longer = (_count(parts[0][0], share) for share in MORE)
+    embedding = next((count for count in longer if count + heads[1] <= room), heads[0])
+    basis = Basis(spans[0], spans[1], (embedding, heads[1]))
     return basis if basis.size <= WORTH * rows.shape[1] else None
 
 
-def axes(part: Array, share: float, most: int = 1 << 30, even: bool = False) -> Array:
+def axes(part: Array, share: float, most: int = 1 << 30) -> Array:
     """(D, m): the fewest principal axes that hold this share of the squared norms of (N, D), `most` at most."""
-    x = part.astype(np.float64)
-    energy, found = np.linalg.eigh(x.T @ x)
-    kept = np.cumsum(energy[::-1]) / max(float(energy.sum()), 1e-12)
-    count = min(int(np.searchsorted(kept, share)) + 1, part.shape[1], most)
-    count = count // 2 * 2 or 2 if even else count
-    return np.ascontiguousarray(found[:, ::-1][:, :count], np.float32)
+    return np.ascontiguousarray(_axes(_spectrum(part), share)[:, :most])
 
 
 def sketches(embeddings: Array, rhythms: Array, basis: Basis) -> Array:
     """(N, m + n + 2) for rows, or for queries whose parts carry their weights already."""
     parts = []
-    for part, axes in ((embeddings, basis.embedding), (rhythms, basis.rhythm)):
-        head = part @ axes
-        whole, kept = (np.einsum("nd,nd->n", x, x, dtype=np.float64) for x in (part, head))
-        parts += [head, np.sqrt(np.maximum(whole - kept, 0.0) + _ROUNDING**2)[:, None] + _ROUNDING]
+    for part, span, heads in zip((embeddings, rhythms), basis[:2], basis.heads, strict=True):
+        turned = part @ span
+        rest = turned[:, heads:]
+        parts += [turned[:, :heads], np.sqrt(np.einsum("nd,nd->n", rest, rest))[:, None] + np.float32(_ROUNDING)]
     return np.ascontiguousarray(np.hstack(parts), np.float32)
+
+
+def stray(embeddings: Array, rhythms: Array, basis: Basis) -> float:
+    """The largest norm of what a part of a row has outside of the span."""
+    largest = 0.0
+    for part, span in zip((embeddings, rhythms), basis[:2], strict=True):
+        lost = part - (part @ span) @ span.T
+        largest = max(largest, float(np.einsum("nd,nd->n", lost, lost).max(initial=0.0)))
+    return float(np.sqrt(largest))
+
+
+Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]  # cumulative shares (D,), axes (D, D), widest first
+
+
+def _spectrum(part: Array) -> Spectrum:
+    x = part.astype(np.float64)
+    energy, found = np.linalg.eigh(x.T @ x)
+    return np.cumsum(energy[::-1]) / max(float(energy.sum()), 1e-12), found[:, ::-1]
+
+
+def _count(kept: NDArray[np.float64], share: float) -> int:
+    return min(int(np.searchsorted(kept, share)) + 1, len(kept))
+
+
+def _axes(found: Spectrum, share: float) -> Array:
+    kept, axes = found
+    return np.ascontiguousarray(axes[:, : _count(kept, share)], np.float32)

@@ -1,16 +1,18 @@
 """`make bench-retrieve`: search beside FAISS Flat, the two matrices, and other engines, in one run; JSON=1 gives lines.
 
-    python -m tests.bench.retrieve --sizes 10000 200000 1000000 --embed 256 --peers
+    python -m tests.bench.retrieve --sizes 10000,200000,1000000 --dims 320,576 --data measured,crowded --peers
 
-One thread. Times are seconds of this process's CPU (engines with servers or threads of their own: wall), the best of
-a few, taken in turns: the machine is shared. Vectors are those of vectors.py, which says how they are shaped; `--flat`
-takes uniform directions, the worst case for everything that skips rows. The two matrices are plain numpy: two
-products, weights, argpartition, the best segment of each item. Same ids and order are checked against their float64.
+One thread. Times are seconds of this process's CPU (other engines, which may have threads of their own: wall), the
+best of a few rounds in which the rivals take turns: the machine is shared. Vectors are those of vectors.py, which says
+how each kind is shaped. The two matrices are plain numpy: two products, weights, argpartition, the best segment of each
+item. Same ids and order are checked against their float64. The effort of lists is chosen with half of the questions;
+recall and speed are of the other half.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -27,17 +29,18 @@ from mudar.retrieve import HybridIndex
 from tests.bench import peers, vectors
 from tests.bench.vectors import SEGMENTS, Vectors
 
-K, SINGLES, BATCH = 10, 20, 200
+K, BATCH = 10, 200
 Record = dict[str, Any]
 
 
-def cpu_s(work: Callable[[], object], rounds: int = 3) -> float:
-    """Least CPU seconds of one call."""
-    best = float("inf")
+def cpu_s(*works: Callable[[], object], rounds: int = 3) -> list[float]:
+    """Least CPU seconds of one call of each; they take turns."""
+    best = [float("inf")] * len(works)
     for _ in range(rounds):
-        started = time.process_time()
-        work()
-        best = min(best, time.process_time() - started)
+        for place, work in enumerate(works):
+            started = time.process_time()
+            work()
+            best[place] = min(best[place], time.process_time() - started)
     return best
 
 
@@ -54,63 +57,77 @@ def two_matrices(v: Vectors, first: int, count: int, lam: float) -> list[list[in
     return found
 
 
-def exactly(v: Vectors, number: int, lam: float) -> list[str]:
-    """The same in float64, ties by id."""
-    scores = lam * (v.query_embeddings[number] @ v.embeddings.T) + (1 - lam) * (v.query_rhythms[number] @ v.rhythms.T)
-    top = np.argpartition(scores, max(len(scores) - 400, 0))[-400:]
-    e, r = v.embeddings[top].astype(float), v.rhythms[top].astype(float)
-    sums = lam * (e @ v.query_embeddings[number].astype(float)) + (1 - lam) * (
-        r @ v.query_rhythms[number].astype(float)
-    )
-    order = np.lexsort((v.item[top], -np.round(sums, 9)))
-    return [f"dance-{item:09d}" for item in list(dict.fromkeys(v.item[top[order]].tolist()))[:K]]
+def exactly(v: Vectors, lam: float) -> Iterator[list[str]]:
+    """The ten best items of each of the first queries in float64, ties by id."""
+    for start in range(0, BATCH, 20):
+        e, r = v.query_embeddings[start : start + 20], v.query_rhythms[start : start + 20]
+        scores = np.float32(lam) * (e @ v.embeddings.T) + np.float32(1 - lam) * (r @ v.rhythms.T)
+        for row, q, s in zip(scores, e.astype(float), r.astype(float), strict=True):
+            top = np.argpartition(row, max(len(row) - 400, 0))[-400:]
+            sums = lam * (v.embeddings[top].astype(float) @ q) + (1 - lam) * (v.rhythms[top].astype(float) @ s)
+            order = np.lexsort((v.item[top], -np.round(sums, 9)))
+            yield [f"dance-{item:09d}" for item in list(dict.fromkeys(v.item[top[order]].tolist()))[:K]]
 
 
 def flat_ms(v: Vectors) -> float:
     """Milliseconds that FAISS Flat takes for one query's list of 64 rows."""
     flat = faiss.IndexFlatIP(v.dim)
-    for start in range(0, len(v.item), 50_000):
-        part = slice(start, start + 50_000)
-        flat.add(np.hstack([v.embeddings[part], v.rhythms[part]]))
-    q = np.hstack([0.5 * v.query_embeddings[:3], 0.5 * v.query_rhythms[:3]])
-    return 1000 * cpu_s(lambda: [flat.search(q[i : i + 1], 64) for i in range(3)]) / 3
+    for block in v.blocks():
+        flat.add(block)
+    q, some = np.hstack([0.5 * v.query_embeddings[:50], 0.5 * v.query_rhythms[:50]]), singles(v)
+    (spent,) = cpu_s(lambda: [flat.search(q[i : i + 1], 64) for i in range(some)], rounds=5)
+    return 1000 * spent / some
+
+
+def singles(v: Vectors) -> int:
+    """How many questions are asked one by one."""
+    return int(np.clip(4_000_000 // len(v.item), 5, 50))
 
 
 def exact_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
     """The exact index at every λ."""
-    queries = [v.query(i) for i in range(BATCH)]
+    queries, some = [v.query(i) for i in range(BATCH)], singles(v)
     for lam in LAMBDAS:
         together = index.search_many(queries, [lam] * BATCH, K)
-        same = [[m.item_id for m in found] == exactly(v, i, lam) for i, found in enumerate(together)]
-        one_ms = 1000 * cpu_s(lambda lam=lam: [index.search_many([q], [lam], K) for q in queries[:SINGLES]]) / SINGLES
-        two_ms = 1000 * cpu_s(lambda lam=lam: [two_matrices(v, i, 1, lam) for i in range(3)]) / 3
-        many = cpu_s(lambda lam=lam: index.search_many(queries, [lam] * BATCH, K), 2)
-        two_many = cpu_s(lambda lam=lam: two_matrices(v, 0, BATCH, lam), 1)
+        same = [[m.item_id for m in found] == true for found, true in zip(together, exactly(v, lam), strict=True)]
+        alone = [index.search_many([q], [lam], K)[0] for q in queries]
+        same += [one == found for one, found in zip(alone, together, strict=True)]
+        one, two = cpu_s(
+            lambda lam=lam: [index.search_many([q], [lam], K) for q in queries[:some]],
+            lambda lam=lam: [two_matrices(v, i, 1, lam) for i in range(some)],
+            rounds=5,
+        )
+        many, two_many = cpu_s(
+            lambda lam=lam: index.search_many(queries, [lam] * BATCH, K),
+            lambda lam=lam: two_matrices(v, 0, BATCH, lam),
+            rounds=2,
+        )
         yield {
             "mode": "exact",
             "lambda": lam,
-            "ms": one_ms,
+            "ms": 1000 * one / some,
             "recall": float(np.mean(same)),
-            "speed_vs_flat": flat / one_ms,
-            "speed_vs_two_matrices": two_ms / one_ms,
+            "speed_vs_flat": flat * some / 1000 / one,
+            "speed_vs_two_matrices": two / one,
             "batched_speed_vs_two_matrices": two_many / many,
+            "batched_ms": 1000 * many / BATCH,
         }
 
 
 def approximate_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
-    """The index after it was put into lists: effort chosen on the first half of the queries, measured on the rest."""
-    queries = [v.query(i) for i in range(BATCH)]
-    asked, held = queries[: BATCH // 2], queries[BATCH // 2 :]
+    """The index after it was put into lists: effort chosen on half of the queries, measured on the rest."""
+    held, asked = [v.query(i) for i in range(BATCH)], [v.query(i) for i in range(BATCH, 2 * BATCH)]
     truth = {lam: index.search_many(held, [lam] * len(held), K) for lam in LAMBDAS}
-    two_ms = 1000 * cpu_s(lambda: [two_matrices(v, i, 1, 0.5) for i in range(3)]) / 3
+    two_ms = 1000 * cpu_s(lambda: [two_matrices(v, i, 1, 0.5) for i in range(3)])[0] / 3
     started = time.process_time()
     if not grow.make_approximate(index, asked):
         return
     built_s = time.process_time() - started
     rows: Any = index.rows
-    memory = (rows.vectors().nbytes + len(rows.to_bytes()) + 16 * len(rows)) / (4 * v.dim * len(rows))
+    codes = sum(len(part.to_bytes()) for part in rows.partitions)
+    memory = (rows.vectors().nbytes + codes + 16 * len(rows)) / (4 * v.dim * len(rows))
     for lam in LAMBDAS:
-        one_ms = 1000 * cpu_s(lambda lam=lam: [index.search_many([q], [lam], K) for q in held], 2) / len(held)
+        one_ms = 1000 * cpu_s(lambda lam=lam: [index.search_many([q], [lam], K) for q in held])[0] / len(held)
         yield {
             "mode": "approximate",
             "lambda": lam,
@@ -149,31 +166,40 @@ def show(records: list[Record]) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000, 1_000_000])
-    parser.add_argument("--embed", type=int, nargs="+", default=[256], help="numbers of an embedding: 256, 512")
+    parser.add_argument("--sizes", type=_numbers, default=[10_000, 200_000], help="rows, with commas between")
+    parser.add_argument("--dims", type=_numbers, default=[320, 576], help="numbers of a row, 64 of them of rhythm")
+    parser.add_argument("--data", type=lambda text: text.split(","), default=["measured", "crowded"])
     parser.add_argument("--approximate-from", type=int, default=200_000)
-    parser.add_argument("--flat", action="store_true", help="uniform directions, the worst case")
+    parser.add_argument("--no-exact", action="store_true", help="leave the exact index out")
     parser.add_argument("--peers", action="store_true", help="other engines too, at 200 000 rows at most")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     faiss.omp_set_num_threads(1)
-    data, records = "uniform" if args.flat else "clustered", []
-    for n in args.sizes:
-        for embed_dim in args.embed:
-            v = vectors.make(n, embed_dim, BATCH, args.flat)
-            index, flat = v.index(), flat_ms(v)
-            grow.add_sieves(index)
-            modes = [exact_rows(v, index, flat)]
-            modes += [approximate_rows(v, index, flat)] if n >= args.approximate_from else []
-            modes += peers.rows(v) if args.peers and n <= 200_000 else []
-            for mode in modes:
-                rows = list(mode)
-                if rows:
-                    records.append(summary(rows, n, v.dim, data))
-                    if args.json:
-                        print(json.dumps(records[-1]), flush=True)
+    records = []
+    for n, dim, data in itertools.product(args.sizes, args.dims, args.data):
+        for mode in _modes(n, dim, data, args):
+            if rows := list(mode):
+                records.append(summary(rows, n, dim, data))
+                if args.json:
+                    print(json.dumps(records[-1]), flush=True)
     if not args.json:
         show(records)
+
+
+def _modes(n: int, dim: int, data: str, args: argparse.Namespace) -> Iterator[Iterator[Record]]:
+    v = vectors.make(n, dim - vectors.RHYTHM_DIM, 2 * BATCH, data)
+    flat, index = flat_ms(v), v.index()
+    grow.add_sieves(index)
+    if not args.no_exact:
+        yield exact_rows(v, index, flat)
+    if n >= args.approximate_from:
+        yield approximate_rows(v, index, flat)
+    if args.peers and n <= 200_000:
+        yield from peers.rows(v)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Vectors to measure retrieval with: not real ones, but shaped like them.
+"""Vectors to measure retrieval with: not real ones, but shaped like them, in three ways.
 
-Embeddings lie in a space of fewer dimensions than they have numbers (they come from a layer of 128), with a spectrum
-that falls; there are some thousand styles, items within a style, and segments of one item near each other. Rhythm
-vectors are what mudar.tempo makes of a pulse train: cosines over log-spaced lags at the item's tempo, with noise.
-`flat=True` gives the opposite, uniform directions, on which nothing can be skipped. Queries are segments of items
-that are not in the library, of the same styles, with the noise of the other modality.
+`measured` has the statistics of what mudar-small makes of 62 real clips (206 segments of dance, 207 of music): the
+spectra of both parts, how far the segments of one item lie apart, and how much of a question of the other kind lies
+along the library's axes. Its embeddings have nearly collapsed onto a cone of few axes. `crowded` is what a richer model
+may give, and harder: embeddings of 128 axes with a slowly falling spectrum in some thousand styles, rhythm vectors of a
+pulse train with four parameters, so that thousands lie within a hundredth of each other. `uniform` is directions at
+random, on which nothing can be skipped. `python -m tests.bench.vectors` prints the statistics of all three.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +20,18 @@ from mudar.retrieve import HybridIndex, Query
 from mudar.tempo import lags_s
 
 Array = NDArray[np.float32]
+KINDS = ("measured", "crowded", "uniform")
 RANK, STYLES, SEGMENTS = 128, 4000, 6
-RHYTHM_DIM = 64
+RHYTHM_DIM, RHYTHM_AXES = 64, 29  # a curve of 15 frames a second has no more
+_BLOCK = 30_000  # a multiple of SEGMENTS
+
+# Of mudar-small 0.2.0 on real clips. Shares of variance along principal axes, then how they go on falling.
+_EMBEDDING_MEAN, _EMBEDDING_WITHIN = 0.905, 0.6  # squared norm of the mean; share of variance within an item
+_EMBEDDING_AXES = (0.643, 0.325, 0.020, 0.0032, 0.0016)  # at the 24th 1e-4, then a tenth every 41
+_RHYTHM_MEAN, _RHYTHM_WITHIN, _RHYTHM_FALL = 0.30, 0.61, 0.80
+# Of a question's squared norm, the share on the first of the library's axes; the first of all is the rows' mean.
+_QUERY_EMBEDDING = ((1, 0.174), (2, 0.355), (4, 0.402), (32, 0.443), (128, 0.5))
+_QUERY_RHYTHM = ((1, 0.01), (8, 0.36), (16, 0.70), (29, 1.0))
 
 
 @dataclass(frozen=True)
@@ -47,53 +59,126 @@ class Vectors:
             self.query_embeddings[number : number + 1], self.query_rhythms[number : number + 1], np.zeros(1, np.float32)
         )
 
+    def blocks(self) -> Iterator[Array]:
+        """[E ; R], some rows at a time."""
+        for start in range(0, len(self.item), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            yield np.hstack([self.embeddings[part], self.rhythms[part]])
+
     def index(self) -> HybridIndex:
         """All rows, exact."""
         index, names, count = HybridIndex(self.embeddings.shape[1], RHYTHM_DIM), self.names(), len(self.item)
-        for start in range(0, count, 50_000):
-            part = slice(start, start + 50_000)
+        index.reserve(count)
+        for start in range(0, count, _BLOCK):
+            part = slice(start, start + _BLOCK)
             rows = np.arange(count)[part]
             index.add(rows, names[part], self.embeddings[part], self.rhythms[part], 4.0 * (rows % SEGMENTS))
         return index
 
 
-def make(count: int, embed_dim: int, queries: int = 200, flat: bool = False, seed: int = 0) -> Vectors:
+def make(count: int, embed_dim: int, queries: int = 200, kind: str = "measured", seed: int = 0) -> Vectors:
     """N = `count` rows of `embed_dim` + 64 numbers."""
     rng = np.random.default_rng(seed)
     item = np.arange(count) // SEGMENTS
-    if flat:
-        parts = [_unit(rng.normal(size=(n, d)).astype(np.float32)) for n in (count, queries) for d in (embed_dim, 64)]
-        return Vectors(parts[0], parts[1], item, parts[2], parts[3])
-    basis = np.linalg.qr(rng.normal(size=(embed_dim, RANK)))[0].T * (np.arange(1, RANK + 1) ** -0.5)[:, None]
-    styles, tempi = rng.normal(size=(STYLES, RANK)), rng.uniform(85, 150, STYLES)
-    e, r = _segments(rng, basis, styles, tempi, item, 0.0)
-    q, s = _segments(rng, basis, styles, tempi, np.arange(queries), 0.4)
-    return Vectors(e, r, item, q, s)
+    found = Vectors(*_room(count, embed_dim), item, *_room(queries, embed_dim))
+    parts = [(found.embeddings, found.rhythms), (found.query_embeddings, found.query_rhythms)]
+    {"measured": _measured, "crowded": _crowded, "uniform": _uniform}[kind](rng, *parts)
+    return found
 
 
-def _segments(
-    rng: np.random.Generator,
-    basis: NDArray[np.float64],
-    styles: NDArray[np.float64],
-    tempi: NDArray[np.float64],
-    item: NDArray[np.int64],
-    noise: float,
-) -> tuple[Array, Array]:
-    items = int(item.max()) + 1
-    style = rng.integers(0, STYLES, items)
-    place = (styles[style] + 0.6 * rng.normal(size=(items, RANK))).astype(np.float32)
-    bpm, swing = tempi[style] + rng.normal(size=items) * 6, rng.uniform(0.2, 1, (items, 4)).astype(np.float32)
-    lags, basis32 = lags_s(RHYTHM_DIM).astype(np.float32), basis.astype(np.float32)
-    embeddings, rhythms = [], []
-    for start in range(0, len(item), 50_000):
-        mine = item[start : start + 50_000]
-        z = place[mine] + (0.35 + noise) * rng.standard_normal((len(mine), RANK), np.float32)
-        embeddings.append(_unit(z @ basis32))
-        turns = 2 * np.pi * lags / (60 / bpm[mine, None] * (1 + 0.01 * rng.normal(size=(len(mine), 1)))).astype("f4")
-        repeats = sum(swing[mine, h : h + 1] * np.cos((h + 1) / 2 * turns) for h in range(4))
-        rhythms.append(_unit(repeats + (0.1 + 0.2 * noise) * rng.standard_normal((len(mine), RHYTHM_DIM), np.float32)))
-    return np.concatenate(embeddings), np.concatenate(rhythms)
+Part = tuple[Array, Array]  # embeddings and rhythms to fill
 
 
-def _unit(x: Array) -> Array:
+def _room(count: int, embed_dim: int) -> Part:
+    return np.empty((count, embed_dim), np.float32), np.empty((count, RHYTHM_DIM), np.float32)
+
+
+def _uniform(rng: np.random.Generator, rows: Part, asked: Part) -> None:
+    for part in (*rows, *asked):
+        for block in _blocks(part):
+            block[:] = _unit(rng.standard_normal(block.shape, np.float32))
+
+
+def _measured(rng: np.random.Generator, rows: Part, asked: Part) -> None:
+    at = np.arange(6, RANK)
+    tail = np.where(at <= 24, 0.0016 * (at / 5.0) ** -1.75, 1e-4 * 10 ** ((24 - at) / 41))
+    embedding = np.array([*_EMBEDDING_AXES, *tail])
+    rhythm = _RHYTHM_FALL ** np.arange(RHYTHM_AXES - 1)
+    spectra = (embedding, _EMBEDDING_MEAN, _EMBEDDING_WITHIN), (rhythm, _RHYTHM_MEAN, _RHYTHM_WITHIN)
+    shares = (_QUERY_EMBEDDING, _QUERY_RHYTHM)
+    for out, query, (variance, mean, within), share in zip(rows, asked, spectra, shares, strict=True):
+        axes = np.linalg.qr(rng.normal(size=(out.shape[1], out.shape[1])))[0].T.astype(np.float32)
+        spread = np.sqrt((1 - mean) * variance / variance.sum()).astype(np.float32)
+        middle, held = np.sqrt(mean) * axes[0], axes[1 : 1 + len(spread)]
+        for block in _blocks(out):
+            items = -(-len(block) // SEGMENTS)
+            place = np.repeat(rng.standard_normal((items, len(spread)), np.float32), SEGMENTS, 0)[: len(block)]
+            own = rng.standard_normal(place.shape, np.float32)
+            block[:] = _unit(middle + ((np.sqrt(1 - within) * place + np.sqrt(within) * own) * spread) @ held)
+        asked_for = rng.standard_normal(query.shape, np.float32)
+        asked_for[:, 0] = 1.0
+        query[:] = _unit((asked_for * _standing(share, len(axes))) @ axes)
+
+
+def _standing(share: tuple[tuple[int, float], ...], dim: int) -> Array:
+    """(dim,): size of a query along each axis, from cumulative shares of its squared norm."""
+    sizes, at, so_far = np.zeros(dim), 0, 0.0
+    for axes, total in (*share, (dim, 1.0)):
+        if axes > at:
+            sizes[at:axes] = (total - so_far) / (axes - at)
+        at, so_far = axes, total
+    return np.sqrt(sizes).astype(np.float32)
+
+
+def _crowded(rng: np.random.Generator, rows: Part, asked: Part) -> None:
+    axes = np.linalg.qr(rng.normal(size=(rows[0].shape[1], RANK)))[0].T * (np.arange(1, RANK + 1) ** -0.5)[:, None]
+    styles, tempi = rng.standard_normal((STYLES, RANK), np.float32), rng.uniform(85, 150, STYLES)
+    lags = lags_s(RHYTHM_DIM).astype(np.float32)
+    for (embeddings, rhythms), of_one, noise in ((rows, SEGMENTS, 0.0), (asked, 1, 0.4)):
+        for e, r in zip(_blocks(embeddings), _blocks(rhythms), strict=True):
+            items = -(-len(e) // of_one)
+            style, mine = rng.integers(0, STYLES, items), np.arange(len(e)) // of_one
+            place = styles[style] + 0.6 * rng.standard_normal((items, RANK), np.float32)
+            own = (0.35 + noise) * rng.standard_normal((len(e), RANK), np.float32)
+            e[:] = _unit((place[mine] + own) @ axes.astype(np.float32))
+            bpm, swing = tempi[style] + 6 * rng.normal(size=items), rng.uniform(0.2, 1, (items, 4)).astype(np.float32)
+            period = 60 / bpm[mine, None] * (1 + 0.01 * rng.normal(size=(len(e), 1)))
+            turns = (2 * np.pi * lags / period).astype(np.float32)
+            repeats = sum(swing[mine, h : h + 1] * np.cos((h + 1) / 2 * turns) for h in range(4))
+            r[:] = _unit(repeats + (0.1 + 0.2 * noise) * rng.standard_normal(r.shape, np.float32))
+
+
+def _blocks(part: Array) -> Iterator[Array]:
+    for start in range(0, len(part), _BLOCK):
+        yield part[start : start + _BLOCK]
+
+
+def _unit(x: NDArray[np.floating]) -> Array:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def statistics(e: Array, item: NDArray[np.int64], query: Array) -> dict[str, float]:
+    """Of one part: axes that hold .95 and .995 of it, likeness within and between items, and what a query finds."""
+    energy = np.cumsum(np.linalg.eigvalsh(e.T.astype(float) @ e)[::-1])
+    some = np.random.default_rng(0).choice(len(e), min(len(e), 500), replace=False)
+    likeness, same = e[some] @ e.T, item[some, None] == item
+    same[np.arange(len(some)), some] = False
+    best = np.sort(query @ e.T, axis=1)[:, ::-1]
+    return {
+        "axes_95": float(np.searchsorted(energy, 0.95 * energy[-1]) + 1),
+        "axes_995": float(np.searchsorted(energy, 0.995 * energy[-1]) + 1),
+        "within_item": float(likeness[same].mean()),
+        "between": float(likeness.mean()),
+        "query_first": float(np.median(best[:, 0])),
+        "query_tenth": float(np.median(best[:, 9])),
+        "query_mean": float(best.mean()),
+        "query_spread": float(best.std()),
+    }
+
+
+if __name__ == "__main__":
+    for shape in KINDS:
+        made = make(206, 256, kind=shape)
+        for part in ("embeddings", "rhythms"):
+            figures = statistics(getattr(made, part), made.item, getattr(made, f"query_{part}"))
+            print(shape, part, " ".join(f"{name} {value:.3f}" for name, value in figures.items()))

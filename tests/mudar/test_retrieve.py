@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pytest
@@ -13,7 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.errors import OutOfRange
+from mudar.nearest import compiled
 from mudar.retrieve import HybridIndex, Match
+
+
+@pytest.fixture(scope="module", params=["plain", "compiled"], autouse=True)
+def loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both ways to search: before the loops are compiled, and after."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "plain":
+            patch.setattr(compiled, "_kernels", None)
+        else:
+            assert compiled.load()
+        yield
+
 
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 E_DIM, R_DIM = 24, 8

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mudar import retrieve
 from mudar.index_store import SnapshotUnusable, Stamp, load, save
-from mudar.nearest import grow
-from mudar.nearest.flat import SIEVE_FROM_ROWS
+from mudar.nearest import compiled, grow
+from mudar.nearest.digits import Digits
+from mudar.nearest.flat import SIEVE_FROM_ROWS, FlatRows
+from mudar.nearest.ivf import IvfRows
 from mudar.nearest.probes import EVERY, FLOOR, LAMBDAS, Effort, Probes
-from mudar.nearest.sketch import fit, sketches
+from mudar.nearest.sketch import fit, sketches, stray
 from mudar.retrieve import HybridIndex, Query
 
 E_DIM, R_DIM, SEGMENTS = 48, 16, 4
@@ -59,11 +62,16 @@ def true_first(
     return list(found)
 
 
+@pytest.mark.parametrize("loops", [True, False])
 @pytest.mark.parametrize("kind", ["clumps", "uniform"])
-def test_sieves_change_nothing(kind: str) -> None:
+def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     index, names, e, r = build(kind)
+    monkeypatch.setattr(retrieve, "SIFT_FROM_ROWS", 0)  # bytes too, which are for larger collections
     assert grow.add_sieves(index)
+    if not loops:
+        monkeypatch.setattr(compiled, "_kernels", None)
     assert not grow.add_sieves(index)
+    assert isinstance(index.rows, FlatRows)
     assert (index.rows.sketches is not None) == (kind == "clumps")
     gone = set(names[: 10 * SEGMENTS : SEGMENTS])
     for name in gone:
@@ -85,11 +93,27 @@ def test_sieves_change_nothing(kind: str) -> None:
         assert [m.item_id for m in found] == true_first(names, e, r, queries[0], lam, 10, gone | excluded)
 
 
+def test_bytes_are_never_below_the_score() -> None:
+    e, r = rows_like("clumps", 500, 3)
+    rows = np.hstack([e, r])
+    sieve = Digits.of(rows[:300], E_DIM)
+    sieve.add(rows)
+    for lam in (0.0, 0.3, 1.0):
+        q = np.hstack([lam * e[:50], (1 - lam) * r[:50]]).astype(np.float32)
+        bounds, found = sieve.search(q, 500, None)
+        true = np.take_along_axis(q.astype(float) @ rows.T.astype(float), found, axis=1)
+        assert (bounds >= true).all()
+        assert (bounds - true).max() < 0.05
+        query, row = sieve.above(q, 0.8, None)
+        assert set(zip(*np.nonzero(q @ rows.T >= 0.8), strict=True)) <= set(zip(query, row, strict=True))
+
+
 def test_a_sketch_is_never_below_the_score() -> None:
     e, r = rows_like("clumps", 500, 3)
     basis = fit(np.hstack([e, r]), E_DIM)
     assert basis is not None
     for lam in (0.0, 0.3, 1.0):
+        assert stray(e, r, basis) < 1e-4
         bound = sketches(lam * e[:50], (1 - lam) * r[:50], basis) @ sketches(e, r, basis).T
         assert (bound >= lam * e[:50] @ e.T + (1 - lam) * r[:50] @ r.T - 1e-6).all()
 
@@ -108,11 +132,23 @@ def approximate() -> tuple[HybridIndex, list[str], np.ndarray, np.ndarray]:
             index.replace([name], *(columns if step % 3 else ([], [], e[:0], r[:0], [])))
             changing.set()
 
-    thread = threading.Thread(target=change)
-    thread.start()
+    answered, over = [0], threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            found = index.search(e[-1:], r[-1:], 0.5, 3)
+            assert found[0].item_id == names[-1]
+            answered[0] += 1
+
+    threads = [threading.Thread(target=work) for work in (change, ask)]
+    for thread in threads:
+        thread.start()
     changing.wait()
     assert grow.make_approximate(index, queries, lists=64)
-    thread.join()
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert answered[0] > 20  # nobody waits for lists
     assert index.approximate
     return index, names, e, r
 
@@ -138,6 +174,23 @@ def test_lists_hold_the_floor_at_every_lambda(
         for query, found in zip(queries, every, strict=False):  # float16 may swap what differs by less than 1e-3
             true = true_first(names, e, r, query, lam, 12, GONE)
             assert {m.item_id for m in found[:8]} <= set(true)
+
+
+def test_rows_that_lists_were_not_made_for_are_noticed() -> None:
+    """Rows of few directions are kept without the others; a row that has them shows it."""
+    rng = np.random.default_rng(4)
+    flat = np.zeros((2000, E_DIM), np.float32)
+    flat[:, :8] = rng.normal(size=(2000, 8))
+    e, (_, r) = unit(flat), rows_like("clumps", 2000, 4)
+    index = HybridIndex(E_DIM, R_DIM)
+    index.add(np.arange(2000), [f"i{row:05d}" for row in range(2000)], e, r, np.zeros(2000))
+    assert grow.make_approximate(index, lists=16)
+    assert isinstance(index.rows, IvfRows)
+    assert index.rows.turn.embedding.shape[1] == 8
+    index.add([2000], ["like"], e[:1], r[:1], [0.0])
+    assert not grow.outgrown(index)
+    index.add([2001], ["unlike"], np.eye(E_DIM, dtype=np.float32)[-1:], r[:1], [0.0])
+    assert grow.outgrown(index)
 
 
 def test_filters_lose_nothing_in_lists(approximate: tuple[HybridIndex, list[str], np.ndarray, np.ndarray]) -> None:
@@ -174,11 +227,12 @@ def test_a_snapshot_of_lists_comes_back(
             load(tmp_path / "x", stamp, E_DIM, R_DIM)
 
 
-def test_the_effort_is_that_of_the_worse_neighbour() -> None:
-    ten = [Effort(lists, depth) for lists, depth in zip((9, 2, 3, 4, 5, 6, 8), (7, 1, 1, 1, 1, 9, 1), strict=True)]
-    probes = Probes({10: ten, 100: [Effort(10, 20)] * 7}, {10: [1.0] * 7}, 5)
-    assert [probes.at(lam, 10) for lam in (0.0, 0.05, 0.1, 0.2, 1.0)] == [(9, 7), (9, 7), (2, 1), (3, 1), (8, 1)]
-    assert probes.at(0.95, 10) == (8, 9)
-    assert (probes.at(0.5, 11), probes.at(0.5, 101)) == ((10, 20), (20, 40))
+def test_the_effort_is_the_cheapest_that_does_for_both_neighbours() -> None:
+    by_embedding, by_rhythm = (90, 2, 3, 4, 5, 6, 8), (9, 20, 30, 40, 50, 60, 80)
+    ten = [[Effort(e, 1, 0), Effort(r, 2, 1)] for e, r in zip(by_embedding, by_rhythm, strict=True)]
+    probes = Probes({10: ten, 100: [[Effort(10, 20)]] * 7}, {10: [1.0] * 7}, 100_000, 100)
+    assert [probes.at(lam, 10) for lam in (0.0, 0.1, 0.2, 1.0)] == [(9, 2, 1), (2, 1, 0), (3, 1, 0), (8, 1, 0)]
+    assert probes.at(0.05, 10) == (20, 2, 1)  # by embedding it would be 90 lists
+    assert (probes.at(0.5, 11), probes.at(0.5, 101)) == ((10, 20, 0), (20, 40, 0))
     assert Probes.from_dict(probes.to_dict()) == probes
     assert Probes().at(0.5, 10).lists > 1 << 20

@@ -1,0 +1,191 @@
+"""The inner loops of the exact search, compiled by numba when first imported (some seconds; compiled.py decides when).
+
+Rows whose bound cannot reach the bar of their question are passed over; the others are scored, in float32 and, where
+that leaves doubt, in float64; each question keeps its k best items and raises its bar. Scores that are equal to nine
+digits are not ordered here: their question is marked, and answered by scan.py.
+
+Shapes: B bounds of a block of rows, Q query segments of G questions, D = E + R numbers of N rows, k items.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+ROUNDING = np.float32(1e-6)  # as in sketch.py
+TIE = 1.01e-9  # scores closer than this may be equal to nine digits
+_RUN = 64  # bounds that are looked at together
+
+
+def _compiled(fast: bool = False) -> Any:
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "nnan"} if fast else False}
+
+    def decorate(function: Any) -> Any:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # nowhere to keep what was compiled: compile anew in each process
+            return njit(cache=False, **options)(function)
+
+    return decorate
+
+
+@_compiled(fast=True)
+def _dot(a: Any, b: Any) -> Any:
+    total = np.float32(0.0)
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
+@_compiled(fast=True)
+def _dot64(a: Any, b: Any) -> Any:
+    total = 0.0
+    for i in range(len(a)):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
+
+
+@_compiled(fast=True)
+def _highest(bounds: Any, run_best: Any) -> None:
+    """The largest bound of each run."""
+    whole = len(bounds) // _RUN
+    for run in range(whole):
+        highest = bounds[run * _RUN]
+        for j in range(_RUN):
+            if bounds[run * _RUN + j] > highest:
+                highest = bounds[run * _RUN + j]
+        run_best[run] = highest
+    if whole < len(run_best):
+        run_best[whole] = bounds[whole * _RUN :].max()
+
+
+@_compiled(fast=True)
+def _shorten(turned: Any, heads: Any, weight: Any, out: Any) -> None:
+    """The short form of one part of a query, from its numbers along all axes (sketch.py)."""
+    rest = np.float32(0.0)
+    for j in range(heads):
+        out[j] = weight * turned[j]
+    for j in range(heads, len(turned)):
+        rest += turned[j] * turned[j]
+    out[heads] = weight * np.sqrt(rest) + ROUNDING
+
+
+@_compiled()
+def prepare(asked: Any, q: Any, turned: Any, heads: Any, short: Any) -> None:
+    """Weighted queries q (Q, D), and, from their parts' numbers along all axes, their short forms (Q, m + n + 2)."""
+    embeddings, rhythms, lam, group = asked
+    split = embeddings.shape[1]
+    for i in range(len(q)):
+        e, r = np.float32(lam[group[i]]), np.float32(1.0 - lam[group[i]])
+        for j in range(split):
+            q[i, j] = e * embeddings[i, j]
+        for j in range(rhythms.shape[1]):
+            q[i, split + j] = r * rhythms[i, j]
+        if short.shape[1] > 0:
+            _shorten(turned[0][i], heads[0], e, short[i, : heads[0] + 1])
+            _shorten(turned[1][i], heads[1], r, short[i, heads[0] + 1 :])
+
+
+@_compiled()
+def _offer(
+    top: Any, score: Any, filled: Any, tied: Any, g: Any, code: Any, row: Any, query: Any, e: Any, r: Any, lam: Any
+) -> None:
+    """Take a pair among the best of question g, or leave it. top (G, k, 3): code, row, query; score (G, k, 3) falls."""
+    value = lam * e + (1 - lam) * r
+    k = score.shape[1]
+    count = filled[g]
+    at = 0
+    while at < count and top[g, at, 0] != code:
+        at += 1
+    if at < count:  # the item is there already
+        if abs(value - score[g, at, 0]) <= TIE:
+            tied[g] = True
+        if value <= score[g, at, 0]:
+            return
+    elif count < k:
+        filled[g] = count + 1
+    else:
+        at = k - 1  # the last one goes
+        last = score[g, at, 0]
+        if abs(value - last) <= TIE or (k > 1 and value > last and score[g, k - 2, 0] - last <= TIE):
+            tied[g] = True
+        if value <= last:
+            return
+    while at > 0 and score[g, at - 1, 0] < value:
+        for j in range(3):
+            score[g, at, j], top[g, at, j] = score[g, at - 1, j], top[g, at - 1, j]
+        at -= 1
+    score[g, at, 0], score[g, at, 1], score[g, at, 2] = value, e, r
+    top[g, at, 0], top[g, at, 1], top[g, at, 2] = code, row, query
+
+
+@_compiled()
+def _bar(score: Any, filled: Any, g: Any, slack: Any) -> Any:
+    """Below this a float32 score cannot belong to one of the k best items."""
+    k = score.shape[1]
+    return np.float32(score[g, k - 1, 0] - slack) if filled[g] == k else np.float32(-np.inf)
+
+
+@_compiled()
+def _threshold(run_best: Any, wanted: Any) -> Any:
+    """The `wanted`-th largest."""
+    if wanted >= len(run_best):
+        return np.float32(-np.inf)
+    return np.partition(run_best, len(run_best) - wanted)[len(run_best) - wanted]
+
+
+@_compiled()
+def sweep(
+    bounds: Any, query: Any, first: Any, slack: Any, asked: Any, vectors: Any, codes: Any, allowed: Any, best: Any
+) -> None:
+    """Offer what a block of bounds lets hope for: of the queries from `query` and the rows from `first` on.
+
+    slack: what rounding may add to a score.
+    asked: weighted queries (Q, D), their parts (Q, E) and (Q, R), lam (G,), group (Q,). allowed (N,); (0,) = all.
+    best: top, score, filled, tied, kept between blocks.
+    """
+    q, embeddings, rhythms, lam, group = asked
+    top, score, filled, tied = best
+    queries, size = bounds.shape
+    k, split = score.shape[1], embeddings.shape[1]
+    runs = (size + _RUN - 1) // _RUN
+    run_best = np.empty(runs, np.float32)
+    for place in range(queries):
+        i, mine = query + place, bounds[place]
+        g = group[i]
+        _highest(mine, run_best)
+        ceiling = np.float32(np.inf)
+        floor = _threshold(run_best, 2 * k)
+        for _ in range(2):  # the most hopeful first, so that the bar is high when the rest is looked at
+            for run in range(runs):
+                least = max(_bar(score, filled, g, slack), floor)
+                if run_best[run] < least or floor == ceiling:
+                    continue
+                for j in range(run * _RUN, min((run + 1) * _RUN, size)):
+                    if mine[j] < least or mine[j] >= ceiling or mine[j] == -np.inf:
+                        continue
+                    row = first + j
+                    if len(allowed) > 0 and not allowed[row]:
+                        continue
+                    x = vectors[row]
+                    if _dot(q[i], x) >= _bar(score, filled, g, slack):
+                        e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
+                        _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
+                        least = max(_bar(score, filled, g, slack), floor)
+            ceiling, floor = floor, np.float32(-np.inf)
+
+
+@_compiled()
+def weigh(query: Any, rows: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
+    """Offer pairs (P,) of a query segment and a row, the most hopeful first."""
+    q, embeddings, rhythms, lam, group = asked
+    top, score, filled, tied = best
+    split = embeddings.shape[1]
+    for place in range(len(rows)):
+        i, row = query[place], rows[place]
+        g, x = group[i], vectors[row]
+        if _dot(q[i], x) >= _bar(score, filled, g, slack):
+            e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
+            _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
