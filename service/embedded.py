@@ -65,6 +65,7 @@ class Child:
     argv: list[str]
     environment: dict[str, str]
     grace_s: float
+    sockets: tuple[int, ...] = ()  # file numbers that it is given
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     quick_deaths: int = 0
@@ -78,6 +79,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             process_group=0,
+            pass_fds=self.sockets,
             preexec_fn=_die_with_parent(os.getpid()),
         )
 
@@ -177,6 +179,17 @@ def worker_child(settings: Settings) -> Child:
     return Child("worker", argv, child_environment(**told), grace_s=5)
 
 
+def replica_child(settings: Settings, bound: socket.socket, number: int) -> Child:
+    """One more process that answers on our socket."""
+    told = {
+        "MUDAR_DATA_DIR": str(settings.data_dir.resolve()),
+        "MUDAR_DATABASE_URL": settings.database,
+        "MUDAR_REDIS_URL": settings.redis_url,
+    }
+    argv = [sys.executable, "-m", "service.replica", str(bound.fileno()), str(KEEP_ALIVE_S)]
+    return Child(f"API process {number}", argv, child_environment(**told), grace_s=5, sockets=(bound.fileno(),))
+
+
 def wait_for_redis(url: str, timeout_s: float = 15) -> None:
     """Return once it answers (it may be loading); BrokerUnavailable after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
@@ -226,6 +239,7 @@ class Embedded:
         try:
             self._start_children()
             api = self._serve(bound)
+            self._start_replicas(bound)
             on_listening(f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}")
             self._keep_alive(api)
         finally:
@@ -247,16 +261,15 @@ class Embedded:
         self.children.append(worker)
         worker.start()
 
-    def _serve(self, bound: socket.socket) -> threading.Thread:
-        from service.app import create_app
+    def _start_replicas(self, bound: socket.socket) -> None:
+        for number in range(2, self.settings.api_processes + 1):
+            self.children.append(replica_child(self.settings, bound, number))
+            self.children[-1].start()
 
-        config = uvicorn.Config(
-            create_app(self.settings),
-            log_level="warning",
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=3,
-        )
-        self.server = uvicorn.Server(config)
+    def _serve(self, bound: socket.socket) -> threading.Thread:
+        from service.replica import config
+
+        self.server = uvicorn.Server(config(self.settings, KEEP_ALIVE_S))
         thread = threading.Thread(target=self.server.run, args=([bound],), name="api", daemon=True)
         thread.start()
         while thread.is_alive() and not self.server.started and not self._ended.is_set():

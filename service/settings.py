@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    api_processes: int = Field(default=1, ge=1, le=64)  # of `mudar up`; each holds an index of its own
     url: str = "http://127.0.0.1:8000"  # where the command line looks for the service
 
     model: str = "mudar-small@served"

@@ -110,7 +110,7 @@ def _load(address: str, paths: list[str], clients: int, questions: int) -> tuple
     return taken, failed
 
 
-def rows(folder: Path, exact_rows: int, segments: int = SEGMENTS) -> list[Row]:
+def rows(folder: Path, exact_rows: int, processes: int, segments: int = SEGMENTS) -> list[Row]:
     """A row for each number of clients."""
     data = folder / "http-data"
     card = Registry([SHIPPED_MODELS]).card("mudar-small")
@@ -118,10 +118,11 @@ def rows(folder: Path, exact_rows: int, segments: int = SEGMENTS) -> list[Row]:
     database.migrate()
     songs = fill(database, card.id, vectors.make(segments, card.model.embed_dim, SONGS))
     database.close()
-    stack = start_stack(data, MUDAR_INDEX_EXACT_ROWS=str(exact_rows), MUDAR_INDEX_SNAPSHOT_S="100000")
+    told = {"INDEX_EXACT_ROWS": exact_rows, "INDEX_SNAPSHOT_S": 100_000, "API_PROCESSES": processes}
+    stack = start_stack(data, **{f"MUDAR_{name}": str(value) for name, value in told.items()})
     try:
         paths = [f"/retrieve?music_id={song}&k=10" for song in songs]
-        _warm(stack.url, paths, approximate=exact_rows < segments)
+        _warm(stack.url, paths, processes, approximate=exact_rows < segments)
         assert stack.process is not None
         return [_row(stack.url, stack.process.pid, paths, clients, questions) for clients, questions in CLIENTS]
     finally:
@@ -130,22 +131,31 @@ def rows(folder: Path, exact_rows: int, segments: int = SEGMENTS) -> list[Row]:
         stack.process.wait(60)
 
 
-def _warm(url: str, paths: Sequence[str], approximate: bool) -> None:
-    """Until the index is there, and, if it shall be put into lists, has been."""
-    with httpx.Client(base_url=url, timeout=300) as client:
-        for path in paths:
-            client.post(path).raise_for_status()
-        for _ in range(600 if approximate else 0):
-            if any(line.startswith("mudar_index_approximate{") and "dance" in line and line.endswith(" 1.0")
-                   for line in client.get("/metrics").text.splitlines()):  # fmt: skip
-                break
-            time.sleep(0.5)
+def _warm(url: str, paths: Sequence[str], processes: int, approximate: bool) -> None:
+    """Until every process has its index, and, if it shall be put into lists, has put it there."""
+    for path in paths:
+        httpx.post(url + path, timeout=300).raise_for_status()
+    in_row, deadline = 0, time.monotonic() + 600
+    while in_row < 10 * processes and time.monotonic() < deadline:
+        lines = httpx.get(f"{url}/metrics", timeout=60).text.splitlines()
+        told = [line for line in lines if line.startswith("mudar_index_approximate{") and "dance" in line]
+        ready = any(line.endswith(" 1.0") for line in told) if approximate else bool(told)
+        in_row = in_row + 1 if ready else 0
+        time.sleep(0.02 if ready else 0.5)
 
 
 def _cpu_s(pid: int) -> float:
-    """What a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What the API's processes have used so far: that of `mudar up`, and the replicas below it."""
+    used = 0.0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            replica = int(fields[1]) == pid and "service.replica" in (folder / "cmdline").read_text()
+        except OSError:
+            continue
+        if folder.name == str(pid) or replica:
+            used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
 
 
 def _row(url: str, pid: int, paths: Sequence[str], clients: int, questions: int) -> Row:
@@ -173,10 +183,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=SEGMENTS)
     parser.add_argument("--exact-rows", type=int, default=100_000, help="as MUDAR_INDEX_EXACT_ROWS")
+    parser.add_argument("--processes", type=int, default=2, help="as MUDAR_API_PROCESSES")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for row in rows(Path(folder), args.exact_rows, args.segments):
+        for row in rows(Path(folder), args.exact_rows, args.processes, args.segments):
             words = f"{row.what}: {row.measured} ({row.peer}) {row.goal} {'ok' if row.reached else 'MISSED'}"
             print(json.dumps(row.to_dict()) if args.json else words, flush=True)
     sys.exit(0)

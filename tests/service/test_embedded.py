@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -97,3 +98,27 @@ def test_a_kill_that_nobody_can_catch_leaves_nothing_behind(
         up.process.kill()
         assert up.process.wait(30) == -signal.SIGKILL
         eventually(lambda: not any(map(up.alive, below)), timeout_s=10)
+
+
+def test_more_api_processes_answer_on_the_same_port_and_are_kept_running(
+    start_up: Callable[..., Any], tmp_path: Path, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUDAR_API_PROCESSES", "2")
+    with start_up(tmp_path / "data") as up:
+
+        def alone() -> bool:
+            """Whether the replica answers while the first process cannot."""
+            os.kill(up.process.pid, signal.SIGSTOP)
+            try:
+                return httpx.get(f"{up.http.base_url}/health/live", timeout=3).is_success
+            except httpx.TransportError:
+                return False
+            finally:
+                os.kill(up.process.pid, signal.SIGCONT)
+
+        eventually(alone)
+        (first,) = up.running("service.replica")
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: [pid for pid in up.running("service.replica") if pid != first])
+        eventually(alone)
+        assert up.ended(up.noop(0))["state"] == "done"

@@ -1,0 +1,34 @@
+"""`python -m service.replica FD`: one more API process beside that of `mudar up`, on the socket that it was given.
+
+All answer the same port; the kernel gives each connection to one of them. Each follows the library with an index of
+its own, as any replica does.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from service.app import create_app
+from service.settings import Settings
+
+
+def config(settings: Settings, keep_alive_s: int) -> uvicorn.Config:
+    """How every API process of `mudar up` serves."""
+    return uvicorn.Config(
+        create_app(settings), log_level="warning", timeout_keep_alive=keep_alive_s, timeout_graceful_shutdown=3
+    )
+
+
+def main() -> None:
+    """See the module."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    number, keep_alive_s = int(sys.argv[1]), int(sys.argv[2])
+    uvicorn.Server(config(Settings(), keep_alive_s)).run([socket.socket(fileno=number)])
+
+
+if __name__ == "__main__":
+    main()
