@@ -1,0 +1,99 @@
+"""How good the frames between frames are: real ones are left out and made again from their neighbours.
+
+    python -m tests.bench.between FOLDER [--moments N] [--json]
+
+Of each clip the moments of most motion, cuts apart; the frame in the middle of three is made from the outer two, which
+lie twice as far apart as a rendering's. Judged where the outer two differ, on luma: mean difference in grey levels, and
+structural similarity (Wang et al. 2004), which a ghost costs more than a shift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mudar.errors import MudarError
+from mudar.media import picture
+from mudar.media.cuts import Cuts, small
+from mudar.media.planes import Plane, planes
+from mudar.media.sampling import maker
+
+Triplet = tuple[av.VideoFrame, av.VideoFrame, av.VideoFrame]
+LONGEST_S = 9.0  # of each clip
+APART = 8  # frames between two moments of one clip
+DIFFERENT = 12  # grey levels by which the outer frames differ where it counts
+
+
+def triplets(path: Path, moments: int) -> Iterator[Triplet]:
+    """The clip's moments of most motion that are no cut and no repetition."""
+    frames, steps, cuts = [], [], Cuts()
+    for time_s, frame in picture.frames(path, picture.look(path)):
+        if time_s > LONGEST_S:
+            break
+        if frames:
+            still = cv2.absdiff(small(frames[-1]), small(frame)).mean()
+            steps.append(-1.0 if cuts(frames[-1], frame) else float(still))
+        frames.append(frame)
+    pairs = [(min(a, b), max(a, b)) for a, b in itertools.pairwise(steps)]
+    able = [k for k, (low, high) in enumerate(pairs) if low > max(0.2, 0.4 * high)]
+    chosen: list[int] = []
+    for k in sorted(able, key=lambda k: -sum(pairs[k])):
+        if len(chosen) < moments and all(abs(k - other) > APART for other in chosen):
+            chosen.append(k)
+    yield from ((frames[k], frames[k + 1], frames[k + 2]) for k in chosen)
+
+
+def likeness(made: Plane, true: Plane) -> NDArray[np.float32]:
+    """Structural similarity, pixel by pixel."""
+    x, y = made.astype(np.float32), true.astype(np.float32)
+
+    def mean(z: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.GaussianBlur(z, (7, 7), 1.5))
+
+    mx, my = mean(x), mean(y)
+    spread = mean(x * x) - mx * mx + mean(y * y) - my * my
+    shared = mean(x * y) - mx * my
+    return np.asarray((2 * mx * my + 6.5) * (2 * shared + 58.5) / ((mx * mx + my * my + 6.5) * (spread + 58.5)))
+
+
+def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.VideoFrame) -> tuple[float, float]:
+    """(mean difference, similarity) of the made frame."""
+    make = maker(name)
+    made = make(first, second, [0.5])[0] if make is not None else None
+    luma, truth, a, b = (planes(f)[0] for f in (made or first, true, first, second))
+    moving = cv2.dilate((cv2.absdiff(a, b) > DIFFERENT).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return float(cv2.absdiff(luma, truth)[moving].mean()), float(likeness(luma, truth)[moving].mean())
+
+
+def main() -> None:
+    """One line for each way of making frames."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--moments", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    found: dict[str, list[tuple[float, float]]] = {"nearest": [], "blend": [], "flow": []}
+    for path in sorted(args.folder.rglob("*.mp4")):
+        try:
+            for first, true, second in triplets(path, args.moments):
+                for name, rows in found.items():
+                    rows.append(scores(name, first, true, second))
+        except MudarError as error:
+            print(f"{path.name}: {error.detail}")
+    for name, rows in found.items():
+        off, like = np.mean(rows, axis=0)
+        told = {"frames": name, "moments": len(rows), "grey_levels_off": round(float(off), 2)}
+        told |= {"structural_similarity": round(float(like), 3)}
+        print(json.dumps(told) if args.json else "  ".join(f"{key} {value}" for key, value in told.items()))
+
+
+if __name__ == "__main__":
+    main()
