@@ -46,7 +46,7 @@ def build(settings: Settings) -> House:
         shelf=Shelf(settings.model_roots, settings.model_name),
         indexes=Indexes(database, settings),
         metrics=Metrics(),
-        searching=CapacityLimiter(os.cpu_count() or 1),
+        searching=CapacityLimiter(max((os.cpu_count() or 1) // settings.api_processes, 1)),
     )
 
 
