@@ -93,5 +93,6 @@ def joined(device: str) -> Iterator[World]:
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield World(dist.get_rank(), size, place)
+        dist.barrier()  # who leaves first takes connections from under the others
     finally:
         dist.destroy_process_group()

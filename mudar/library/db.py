@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -53,6 +54,20 @@ def clock(now: float | None = None) -> ColumnElement[float]:
     return _EpochNow() if now is None else literal(now, Double())
 
 
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """The first connection of all changes the file's journal. SQLite refuses that at once while another one looks,
+    whatever busy_timeout says, so we wait ourselves."""
+    deadline_s = time.monotonic() + SQLITE_WAIT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
+
+
 def _on_sqlite(engine: Engine, durable: bool) -> None:
     # FULL: a commit survives a power cut, not only a crash. NORMAL never breaks the file, but may lose the last ones.
     synchronous = "FULL" if durable else "NORMAL"
@@ -61,7 +76,7 @@ def _on_sqlite(engine: Engine, durable: bool) -> None:
     def connect(connection: sqlite3.Connection, record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         connection.execute(f"PRAGMA busy_timeout = {SQLITE_WAIT_MS}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _to_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
 

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -46,6 +48,16 @@ def pictures(path: Path) -> np.ndarray:
         return np.stack([f.to_ndarray() for f in container.decode(video=0)]).astype(int)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the other process has it: what DIS finds depends a little on how many stripes it cuts a picture into."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_same_as_in_this_process(media, tmp_path) -> None:
     shares: list[float] = []
     there, seen_there = render_apart(task(media, tmp_path / "a.mp4"), lambda share, _: shares.append(share))
@@ -56,7 +68,8 @@ def test_the_same_as_in_this_process(media, tmp_path) -> None:
     for name in ("shown_s", "interpolated", "duplicate"):
         np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
     assert (there.fps, there.width, there.notes, there.encoder) == (here.fps, here.width, here.notes, here.encoder)
-    assert np.abs(pictures(tmp_path / "a.mp4") - pictures(tmp_path / "b.mp4")).mean() < 0.5
+    # Two codings of the same frames need not agree to the grey level; other frames would be far further apart.
+    assert np.abs(pictures(tmp_path / "a.mp4") - pictures(tmp_path / "b.mp4")).mean() < 1.5
     assert seen_there is not None
     np.testing.assert_allclose(seen_there.after.impacts().times_s, witness.after.impacts().times_s)
     assert seen_there.before.jerk() == pytest.approx(witness.before.jerk())
