@@ -30,7 +30,7 @@ from mudar.errors import StorageFull
 Session = Connection
 """An open transaction; what every function of the library takes first."""
 
-SQLITE_WAIT_MS = 20_000  # how long a writer waits for its turn
+SQLITE_WAIT_MS = 60_000  # how long a writer waits for its turn: a busy disk may hold one commit for many seconds
 MIGRATION_LOCK = 0x6D75646172  # "mudar": the advisory lock that one migrating process holds
 
 

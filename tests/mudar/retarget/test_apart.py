@@ -7,11 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -24,6 +22,7 @@ from mudar.retarget.timewarp import TimeMap
 from training.data.clip import write_clip, write_song
 
 MAP = TimeMap(np.array([0.0, 1.0, 2.2]), np.array([0.1, 1.2, 2.2]), np.array([1.1, 0.95, 0.9]))
+FINE = 1  # at the usual quality, x264 codes the same frames up to .9 grey levels apart from one run to the next
 
 
 @pytest.fixture(scope="module")
@@ -48,28 +47,17 @@ def pictures(path: Path) -> np.ndarray:
         return np.stack([f.to_ndarray() for f in container.decode(video=0)]).astype(int)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As the other process has it: what DIS finds depends a little on how many stripes it cuts a picture into."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_the_same_as_in_this_process(media, tmp_path) -> None:
     shares: list[float] = []
-    there, seen_there = render_apart(task(media, tmp_path / "a.mp4"), lambda share, _: shares.append(share))
+    there, seen_there = render_apart(task(media, tmp_path / "a.mp4", crf=FINE), lambda share, _: shares.append(share))
     witness = Eyewitness()
-    here = Renderer(*media, RenderSettings("flow")).render(
+    here = Renderer(*media, RenderSettings("flow", crf=FINE)).render(
         tmp_path / "b.mp4", MAP.source_s, offset_s=1.0, duration_s=2.0, witness=witness
     )
     for name in ("shown_s", "interpolated", "duplicate"):
         np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
     assert (there.fps, there.width, there.notes, there.encoder) == (here.fps, here.width, here.notes, here.encoder)
-    # Two codings of the same frames need not agree to the grey level; other frames would be far further apart.
-    assert np.abs(pictures(tmp_path / "a.mp4") - pictures(tmp_path / "b.mp4")).mean() < 1.5
+    assert np.abs(pictures(tmp_path / "a.mp4") - pictures(tmp_path / "b.mp4")).mean() < 0.5
     assert seen_there is not None
     np.testing.assert_allclose(seen_there.after.impacts().times_s, witness.after.impacts().times_s)
     assert seen_there.before.jerk() == pytest.approx(witness.before.jerk())
