@@ -10,7 +10,7 @@ Shapes: T frames; H rhythm heads; F the beat filter's heads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,7 +26,10 @@ _TIGHTNESS = 400.0  # and its summits scatter: the chain is held straighter than
 
 @dataclass(frozen=True)
 class Reading:
-    """times_s, strengths (N,): strokes. curve (T,): what they were read from. beats_s, bars_s: an even pulse."""
+    """times_s, strengths (N,): strokes. curve (T,): what they were read from. beats_s, bars_s: an even pulse.
+
+    peaks_s, peak_strengths (P,): the network's peaks, where the strokes are a filter's beats.
+    """
 
     times_s: Array
     strengths: Array
@@ -35,6 +38,8 @@ class Reading:
     tempo_alternatives: tuple[tuple[float, float], ...]
     beats_s: Array
     bars_s: Array
+    peaks_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 def read_dance(config: ModelConfig, curves: Array, filtered: Array | None, fps: float) -> Reading:
@@ -42,7 +47,7 @@ def read_dance(config: ModelConfig, curves: Array, filtered: Array | None, fps: 
     served = np.ascontiguousarray(curves[:, config.served_index])
     times_s, strengths = strokes_from_curve(served, fps)
     if filtered is not None and not _sure(strengths):
-        return _by_filter(filtered, fps)
+        return replace(_by_filter(filtered, fps), peaks_s=times_s, peak_strengths=strengths)
     bpm, alternatives = tempo(served, fps)
     beats_s = beat_grid(served, fps, bpm)
     heads = config.rhythm_heads

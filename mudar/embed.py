@@ -165,15 +165,13 @@ class Embedder:
         """Strokes at the file's own frame rate, from (T, H) curves and (T, M) rows of the whole clip."""
         fps = self.spec.video.fps
         read = read_dance(self.config, curves, self.model.filtered(rows), fps)
-        times_s = steadied(read.times_s)
-        times_s = refine(times_s, motion.native_times_s, motion.native_displacement, window_s=1 / fps)
-        times_s = steadied(times_s)
-        kept = (times_s >= 0) & (times_s <= motion.duration_s)
+        strokes = _placed(read.times_s, read.strengths, motion, fps)
+        peaks = _placed(read.peaks_s, read.peak_strengths, motion, fps)
         impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
         speed = picture_speed(motion.native_times_s, motion.native_displacement, SPEED_FPS)
         tempi = read.tempo_bpm, read.tempo_alternatives
-        points = times_s[kept], read.strengths[kept], read.curve, fps, *tempi, read.beats_s, read.bars_s, impacts_s
-        return Rhythm(*points, speed, SPEED_FPS)
+        points = *strokes, read.curve, fps, *tempi, read.beats_s, read.bars_s, impacts_s
+        return Rhythm(*points, speed, SPEED_FPS, *peaks)
 
     def _music_rhythm(self, heard: MusicFeatures, frames: int) -> Rhythm:
         fps = self.spec.video.fps
@@ -204,6 +202,16 @@ class Embedder:
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(next(self.model.parameters()).device)
+
+
+def _placed(times_s: Array, strengths: Array, motion: Motion, fps: float) -> tuple[Array, Array]:
+    """Points read at `fps` at the file's own frame rate, those outside of the file left out."""
+    if not len(times_s):
+        return times_s, strengths
+    native = motion.native_times_s, motion.native_displacement
+    placed = steadied(refine(steadied(times_s), *native, window_s=1 / fps))
+    kept = (placed >= 0) & (placed <= motion.duration_s)
+    return placed[kept], strengths[kept]
 
 
 class _Clock:

@@ -19,6 +19,8 @@ class Rhythm:
     times_s: (N,) ascending seconds. strengths: (N,) in 0..1. curve: (T,) in 0..1 at `fps`, frame t at t/fps.
     tempo_bpm: best guess; tempo_alternatives: (bpm, weight) pairs, best first, among x1/2, x1, x2.
     beats_s: (M,) seconds, the regular grid under the points; downbeats_s: (K,) seconds, may be empty.
+    peaks_s, peak_strengths: (P,) where the network alone saw strokes, if `times_s` is an even chain of beats that a
+    filter found (dance_rhythm.py); else empty.
     impacts_s: (I,) seconds at which a dancer's body visibly brakes, may be empty; music has none.
     speed: (J,) mean speed of the picture without the camera's, in picture sides a second, sample j from j/speed_fps
     to (j + 1)/speed_fps; may be empty; music has none.
@@ -35,6 +37,8 @@ class Rhythm:
     impacts_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     speed: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     speed_fps: float = 0.0
+    peaks_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)

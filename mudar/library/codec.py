@@ -12,7 +12,7 @@ import numpy as np
 from mudar.errors import BadRequest
 from mudar.records import Array, Rhythm, Segment
 
-_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "speed")
+_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "speed", "peaks_s", "peak_strengths")
 
 
 def numbers(values: Array) -> list[float]:

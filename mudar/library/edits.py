@@ -25,7 +25,7 @@ def edit_rhythm(
 ) -> dict[str, Any]:
     """Put `changes` in place of the rhythm's own points; returns the whole record. UnknownItem, NotReady, OutOfRange.
 
-    Strokes without strengths are all strong; with new strokes, no impact of the picture moves them any more.
+    Strokes without strengths are all strong; new strokes are moved by nothing that was seen.
     """
     model = model or newest_model(session, item_id)
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
@@ -35,7 +35,7 @@ def edit_rhythm(
     record = dict(row.rhythm)
     given: dict[str, Any] = {name: _checked(name, values, float(row.duration_s)) for name, values in changes.items()}
     if "times_s" in given:
-        record["impacts_s"] = []
+        record["impacts_s"] = record["peaks_s"] = record["peak_strengths"] = []
         given.setdefault("strengths", [1.0] * len(given["times_s"]))
     new = record | given
     if len(new["strengths"]) != len(new["times_s"]):

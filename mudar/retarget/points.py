@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mudar.records import Rhythm
+from mudar.records import Array, Rhythm
 from mudar.retarget.settings import RetargetSettings
 
 Floats = NDArray[np.float64]
@@ -55,25 +55,33 @@ def points(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s:
 
 def believed(dance: Rhythm) -> bool:
     """Whether the strokes are to land as they are: a network that is sure, a user's own, or none to move them to."""
-    return not len(dance.times_s) or not len(dance.impacts_s) or float(np.median(dance.strengths)) >= SURE
+    if not len(dance.times_s) or not len(dance.impacts_s):
+        return True
+    return not len(dance.peaks_s) and float(np.median(dance.strengths)) >= SURE
+
+
+def _seen(dance: Rhythm) -> tuple[Array, Array]:
+    """Times and strengths of what can be seen to strike: the network's peaks, where the strokes are counted beats."""
+    return (dance.times_s, dance.strengths) if not len(dance.peaks_s) else (dance.peaks_s, dance.peak_strengths)
 
 
 def anchors_s(dance: Rhythm) -> Floats:
     """(N,) seconds at which the strokes of a dance are to be seen, ascending as they are.
 
     A network that is sure of its strokes knows where in the motion they lie. One that is not gives the tempo and
-    roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there.
+    roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there. An even
+    chain of beats says when to strike, not where in the motion, so the network's own peaks are taken in its place.
     """
-    times, impacts = np.asarray(dance.times_s, np.float64), np.asarray(dance.impacts_s, np.float64)
     if believed(dance):
-        return times
+        return np.asarray(dance.times_s, np.float64)
+    times, impacts = np.asarray(_seen(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
     nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
     return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))
 
 
 def strokes(dance: Rhythm) -> Points:
     """The strokes of a dance, weak doubles thinned out."""
-    return points(anchors_s(dance), dance.strengths)
+    return points(anchors_s(dance), dance.strengths if believed(dance) else _seen(dance)[1])
 
 
 def targets(music: Rhythm, settings: RetargetSettings) -> Points:

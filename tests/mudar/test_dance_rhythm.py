@@ -46,6 +46,7 @@ def test_a_sure_network_strikes_where_its_peaks_are() -> None:
     assert read.times_s.tolist() == times_s.tolist()
     assert read.strengths.tolist() == strengths.tolist()
     assert read.curve.tolist() == curves[:, 0].tolist()
+    assert not len(read.peaks_s)
 
 
 def test_without_a_filter_the_network_is_read_however_unsure() -> None:
@@ -67,6 +68,8 @@ def test_an_unsure_network_leaves_it_to_the_filter_and_its_beats_to_their_regula
     assert np.abs(read.bars_s[:, None] - BEATS_S[2::4]).min(axis=1).max() < 0.08
     assert len(read.strengths) == len(read.times_s)
     assert 0 <= read.strengths.min() <= read.strengths.max() <= 1
+    assert read.peaks_s.tolist() == strokes_from_curve(network(0.2)[:, 0], FPS)[0].tolist()
+    assert len(read.peak_strengths) == len(read.peaks_s)
 
 
 def test_a_clip_in_which_nothing_moves_has_no_strokes() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mudar.records import Rhythm
-from mudar.retarget.points import anchors_s, bridged, points, strokes
+from mudar.retarget.points import anchors_s, believed, bridged, points, strokes
 
 
 def dance(strength: float, impacts: list[float]) -> Rhythm:
@@ -24,6 +26,19 @@ def test_unsure_strokes_move_to_the_brake_beside_them() -> None:
 def test_sure_strokes_and_those_without_impacts_stay() -> None:
     assert anchors_s(dance(0.8, [0.95, 2.3, 3.08])).tolist() == [1.0, 2.0, 3.0]
     assert anchors_s(dance(0.3, [])).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_where_strokes_are_counted_beats_the_peaks_of_the_network_are_to_land() -> None:
+    counted = replace(
+        dance(0.8, [1.2, 2.6]),
+        peaks_s=np.array([1.25, 1.7], np.float32),
+        peak_strengths=np.array([0.2, 0.4], np.float32),
+    )
+    assert not believed(counted)
+    assert strokes(counted).times_s == pytest.approx([1.2, 1.7])
+    assert strokes(counted).strengths == pytest.approx([0.5, 1.0])
+    by_hand = replace(counted, impacts_s=np.zeros(0, np.float32))
+    assert strokes(by_hand).times_s.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_two_strokes_at_one_brake_are_one() -> None:
