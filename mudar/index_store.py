@@ -32,7 +32,7 @@ from mudar.nearest.probes import Probes
 from mudar.nearest.turned import Turn
 from mudar.retrieve import Frozen, HybridIndex
 
-_MAGIC = b"mudar-index-3\n"
+_MAGIC = b"mudar-index-4\n"
 _BLOCK_ROWS = 16_384
 
 

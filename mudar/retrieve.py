@@ -276,10 +276,10 @@ class HybridIndex:
     def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None) -> Pairs:
         rows, columns = self.rows, self.columns
         if isinstance(rows, IvfRows):
-            each = [
-                probe(rows, columns, self.probes, questions.of(g), k, allowed, effort) for g in range(questions.count)
-            ]
-            return each[0] if len(each) == 1 else _regrouped(questions, each)
+            if questions.count == 1:
+                return probe(rows, columns, self.probes, questions, k, allowed, effort)
+            single = map(questions.of, range(questions.count))
+            return _regrouped(questions, [probe(rows, columns, self.probes, q, k, allowed, effort) for q in single])
         return self._exactly(rows, questions, k, allowed)
 
     def _exactly(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:

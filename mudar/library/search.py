@@ -83,8 +83,10 @@ def ask(database: Database, follower: Follower, question: Question) -> list[dict
     if question.offset < 0 or question.offset + question.k > MAX_DEPTH:
         raise OutOfRange(f"offset {question.offset} and k {question.k} must lie within the first {MAX_DEPTH} items.")
     filters = replace(question.filters, labels=[*question.filters.labels, *question.labels])
-    with database.read() as session:
-        allow = filters.passing(session, wanted, follower.model) if filters.narrow else None
+    allow = None
+    if filters.narrow:
+        with database.read() as session:
+            allow = filters.passing(session, wanted, follower.model)
     found = index.search(
         np.stack([segment.embedding for segment in question.segments]),
         np.stack([segment.rhythm for segment in question.segments]),

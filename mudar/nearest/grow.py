@@ -16,7 +16,7 @@ from mudar.nearest import compiled
 from mudar.nearest.columns import Columns
 from mudar.nearest.flat import FlatRows, Sieves
 from mudar.nearest.ivf import TRAIN_ROWS, IvfRows, lists_for, train
-from mudar.nearest.partition import DIVISIONS, EMBEDDING, RHYTHM
+from mudar.nearest.partition import BOTH, DIVISIONS, EMBEDDING, RHYTHM
 from mudar.nearest.probes import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
 from mudar.records import Array
 from mudar.retrieve import Frozen, HybridIndex, Match, Moved, Query
@@ -25,11 +25,13 @@ log = logging.getLogger(__name__)
 
 QUERIES = 200
 _QUERIES_OF_HUNDRED = 60  # for recall of the first 100, which is a mean of more answers
-_SPARE = 0.004  # the figure is a mean over some queries, and others will be asked: aim higher, for both halves of them
+_SPARE = 0.003  # the figure is a mean over some queries, and others will be asked: aim higher, for both halves of them
 _SIEVE_SAMPLE = 20_000
 _SEED = 7
 _TRIES = 3
-_DEPTHS = (128, 512, 2048, 8192)
+_DEPTHS = (128, 256, 512, 1024, 2048, 8192)
+_ENDS = 0.08  # of λ, where lists by one part alone are likely the best
+_ROWS_A_LIST = 64  # to place its middle with
 _FEWEST = 128  # of so many lists, one is the least that is looked into
 
 
@@ -99,7 +101,7 @@ def _made_approximate(index: HybridIndex, queries: list[Query], lists: int | Non
     if frozen.in_lists is not None or count < 4 * lists:
         return False
     successor = HybridIndex(index.embed_dim, index.rhythm_dim)
-    successor.rows = rows = train(_sample(frozen, TRAIN_ROWS), index.embed_dim, lists)
+    successor.rows = rows = train(_sample(frozen, min(TRAIN_ROWS, _ROWS_A_LIST * lists)), index.embed_dim, lists)
     rows.reserve(count)
     successor.columns = Columns.restored(frozen.names, frozen.codes, frozen.segment_ids, frozen.start_s)
     for block in frozen.blocks():
@@ -156,12 +158,17 @@ def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, l
         for lam in LAMBDAS:
             some = slice(None, None if k == TEN else _QUERIES_OF_HUNDRED)
             tried = _Trial(index, queries[some], truth[lam][some], lam, k, found)
-            first = EMBEDDING if lam > 0.5 else RHYTHM  # likely the cheaper one
-            both = {division: tried.cheapest(division) for division in (first, DIVISIONS - 1 - first)}
-            efforts = [both[division] for division in range(DIVISIONS)]
+            order = sorted(range(len(DIVISIONS)), key=lambda division: division != _likely(lam))
+            found_at = {division: tried.cheapest(division) for division in order}
+            efforts = [found_at[division] for division in range(len(DIVISIONS))]
             found.efforts[k].append(efforts)
             found.recall[k].append(tried.recall(min(efforts, key=found.cost)))
     return found
+
+
+def _likely(lam: float) -> int:
+    """The division that is likely to be the cheapest at this λ."""
+    return RHYTHM if lam < _ENDS else EMBEDDING if lam > 1 - _ENDS else BOTH
 
 
 class _Trial:
@@ -189,28 +196,29 @@ class _Trial:
         All lists at the largest depth, when nothing does or the other division is surely cheaper.
         """
         lists = self._costs.lists
-        sizes = sorted({min(max(1, round(lists / _FEWEST * 1.5**step)), lists) for step in range(13)})
+        sizes = sorted({min(max(1, round(lists / _FEWEST * 1.25**step)), lists) for step in range(24)})
         everything = Effort(lists, _DEPTHS[-1], division)
         for depth in _DEPTHS[-2:]:
             low, high = 0, len(sizes)  # the fewest lists that do lie in sizes[low:high]
             while low < high:
                 middle = (low + high) // 2
                 effort = Effort(sizes[middle], depth, division)
-                if self._cheap(effort) and not self._does(effort):
+                if self._may_be_cheap(effort) and not self._does(effort):
                     low = middle + 1
                 else:
                     high = middle
-            if low < len(sizes) and self._cheap(Effort(sizes[low], depth, division)):
-                found = [Effort(sizes[low], depth, division)]
-                for fewer in (Effort(size, d, division) for size in sizes[low : low + 3] for d in _DEPTHS):
-                    if self._costs.cost(fewer) < self._costs.cost(found[-1]) and self._does(fewer):
-                        found.append(fewer)
-                self._least = self._costs.cost(found[-1])
-                return found[-1]
+            if low < len(sizes) and self._may_be_cheap(Effort(sizes[low], depth, division)):
+                found = Effort(sizes[low], depth, division)
+                for fewer in (Effort(size, d, division) for size in sizes[low : low + 5] for d in _DEPTHS):
+                    if self._costs.cost(fewer) < self._costs.cost(found) and self._does(fewer):
+                        found = fewer
+                self._least = min(self._least, self._costs.cost(found))
+                return found
         return everything
 
-    def _cheap(self, effort: Effort) -> bool:
-        return self._costs.cost(effort) < self._least
+    def _may_be_cheap(self, effort: Effort) -> bool:
+        """Whether so many lists could be the cheapest way, were the least depth enough."""
+        return self._costs.cost(effort._replace(depth=_DEPTHS[0])) < self._least
 
     def _does(self, effort: Effort) -> bool:
         """Whether both halves of the queries find enough."""

@@ -1,7 +1,7 @@
 """Rows in float16, found through lists of short codes: a search looks into some lists and scores again what it finds.
 
-Rows are turned (turned.py) and kept once; two divisions (partition.py) hold their numbers and codes. How many lists of
-which division must be looked into is measured (grow.py), not guessed.
+Rows are turned (turned.py) and kept once; three divisions (partition.py) hold their numbers and codes. How many lists
+of which division must be looked into is measured (grow.py), not guessed.
 A row keeps its number for life; a removed one leaves a gap. Knows numpy and FAISS; a lock is its user's business.
 """
 
@@ -23,9 +23,10 @@ from mudar.records import Array
 
 Halves = NDArray[np.float16]
 
-TRAIN_ROWS = 65_536
+TRAIN_ROWS = 262_144
 STRAY = 1e-3  # a row that loses more of its squared norm was not foreseen when the lists were made
 _BLOCK_ROWS = 16_384
+_MOST_PARAMS = 256
 
 
 class Found(NamedTuple):
@@ -49,6 +50,7 @@ class IvfRows:
         # By its full name: FAISS's Python shorthands differ between versions.
         self._rows = faiss.IndexScalarQuantizer(turn.size, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._searches = []
+        self._known_params: dict[tuple[int, int, float], Any] = {}
         for part in self.partitions:
             part.index.ntotal = 0  # FAISS wants both to begin alike; our numbers are given, not counted
             self._searches.append(faiss.IndexRefine(part.index, self._rows))
@@ -111,15 +113,24 @@ class IvfRows:
 
     def search(self, questions: Questions, effort: Effort, wanted: int) -> Found:
         """Of the `depth` best rows by code in the lists nearest to turned questions, the `wanted` best by score."""
-        depth = max(effort.depth, wanted)
-        params = faiss.IndexRefineSearchParameters(  # type: ignore[call-arg]
-            k_factor=depth / wanted, base_index_params=self.partitions[effort.partition].effort(effort.lists)
-        )
+        params = self._params(effort.partition, effort.lists, max(effort.depth, wanted) / wanted)
         scores, rows = self._searches[effort.partition].search(questions.rows(), wanted, params=params)
         if rows.min() < 0:
             query, place = np.nonzero(rows >= 0)
             return Found(query, rows[query, place], scores[query, place])
         return Found(np.repeat(np.arange(len(rows)), wanted), rows.ravel(), scores.ravel())
+
+    def _params(self, division: int, lists: int, factor: float) -> Any:
+        """FAISS's parameters; to make them anew for each question would cost a tenth of a search."""
+        key = division, lists, factor
+        found = self._known_params.get(key)
+        if found is None:
+            if len(self._known_params) >= _MOST_PARAMS:
+                self._known_params.clear()
+            base = self.partitions[division].effort(lists)
+            found = faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)  # type: ignore[call-arg]
+            self._known_params[key] = found
+        return found
 
     def scan(self, questions: Questions, rows: Ints, depth: int) -> Found:
         """The `depth` best of some rows, all of them scored: nothing is lost."""
@@ -139,5 +150,5 @@ def train(sample: Array, split: int, lists: int) -> IvfRows:
     """Empty lists that suit rows like these (n, D)."""
     turn = turned.fit(sample, split)
     short = np.ascontiguousarray(turn(sample))
-    made: list[Any] = [partition.train(short, turn, by, lists) for by in (partition.EMBEDDING, partition.RHYTHM)]
+    made: list[Any] = [partition.train(short, turn, by, lists) for by in partition.DIVISIONS]
     return IvfRows(turn, made)
