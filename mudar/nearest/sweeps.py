@@ -41,7 +41,7 @@ class Sweep:
             self._short, self._slack = np.empty((size, basis.size), np.float32), 2 * MARGIN + sketches.stray
         kernels.prepare(parts, self._q, turned, heads, self._short)
         self._asked = (self._q, *parts)
-        self._top, self._score = np.empty((count, k, 3), np.int64), np.empty((count, k, 3))
+        self._top, self._score = np.zeros((count, k, 3), np.int64), np.zeros((count, k, 3))
         self._filled, self._tied = np.zeros(count, np.int64), np.zeros(count, bool)
         self._best = (self._top, self._score, self._filled, self._tied)
 
