@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mudar.errors import OutOfRange
 from mudar.locks import ManyReadersOneWriter
 from mudar.nearest import compiled
+from mudar.nearest.card import answered
 from mudar.nearest.columns import Columns
 from mudar.nearest.flat import FlatRows
 from mudar.nearest.ivf import IvfRows
@@ -283,6 +284,13 @@ class HybridIndex:
         return self._exactly(rows, questions, k, allowed)
 
     def _exactly(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:
+        if rows.card is not None and allowed is None:
+            vectors, columns = rows.vectors(), self.columns
+            return answered(rows.card, vectors, columns, questions, k, lambda asked: self._here(rows, asked, k, None))
+        return self._here(rows, questions, k, allowed)
+
+    def _here(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:
+        """On the CPU."""
         columns, kernels = self.columns, compiled.kernels()
 
         def scan(asked: Questions) -> Pairs:

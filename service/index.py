@@ -9,6 +9,7 @@ from mudar.errors import IndexUnavailable
 from mudar.library.answers import Follower
 from mudar.library.db import Database
 from mudar.library.follow import IndexFollower
+from mudar.nearest.card import place_on
 from mudar.records import Kind
 from service.settings import Settings
 from service.shelf import ServedModel
@@ -21,9 +22,11 @@ class Indexes:
     """One follower a model, here or at MUDAR_INDEX_URL; vectors of two models never meet."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
+        """IndexUnavailable when the settings name a graphics card that is not there."""
         self._database, self._settings = database, settings
         self._followers: dict[str, Follower] = {}
         self._engine: Milvus | None = None
+        self._place = None if settings.index_url else place_on(settings.index_device)
         self._lock = threading.Lock()
 
     def of(self, model: ServedModel) -> Follower:
@@ -46,6 +49,7 @@ class Indexes:
             poll_s=told.index_refresh_s,
             save_every_s=told.index_snapshot_s,
             exact_rows=told.index_exact_rows,
+            place=self._place,
         )
 
     def _remote(self, model: ServedModel) -> Follower:

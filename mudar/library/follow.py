@@ -25,6 +25,7 @@ from mudar.library.changes import Head
 from mudar.library.db import Database, Session
 from mudar.library.wake import Waker
 from mudar.nearest import grow
+from mudar.nearest.card import Place
 from mudar.records import Kind
 from mudar.retrieve import HybridIndex, Moved
 
@@ -56,11 +57,16 @@ class IndexFollower:
         poll_s: float = POLL_S,
         save_every_s: float = SAVE_EVERY_S,
         exact_rows: int = EXACT_ROWS,
+        place: Place | None = None,
     ) -> None:
-        """exact_rows: above so many rows, an index is searched approximately, with measured recall."""
+        """exact_rows: above so many rows, an index is searched approximately, with measured recall.
+
+        place: puts the rows of exact indexes on a graphics card as well (mudar/nearest/card.py).
+        """
         self.model, self.folder = model, folder
         self._database, self._dims = database, (embed_dim, rhythm_dim)
         self._poll_s, self._save_every_s, self._exact_rows = poll_s, save_every_s, exact_rows
+        self._place = place
         self._indexes = self._empty()
         self._covers, self._saved = Head(-1, -1, 0.0), Head(-1, -1, 0.0)
         self._changing = threading.RLock()  # one catches up at a time
@@ -176,6 +182,8 @@ class IndexFollower:
                 return True
             if not index.approximate and len(index) > self._exact_rows:
                 grown |= grow.make_approximate(index, grow.held_out(asking))
+            if self._place is not None:
+                grown |= grow.add_card(index, self._place)
             grown |= grow.add_sieves(index) or grow.measure_again(index, grow.held_out(asking))
         return grown
 

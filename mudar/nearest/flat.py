@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from mudar.nearest import sketch
+from mudar.nearest.card import Card
 from mudar.nearest.digits import Digits
 from mudar.nearest.pairs import Ints
 from mudar.records import Array
@@ -92,6 +93,7 @@ class FlatRows:
         self._rows = Grown(self.dim)
         self.digits: Digits | None = None
         self.sketches: Sketches | None = None
+        self.card: Card | None = None
         self._sieved = 0  # rows when the sieves were chosen
 
     def __len__(self) -> int:
@@ -103,12 +105,13 @@ class FlatRows:
 
     def add(self, rows: Array) -> None:
         """Append (n, D) float32."""
-        for held in (self._rows, self.digits, self.sketches):
+        for held in (self._rows, self.digits, self.sketches, self.card):
             if held is not None:
                 held.add(rows)
 
     def close_up(self, holes: Ints, movers: Ints, keep: int) -> None:
         """Put the rows `movers` into `holes` and forget what lies behind the first `keep`."""
+        self.card = None  # a card's rows do not move: they are put there anew, beside searches
         for held in (self._rows, self.digits, self.sketches):
             if held is not None:
                 held.close_up(holes, movers, keep)
@@ -121,6 +124,13 @@ class FlatRows:
     def wants_sieves(self) -> bool:
         """Whether new sieves would pay: there are none yet, or the rows are four times those they were chosen for."""
         return len(self) >= max(SIEVE_FROM_ROWS, 4 * self._sieved)
+
+    def take_card(self, card: Card) -> None:
+        """Look there first from now on; it holds the first rows of ours, in order."""
+        rest = self.vectors()[len(card) :]
+        for start in range(0, len(rest), _BLOCK_ROWS):
+            card.add(rest[start : start + _BLOCK_ROWS])
+        self.card = card
 
     def take_sieves(self, sieves: Sieves) -> None:
         """Use these from now on; they hold the first rows of ours, in order."""

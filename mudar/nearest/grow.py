@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mudar.nearest import compiled
+from mudar.nearest.card import Card, Place
 from mudar.nearest.columns import Columns
-from mudar.nearest.flat import FlatRows, Sieves
+from mudar.nearest.flat import SIEVE_FROM_ROWS, FlatRows, Sieves
 from mudar.nearest.ivf import TRAIN_ROWS, IvfRows, lists_for, train
 from mudar.nearest.partition import BOTH, DIVISIONS, EMBEDDING, RHYTHM
 from mudar.nearest.probes import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
@@ -72,6 +73,25 @@ def add_sieves(index: HybridIndex) -> bool:
         with index.lock.write():
             if index.moves == frozen.moves and index.rows is rows:
                 rows.take_sieves(sieves)
+                return True
+    return False
+
+
+def add_card(index: HybridIndex, place: Place) -> bool:
+    """Put the rows of an exact index on a graphics card as well, where they are many; says whether it did."""
+    rows = index.rows
+    if not isinstance(rows, FlatRows) or rows.card is not None or len(rows) < SIEVE_FROM_ROWS:
+        return False
+    for _ in range(_TRIES):
+        frozen, card = index.freeze(), Card(rows.dim, place)
+        try:
+            for block in frozen.blocks():
+                card.add(block)
+        except Moved:
+            continue
+        with index.lock.write():
+            if index.moves == frozen.moves and index.rows is rows:
+                rows.take_card(card)
                 return True
     return False
 

@@ -1,0 +1,50 @@
+"""On a machine with a graphics card and FAISS for CUDA: answers from the card are those of the CPU, and what they cost.
+
+    python tests/gpu/check_index.py [rows]
+
+Prints one JSON object; ends with 1 when an answer differs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mudar.nearest import grow
+from mudar.nearest.card import place_on
+from mudar.nearest.probes import LAMBDAS
+from tests.bench import vectors
+
+QUERIES, K = 200, 10
+
+
+def main() -> int:
+    """See the module."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    place = place_on("cuda")
+    assert place is not None
+    v = vectors.make(count, 256, QUERIES)
+    index, asked = v.index(), [v.query(i) for i in range(QUERIES)]
+    grow.add_sieves(index)
+    said: dict[str, object] = {"rows": count, "same": True}
+    expected = {lam: index.search_many(asked, [lam] * QUERIES, K) for lam in LAMBDAS}
+    for name, put in (("cpu", False), ("card", True)):
+        if put:
+            grow.add_card(index, place)
+        for kind, batches in (("single_ms", [[q] for q in asked[:50]]), ("batched_ms", [asked])):
+            started = time.perf_counter()
+            for batch in batches:
+                index.search_many(batch, [0.5] * len(batch), K)
+            said[f"{name}_{kind}"] = 1000 * (time.perf_counter() - started) / sum(map(len, batches))
+    for lam in LAMBDAS:
+        said["same"] = said["same"] and index.search_many(asked, [lam] * QUERIES, K) == expected[lam]
+    print(json.dumps(said))
+    return 0 if said["same"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
