@@ -126,6 +126,7 @@ def _made_approximate(index: HybridIndex, queries: list[Query], lists: int | Non
     successor.columns = Columns.restored(frozen.names, frozen.codes, frozen.segment_ids, frozen.start_s)
     for block in frozen.blocks():
         rows.add(block)
+    rows.lay_out()
     truth = {lam: index.search_many(queries, [lam] * len(queries), HUNDRED) for lam in LAMBDAS}
     successor.probes = choose_probes(successor, queries, truth)
     with index.lock.write():

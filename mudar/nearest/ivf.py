@@ -49,11 +49,22 @@ class IvfRows:
         self.turn, self.partitions, self.lost = turn, list(partitions), 0.0
         # By its full name: FAISS's Python shorthands differ between versions.
         self._rows = faiss.IndexScalarQuantizer(turn.size, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        self._searches = []
+        self._searches: list[Any] = []
         self._known_params: dict[tuple[int, int, float], Any] = {}
+        self._join()
+
+    def _join(self) -> None:
+        """A search of each division that is refined by the rows."""
+        self._searches, count = [], self._rows.ntotal
         for part in self.partitions:
-            part.index.ntotal = 0  # FAISS wants both to begin alike; our numbers are given, not counted
+            part.index.ntotal = count  # FAISS wants both alike; our numbers are given, not counted
             self._searches.append(faiss.IndexRefine(part.index, self._rows))
+
+    def lay_out(self) -> None:
+        """Once all rows are there: searches are about a tenth faster. Not beside searches."""
+        for part in self.partitions:
+            part.lay_out()
+        self._join()
 
     def __len__(self) -> int:
         return len(self.partitions[0])

@@ -76,6 +76,11 @@ class Partition:
         """Forget rows."""
         self._lists.remove_ids(faiss.IDSelectorBatch(np.ascontiguousarray(numbers, np.int64)))
 
+    def lay_out(self) -> None:
+        """Put the lists side by side: they grew in turns, lie scattered in memory, and a search reads hundreds."""
+        self.index = faiss.deserialize_index(self.to_bytes())
+        self._lists = faiss.downcast_index(self.index.index)
+
     def to_bytes(self) -> NDArray[np.uint8]:
         """For a snapshot."""
         coded: NDArray[np.uint8] = faiss.serialize_index(self.index)

@@ -94,7 +94,7 @@ def exact_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
         together = index.search_many(queries, [lam] * BATCH, K)
         same = [[m.item_id for m in found] == true for found, true in zip(together, exactly(v, lam), strict=True)]
         alone = [index.search_many([q], [lam], K)[0] for q in queries]
-        same += [one == found for one, found in zip(alone, together, strict=True)]
+        same += [[m.item_id for m in one] == true for one, true in zip(alone, exactly(v, lam), strict=True)]
         one, two = cpu_s(
             lambda lam=lam: [index.search_many([q], [lam], K) for q in queries[:some]],
             lambda lam=lam: [two_matrices(v, i, 1, lam) for i in range(some)],
