@@ -33,7 +33,7 @@ _TRIES = 3
 _DEPTHS = (128, 256, 512, 1024, 2048, 8192)
 _ENDS = 0.08  # of λ, where lists by one part alone are likely the best
 _ROWS_A_LIST = 64  # to place its middle with
-_FEWEST = 128  # of so many lists, one is the least that is looked into
+_FEWEST = 64  # of so many lists, one is the least that is looked into
 
 
 def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:

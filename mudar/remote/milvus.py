@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from mudar.records import Array
 from mudar.retrieve import Match
 
 TIMEOUT_S = 10.0
+AT_ONCE_S = 1.0
 ENGINES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # how an index is built, how it is searched
     "FLAT": ({}, {}),
     "IVF_FLAT": ({"nlist": 1024}, {"nprobe": 64}),
@@ -75,10 +77,21 @@ class Milvus:
         try:
             with self._lock:
                 if self._client is None:
-                    self._client = MilvusClient(self.url, token=self._token, timeout=TIMEOUT_S)
+                    self._client = self._connected(MilvusClient, MilvusException)
             yield self._client
         except (MilvusException, OSError, ValueError) as error:
             raise IndexUnavailable(f"Milvus at {self.url} does not answer as it should: {_brief(error)}") from error
+
+    def _connected(self, make: Any, refused: type[Exception]) -> Any:
+        """A client; an engine that refuses at once (busy, or just restarting) is asked once more."""
+        began = time.monotonic()
+        try:
+            return make(self.url, token=self._token, timeout=TIMEOUT_S)
+        except refused:
+            if time.monotonic() - began > AT_ONCE_S:
+                raise
+        time.sleep(AT_ONCE_S)
+        return make(self.url, token=self._token, timeout=TIMEOUT_S)
 
     def ping(self) -> str:
         """Its version. IndexUnavailable."""

@@ -98,7 +98,7 @@ def test_a_killed_run_is_gone_on_with(
 
 def test_ctrl_c_tells_what_was_done(up: Any, folder: Path, eventually: Callable[..., None]) -> None:
     told = [sys.executable, "-m", "service.cli", "ingest", str(folder), "--url", str(up.http.base_url), "--label", "c"]
-    busy = up.noop(6)  # the one worker is kept from the clips
+    busy = up.noop(60)  # the one worker is kept from the clips
     run = subprocess.Popen(told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     eventually(lambda: up.http.get("/items", params={"label": "c"}).json()["items"])
     run.send_signal(signal.SIGINT)
@@ -106,7 +106,8 @@ def test_ctrl_c_tells_what_was_done(up: Any, folder: Path, eventually: Callable[
     assert run.returncode == 130, err
     assert "not looked at" in out
     assert "Traceback" not in err
-    up.ended(busy)
+    up.http.delete(f"/jobs/{busy}")
+    assert up.ended(busy)["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(
