@@ -113,6 +113,15 @@ class State(NamedTuple):
     recall: dict[str, float]  # λ: measured share of the true first ten
 
 
+def check_range(lam: Sequence[float], k: int) -> None:
+    """OutOfRange for a λ outside 0..1 (or not a number) and for k < 1: what any index refuses, in the same words."""
+    for value in lam:
+        if not 0.0 <= value <= 1.0:
+            raise OutOfRange(f"lambda is {value}; it must lie in 0..1")
+    if k < 1:
+        raise OutOfRange(f"k is {k}; it must be at least 1")
+
+
 class HybridIndex:
     """Segments of many items. Safe to search from many threads while one changes it."""
 
@@ -231,11 +240,7 @@ class HybridIndex:
 
         effort: how hard to try where the index is approximate; default: as the measured recall asks.
         """
-        for value in lam:
-            if not 0.0 <= value <= 1.0:
-                raise OutOfRange(f"lambda is {value}; it must lie in 0..1")
-        if k < 1:
-            raise OutOfRange(f"k is {k}; it must be at least 1")
+        check_range(lam, k)
         questions = self._questions(queries, lam)
         with self.lock.read():
             allowed = self._allowed(exclude, allow)

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mudar.errors import IndexUnavailable, OutOfRange
+from mudar.errors import IndexUnavailable
 from mudar.nearest import pairs as p
 from mudar.nearest.pairs import MARGIN, Ints, Questions
 from mudar.records import Array
-from mudar.retrieve import Match
+from mudar.retrieve import Match, check_range
 
 TIMEOUT_S = 10.0
 AT_ONCE_S = 1.0
@@ -198,10 +198,7 @@ class MilvusIndex:
         allow: Collection[str] | None = None,
     ) -> list[Match]:
         """The k best items for S query segments, as HybridIndex.search gives them. OutOfRange, IndexUnavailable."""
-        if not 0.0 <= lam <= 1.0:
-            raise OutOfRange(f"lambda is {lam}; it must lie in 0..1")
-        if k < 1:
-            raise OutOfRange(f"k is {k}; it must be at least 1")
+        check_range([lam], k)
         count = len(embeddings)
         start_s = np.zeros(count, np.float32) if query_start_s is None else np.asarray(query_start_s, np.float32)
         group = np.zeros(count, np.int64)

@@ -22,13 +22,6 @@ from mudar.remote.milvus import Milvus
 DIMS = (6, 4)  # conftest's vectors
 
 
-@pytest.fixture(scope="module")
-def engine(milvus_url: str) -> Iterator[Milvus]:
-    found = Milvus(milvus_url)
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def follow(database: Database, engine: Milvus) -> Iterator[Callable[..., MilvusFollower]]:
     """Makes followers of this library; its collections go when the test ends."""

@@ -19,13 +19,6 @@ E, R = 12, 8
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
-@pytest.fixture(scope="module")
-def engine(milvus_url: str) -> Iterator[Milvus]:
-    found = Milvus(milvus_url)
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def empty(engine: Milvus) -> Iterator[MilvusIndex]:
     index = MilvusIndex(engine, f"mudar_test_{uuid.uuid4().hex[:12]}", E, R)
