@@ -19,6 +19,8 @@ from mudar.library.db import Session, clock
 from mudar.library.items import get_item
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
 
+_WORKING = ("queued", "running")  # states of an item whose job has not ended
+
 
 class SegmentBlock(NamedTuple):
     """N segments as an index takes them, in the order of `HybridIndex.add`."""
@@ -62,9 +64,10 @@ def asking(session: Session, item_id: str, model: str, kind: Kind) -> Asking:
     if first.kind != kind:
         raise WrongKind(f"{item_id} is a {first.kind}, not a {kind}.", hint=f"Ask with {first.kind}_id.")
     if first.embedding is None:
-        if not any_of(session, model):
+        item = get_item(session, item_id, model)
+        if item["state"] not in _WORKING and not any_of(session, model):
             raise NoIndex(f"Nothing in the library has been embedded with {model}.")
-        raise _not_ready(session, item_id, model)
+        raise _not_ready(item, model)
     segments = (Segment(r.start_s, r.end_s, from_bytes(r.embedding), from_bytes(r.rhythm)) for r in rows)
     return Asking(kind, float(first.tempo_bpm), tuple(segments))
 
@@ -148,7 +151,7 @@ def rhythm(session: Session, item_id: str, model: str | None = None) -> Rhythm:
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == (model or newest_model(session, item_id)))
     record = session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none()
     if record is None:
-        raise _not_ready(session, item_id, model)
+        raise _not_ready(get_item(session, item_id, model), model)
     return rhythm_of(record)
 
 
@@ -156,7 +159,7 @@ def segments(session: Session, item_id: str, model: str | None = None) -> tuple[
     """The segments that `model` (default: the newest analysis) made, in order. UnknownItem, NotReady."""
     model = model or newest_model(session, item_id)
     if summary(session, item_id, model) is None:
-        raise _not_ready(session, item_id, model)
+        raise _not_ready(get_item(session, item_id, model), model)
     rows = session.execute(
         select(t.segments)
         .where(t.segments.c.item_id == item_id, t.segments.c.model == model)
@@ -165,9 +168,8 @@ def segments(session: Session, item_id: str, model: str | None = None) -> tuple[
     return tuple(Segment(r.start_s, r.end_s, from_bytes(r.embedding), from_bytes(r.rhythm)) for r in rows)
 
 
-def _not_ready(session: Session, item_id: str, model: str | None) -> NotReady:
-    item = get_item(session, item_id, model)
-    return NotReady(f"item {item_id} has not been embedded with {model}; its job is {item['state']}")
+def _not_ready(item: dict[str, Any], model: str | None) -> NotReady:
+    return NotReady(f"item {item['id']} has not been embedded with {model}; its job is {item['state']}")
 
 
 def segment_blocks(

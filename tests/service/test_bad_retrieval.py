@@ -76,6 +76,17 @@ def ask(api: Any, **params: Any) -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.json()
 
 
+def test_the_first_item_of_all_is_not_ready_before_its_job_has_ended(lone: Any, files: dict[str, bytes]) -> None:
+    sent = lone.http.post("/embed", files={"file": ("clip.mp4", files["dance"])}).json()
+    status, body = ask(lone, dance_id=sent["items"][0])
+    assert (status, body["code"]) == (409, "not_ready")
+    assert "queued" in body["detail"]
+    lone.http.delete(f"/jobs/{sent['job_id']}")
+    status, body = ask(lone, dance_id=sent["items"][0])
+    assert (status, body["code"]) == (409, "no_index")
+    assert lone.http.delete(f"/items/{sent['items'][0]}").status_code == 204
+
+
 def test_an_empty_library(lone: Any, dance: str) -> None:
     status, body = ask(lone, dance_id=dance)
     assert (status, body["code"]) == (409, "empty_library")
