@@ -8,7 +8,8 @@ is chosen for each λ from the recall against exact answers to held-out queries.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from mudar.records import Array
 from mudar.retrieve import Frozen, HybridIndex, Match, Moved, Query
 
 log = logging.getLogger(__name__)
+
+F = TypeVar("F", Card, Sieves)  # what is filled with rows
 
 QUERIES = 200
 _QUERIES_OF_HUNDRED = 60  # for recall of the first 100, which is a mean of more answers
@@ -62,19 +65,11 @@ def add_sieves(index: HybridIndex) -> bool:
     if not isinstance(rows, FlatRows) or not rows.wants_sieves:
         return False
     compiled.load()
-    for _ in range(_TRIES):
-        frozen = index.freeze()
-        try:
-            sieves = Sieves(_sample(frozen, _SIEVE_SAMPLE), rows.split, len(frozen.codes))
-            for block in frozen.blocks():
-                sieves.add(block)
-        except Moved:
-            continue
-        with index.lock.write():
-            if index.moves == frozen.moves and index.rows is rows:
-                rows.take_sieves(sieves)
-                return True
-    return False
+
+    def empty(frozen: Frozen) -> Sieves:
+        return Sieves(_sample(frozen, _SIEVE_SAMPLE), rows.split, len(frozen.codes))
+
+    return _filled_beside(index, rows, empty, rows.take_sieves)
 
 
 def add_card(index: HybridIndex, place: Place) -> bool:
@@ -82,16 +77,22 @@ def add_card(index: HybridIndex, place: Place) -> bool:
     rows = index.rows
     if not isinstance(rows, FlatRows) or rows.card is not None or len(rows) < SIEVE_FROM_ROWS:
         return False
+    return _filled_beside(index, rows, lambda frozen: Card(rows.dim, place), rows.take_card)
+
+
+def _filled_beside(index: HybridIndex, rows: FlatRows, empty: Callable[[Frozen], F], take: Callable[[F], None]) -> bool:
+    """Fill something with the rows beside searches and changes, and take it if none was moved; says whether it was."""
     for _ in range(_TRIES):
-        frozen, card = index.freeze(), Card(rows.dim, place)
+        frozen = index.freeze()
         try:
+            made = empty(frozen)
             for block in frozen.blocks():
-                card.add(block)
+                made.add(block)
         except Moved:
             continue
         with index.lock.write():
             if index.moves == frozen.moves and index.rows is rows:
-                rows.take_card(card)
+                take(made)
                 return True
     return False
 

@@ -61,7 +61,7 @@ class IvfRows:
             self._searches.append(faiss.IndexRefine(part.index, self._rows))
 
     def lay_out(self) -> None:
-        """Once all rows are there: searches are about a tenth faster. Not beside searches."""
+        """Once all rows are there. Not beside searches."""
         for part in self.partitions:
             part.lay_out()
         self._join()

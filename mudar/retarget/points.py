@@ -62,7 +62,9 @@ def believed(dance: Rhythm) -> bool:
 
 def _seen(dance: Rhythm) -> tuple[Array, Array]:
     """Times and strengths of what can be seen to strike: the network's peaks, where the strokes are counted beats."""
-    return (dance.times_s, dance.strengths) if not len(dance.peaks_s) else (dance.peaks_s, dance.peak_strengths)
+    if believed(dance) or not len(dance.peaks_s):
+        return dance.times_s, dance.strengths
+    return dance.peaks_s, dance.peak_strengths
 
 
 def anchors_s(dance: Rhythm) -> Floats:
@@ -72,16 +74,16 @@ def anchors_s(dance: Rhythm) -> Floats:
     roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there. An even
     chain of beats says when to strike, not where in the motion, so the network's own peaks are taken in its place.
     """
-    if believed(dance):
-        return np.asarray(dance.times_s, np.float64)
     times, impacts = np.asarray(_seen(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
+    if believed(dance):
+        return times
     nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
     return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))
 
 
 def strokes(dance: Rhythm) -> Points:
     """The strokes of a dance, weak doubles thinned out."""
-    return points(anchors_s(dance), dance.strengths if believed(dance) else _seen(dance)[1])
+    return points(anchors_s(dance), _seen(dance)[1])
 
 
 def targets(music: Rhythm, settings: RetargetSettings) -> Points:

@@ -76,15 +76,21 @@ def ask(api: Any, **params: Any) -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.json()
 
 
-def test_the_first_item_of_all_is_not_ready_before_its_job_has_ended(lone: Any, files: dict[str, bytes]) -> None:
-    sent = lone.http.post("/embed", files={"file": ("clip.mp4", files["dance"])}).json()
-    status, body = ask(lone, dance_id=sent["items"][0])
+def cancelled_while_queued(api: Any, files: dict[str, bytes]) -> str:
+    """An item that was not ready while its job waited, as it was told, and whose job then was cancelled."""
+    sent = api.http.post("/embed", files={"file": ("clip.mp4", files["dance"])}).json()
+    status, body = ask(api, dance_id=sent["items"][0])
     assert (status, body["code"]) == (409, "not_ready")
     assert "queued" in body["detail"]
-    lone.http.delete(f"/jobs/{sent['job_id']}")
-    status, body = ask(lone, dance_id=sent["items"][0])
+    api.http.delete(f"/jobs/{sent['job_id']}")
+    return str(sent["items"][0])
+
+
+def test_the_first_item_of_all_is_not_ready_before_its_job_has_ended(lone: Any, files: dict[str, bytes]) -> None:
+    item_id = cancelled_while_queued(lone, files)
+    status, body = ask(lone, dance_id=item_id)
     assert (status, body["code"]) == (409, "no_index")
-    assert lone.http.delete(f"/items/{sent['items'][0]}").status_code == 204
+    assert lone.http.delete(f"/items/{item_id}").status_code == 204
 
 
 def test_an_empty_library(lone: Any, dance: str) -> None:
@@ -140,12 +146,8 @@ def test_an_unknown_id_and_one_of_the_wrong_kind(lone: Any, dance: str, song: st
 
 
 def test_an_item_whose_job_has_not_ended(lone: Any, song: str, files: dict[str, bytes]) -> None:
-    sent = lone.http.post("/embed", files={"file": ("clip.mp4", files["dance"])}).json()
-    status, body = ask(lone, dance_id=sent["items"][0])
-    assert (status, body["code"]) == (409, "not_ready")
-    assert "queued" in body["detail"]
-    lone.http.delete(f"/jobs/{sent['job_id']}")
-    status, body = ask(lone, dance_id=sent["items"][0])
+    item_id = cancelled_while_queued(lone, files)
+    status, body = ask(lone, dance_id=item_id)
     assert (status, body["code"]) == (409, "not_ready")
     assert "cancelled" in body["detail"]
 
