@@ -37,6 +37,7 @@ _DEPTHS = (128, 256, 512, 1024, 2048, 8192)
 _ENDS = 0.08  # of λ, where lists by one part alone are likely the best
 _ROWS_A_LIST = 64  # to place its middle with
 _FEWEST = 64  # of so many lists, one is the least that is looked into
+_STEP = 1.25  # from one number of lists that is tried to the next
 
 
 def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
@@ -218,7 +219,7 @@ class _Trial:
         All lists at the largest depth, when nothing does or the other division is surely cheaper.
         """
         lists = self._costs.lists
-        sizes = sorted({min(max(1, round(lists / _FEWEST * 1.25**step)), lists) for step in range(24)})
+        sizes = sorted({min(max(1, round(lists / _FEWEST * _STEP**step)), lists) for step in range(24)})
         everything = Effort(lists, _DEPTHS[-1], division)
         for depth in _DEPTHS[-2:]:
             low, high = 0, len(sizes)  # the fewest lists that do lie in sizes[low:high]
@@ -234,9 +235,21 @@ class _Trial:
                 for fewer in (Effort(size, d, division) for size in sizes[low : low + 5] for d in _DEPTHS):
                     if self._costs.cost(fewer) < self._costs.cost(found) and self._does(fewer):
                         found = fewer
+                found = self._between(found)
                 self._least = min(self._least, self._costs.cost(found))
                 return found
         return everything
+
+    def _between(self, found: Effort) -> Effort:
+        """The same at this depth with as few lists as do, to a twentieth; the sizes tried so far are a fourth apart."""
+        low, high = found.lists / _STEP, float(found.lists)
+        for _ in range(2):
+            middle = (low * high) ** 0.5
+            if self._does(found._replace(lists=round(middle))):
+                high = middle
+            else:
+                low = middle
+        return found._replace(lists=round(high))
 
     def _may_be_cheap(self, effort: Effort) -> bool:
         """Whether so many lists could be the cheapest way, were the least depth enough."""
