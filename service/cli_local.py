@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mudar.errors import UnreadableMedia
+from mudar.memory import return_freed
 from mudar.progress import Progress, scaled
 from mudar.records import Analysis, Kind
 from service.settings import settings
@@ -20,6 +21,7 @@ def embedder(model: str | None) -> Embedder:
     from mudar.embed import Embedder
     from mudar.features.flow import make_flow
 
+    return_freed()
     told = settings()
     found = load(model or told.model_name, told.model_roots)
     return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))

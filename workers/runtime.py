@@ -22,6 +22,7 @@ from mudar.library.answers import Follower
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
 from mudar.library.follow import IndexFollower
+from mudar.memory import return_freed
 from workers.presence import announce, die_with_parent
 from workers.settings import Settings, settings
 
@@ -120,6 +121,7 @@ def runtime() -> Runtime:
 def start() -> None:
     """Prepare this process for its first job; a model that does not load fails the jobs that need it, with a reason."""
     die_with_parent()
+    return_freed()
     held = runtime()
     about = {"model": held.settings.model_name, "device": held.settings.device}
     try:
