@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def embedder(model: str | None) -> Embedder:
-    """The embedder of this model, default the served one. UnknownModel, ChecksumMismatch."""
+    """The embedder of this model, default the served one; this process returns freed memory from then on.
+
+    UnknownModel, ChecksumMismatch.
+    """
     from model_store.loader import load
     from mudar.embed import Embedder
     from mudar.features.flow import make_flow
