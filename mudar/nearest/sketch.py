@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from mudar.records import Array
 
 ENERGY = 0.985  # share of the squared norms that the heads keep
-MORE = (0.9999, 0.9998, 0.9995, 0.999, 0.998, 0.995)  # of embeddings, where that makes no sketch longer than
+MORE = (0.9993, 0.999, 0.998, 0.995)  # of embeddings, where that makes no sketch longer than
 SHORT = 0.14  # of a row
+_LOOSER = 2.0  # so much more of rhythm vectors may be lost: their spectrum ends late, and then at once
 WORTH = 0.55  # a sketch longer than this share of a row saves too little
 SPAN = 1 - 1e-9
 _ROUNDING = 1e-6  # float32 projections; added to the norms so that the bound stays a bound
@@ -45,10 +46,10 @@ def fit(rows: Array, embed_dim: int) -> Basis | None:
     """The basis for rows like these (N, D); None when the spectrum is so flat that a sketch would not pay."""
     parts = [_spectrum(part) for part in (rows[:, :embed_dim], rows[:, embed_dim:])]
     spans = [_axes(found, SPAN) for found in parts]
-    heads, room = [_count(kept, ENERGY) for kept, _ in parts], int(SHORT * rows.shape[1]) - 2
-    longer = (_count(parts[0][0], share) for share in MORE)
-    embedding = next((count for count in longer if count + heads[1] <= room), heads[0])
-    basis = Basis(spans[0], spans[1], (embedding, heads[1]))
+    kept, room = [energy for energy, _ in parts], int(SHORT * rows.shape[1]) - 2
+    longer = ((_count(kept[0], share), _count(kept[1], 1 - _LOOSER * (1 - share))) for share in MORE)
+    fewest = (_count(kept[0], ENERGY), _count(kept[1], ENERGY))
+    basis = Basis(spans[0], spans[1], next((heads for heads in longer if sum(heads) <= room), fewest))
     return basis if basis.size <= WORTH * rows.shape[1] else None
 
 
