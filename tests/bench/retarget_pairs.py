@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -35,10 +36,13 @@ from tests.bench.retarget import transcode
 from tests.bench.retarget_file import landing_errors, repeats
 from tests.bench.retarget_split import SIDES, pairs, source_of
 from tests.bench.retarget_truth import dancers
+from tests.bench.retarget_visbeat import VisbeatFailed, judged, rendered
 
 Row = dict[str, Any]
 WAYS = ("nearest", "blend", "flow")
+Floats = NDArray[np.float64]
 BOOTSTRAPS = 2000
+NEAR_S = 0.1  # of a beat: an impact that is meant for it
 GOALS = {
     "landing_p95_frames": ("<=", 0.5),
     "beats_hit": (">=", 0.75),
@@ -74,6 +78,7 @@ def measured(
     return {
         "beats_before": hit(before), "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
         "best_lag_hit": max(hit(after + lag) for lag in lags_s),
+        "late_ms": late_ms(after, np.array(report["beats"]["output_s"])),
         "own_beats_hit": report["beats_hit"]["after"], "own_chance": report["beats_hit"]["chance"],
         "landings": len(errors), "landing_p95_frames": float(np.percentile(errors, 95)) if len(errors) else None,
         "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
@@ -81,6 +86,16 @@ def measured(
         "source_used": report["source_used"], "av_difference_ms": report["av_length_difference_ms"],
         "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s, "cpu_s": spent_s,
     }  # fmt: skip
+
+
+def late_ms(impacts_s: Floats, beats_s: Floats) -> float | None:
+    """By how much the impacts near a beat come after it, in the median; None where none is near."""
+    if not len(beats_s) or not len(impacts_s):
+        return None
+    away = impacts_s[:, None] - beats_s[None, :]
+    nearest = away[np.arange(len(away)), np.abs(away).argmin(axis=1)]
+    near = nearest[np.abs(nearest) <= NEAR_S]
+    return float(1000 * np.median(near)) if len(near) else None
 
 
 def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -> Iterator[Row]:
@@ -104,6 +119,16 @@ def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -
                 transcode(clip, keep / "plain.mp4", row["seconds"])
                 plain_s = time.process_time() - began
             yield about | row | {"over_transcode": row["cpu_s"] / plain_s}
+        if args.visbeat:
+            about = {"side": which, "source": source_of(clip), "clip": clip.stem, "song": song.stem, "way": "visbeat3"}
+            out = keep / f"{which}-{number:02d}-visbeat3.mp4"
+            try:
+                spent_s = rendered(args.visbeat.absolute(), clip.resolve(), song.resolve(), out.resolve())
+            except VisbeatFailed as failed:
+                yield about | {"refused": str(failed)}
+                continue
+            row = judged(clip, out, embedder.music(out).rhythm.beats_s, source)
+            yield about | row | {"cpu_s": spent_s, "over_transcode": spent_s / plain_s if plain_s else None}
 
 
 def interval(rows: list[Row], name: str) -> tuple[float, float, float]:
@@ -148,6 +173,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--side", choices=[*SIDES, "both"], default="held-out")
     parser.add_argument("--interpolation", nargs="+", choices=WAYS, default=["nearest", "blend", "flow"])
     parser.add_argument("--accent", type=float, default=RetargetSettings().accent)
+    parser.add_argument("--visbeat", type=Path, metavar="PYTHON", help="of an environment with visbeat3, the peer")
     parser.add_argument("--keep", type=Path, help="a folder for the rendered files")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -175,7 +201,7 @@ def main() -> None:
     figures: list[Row] = []
     for which in sides:
         mine = [row for row in rows if row["side"] == which]
-        for way in args.interpolation:
+        for way in [*args.interpolation, *(["visbeat3"] if args.visbeat else [])]:
             figures += summary([row for row in mine if row.get("way") == way], f"{which}, {way}")
         for name in ("truth", "network"):
             figures += summary([row for row in mine if row.get("strokes") == name], f"{which}, dancers by {name}")

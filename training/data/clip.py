@@ -87,10 +87,21 @@ def write_clip(
 ) -> Truth:  # fmt: skip
     """Write an mp4 (H.264 + AAC) of the clip and return its truth."""
     clip = make_clip(seed, duration_s, song_seed=song_seed, style=style, tempo_bpm=tempo_bpm)
+    film(path, clip, width=width, height=height, fps=fps, with_audio=with_audio)
+    return clip.truth
+
+
+def film(
+    path: str | Path, clip: Clip, *, width: int, height: int, fps: int, crf: int = 23, with_audio: bool = True
+) -> None:
+    """Write an mp4 (H.264 + AAC) of the clip. crf: x264's quality, 18 (hardly a loss) to 32 (blocks to be seen)."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "23"})
+        # One thread, and no tree of what later frames make of a block: else no two runs code alike.
+        options = {"preset": "veryfast", "crf": str(crf), "x264-params": "mbtree=0"}
+        video = container.add_stream("libx264", rate=fps, options=options)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.time_base = Fraction(1, fps)
+        video.codec_context.thread_count = 1
         audio = container.add_stream("aac", rate=clip.music.sample_rate_hz, layout="mono") if with_audio else None
         for index, image in enumerate(clip.dance.frames(fps, width, height)):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -101,7 +112,6 @@ def write_clip(
             for sound in _audio_frames(clip.music.samples, clip.music.sample_rate_hz):
                 container.mux(audio.encode(sound))
             container.mux(audio.encode(None))
-    return clip.truth
 
 
 def write_song(

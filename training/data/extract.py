@@ -1,10 +1,13 @@
 """One clip to one record, by the core's own features: the lines that serving runs. Knows no pool and no progress.
 
-A real file is decoded once; with `frames`, the same pass keeps the pictures that the network will look at.
+A real file is decoded once; with `frames`, the same pass keeps the pictures that the network will look at. Two of three
+generated clips are written to a file too, of some rate and quality, and read from there: a network that has learnt
+from clean pictures alone takes what coding leaves of a still arm for its strokes.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +22,13 @@ from mudar.features.music import MusicFeatures, model_input, music_features
 from mudar.media.decode import decode_audio
 from mudar.motion import read_motion
 from mudar.spec import FeatureSpec, VideoSpec
-from training.data.clip import make_clip
+from training.data.clip import Clip, film, make_clip
 from training.data.jpegs import Picture, encode_jpeg
 from training.data.store import Array, Record
 
 _SIZES = ((256, 144), (144, 256), (200, 200), (240, 180))  # generated clips are filmed in one of these
+_CODED = 2 / 3  # share of generated clips that are read from a file
+_RATES, _QUALITIES = (24, 25, 30), (19, 32)  # frames a second; x264's crf, from and up to
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,8 @@ def flow_descriptors(images: Iterable[Picture], spec: VideoSpec, flow: FlowEstim
 
 def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
     clip = make_clip(job.seed, job.duration_s, song_seed=job.song_seed, sample_rate_hz=spec.audio.sample_rate_hz)
-    width, height = _SIZES[job.seed % len(_SIZES)]
     eye = _Eye(spec.video.frame_size_px)
-    filmed = clip.dance.frames(spec.video.fps, width, height)
-    flow = make_flow(spec.video, sight.flow_weights)
-    between = flow_descriptors(eye.seeing(filmed) if sight.frames else filmed, spec.video, flow)
+    between = _of_file(clip, job, spec, sight, eye) if _coded(job) else _of_pictures(clip, job, spec, sight, eye)
     truth, heard = clip.truth, music_features(clip.music.samples, spec.audio)
     return Record(
         clip_id=job.clip_id, song_id=truth.song_id, source=f"generated-{job.seed}", style=truth.style,
@@ -95,10 +97,7 @@ def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
 def _real(job: RealJob, spec: FeatureSpec, sight: Sight) -> Record:
     heard = music_features(decode_audio(job.path, spec.audio.sample_rate_hz).samples, spec.audio)
     eye = _Eye(spec.video.frame_size_px)
-    between = read_motion(
-        job.path, spec, flow=make_flow(spec.video, sight.flow_weights), look=eye if sight.frames else None,
-        look_size_px=spec.video.frame_size_px if sight.frames else None,
-    ).between  # fmt: skip
+    between = _read(job.path, spec, sight, eye)
     count = len(between) + 1
     return Record(
         clip_id=job.clip_id, song_id=job.song_id, source=job.source, style=job.style, origin="real",
@@ -106,6 +105,36 @@ def _real(job: RealJob, spec: FeatureSpec, sight: Sight) -> Record:
         strokes_s=np.zeros(0, np.float32), beats_s=heard.beats.times_s, downbeats_s=heard.downbeats_s,
         jpegs=tuple(eye.jpegs), **_heard(heard, spec, count),
     )  # fmt: skip
+
+
+def _camera(job: GeneratedJob) -> np.random.Generator:
+    return np.random.default_rng([job.seed, 6])
+
+
+def _coded(job: GeneratedJob) -> bool:
+    return bool(_camera(job).random() < _CODED)
+
+
+def _of_pictures(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
+    filmed = clip.dance.frames(spec.video.fps, *_SIZES[job.seed % len(_SIZES)])
+    flow = make_flow(spec.video, sight.flow_weights)
+    return flow_descriptors(eye.seeing(filmed) if sight.frames else filmed, spec.video, flow)
+
+
+def _of_file(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
+    rng, (width, height) = _camera(job), _SIZES[job.seed % len(_SIZES)]
+    rng.random()  # that decided whether there is a file
+    fps, crf = int(rng.choice(_RATES)), int(rng.integers(*_QUALITIES))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        film(path, clip, width=width, height=height, fps=fps, crf=crf, with_audio=False)
+        return _read(path, spec, sight, eye)
+
+
+def _read(path: Path, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
+    flow, frames = make_flow(spec.video, sight.flow_weights), sight.frames
+    side = spec.video.frame_size_px if frames else None
+    return read_motion(path, spec, flow=flow, look=eye if frames else None, look_size_px=side).between
 
 
 class _Eye:

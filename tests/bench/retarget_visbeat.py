@@ -1,0 +1,93 @@
+"""The peer of retarget_pairs.py: visbeat3's Dancefer on the same pairs, judged by the same eyes.
+
+visbeat3 wants old packages, so it lives in an environment of its own, whose Python runs this file as a script:
+
+    python -m venv v && v/bin/pip install 'visbeat3==1.0.1' 'matplotlib<3.9' imageio-ffmpeg
+    python -m tests.bench.retarget_pairs --visbeat v/bin/python
+
+It warps beats that it finds in the clip's own sound onto beats that it finds in the song, quadratically, at 240 lines.
+The beats it is judged by are those that our tracker hears in its output.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 600
+
+
+class VisbeatFailed(Exception):
+    """What it said at last."""
+
+
+def rendered(python: Path, clip: Path, song: Path, out: Path) -> float:
+    """Let it make `out`; the processor seconds that it took. VisbeatFailed when it makes nothing."""
+    began = os.times()
+    with tempfile.TemporaryDirectory() as work:
+        command = [str(python), "-W", "ignore", str(Path(__file__).resolve()), str(clip), str(song), str(out), work]
+        paths = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+        try:
+            said = subprocess.run(
+                command, capture_output=True, text=True, timeout=PATIENCE_S, env=os.environ | {"PATH": paths}
+            )
+        except subprocess.TimeoutExpired as late:
+            raise VisbeatFailed(f"not done after {PATIENCE_S} s") from late
+    ended = os.times()
+    if said.returncode or not out.exists():
+        raise VisbeatFailed((said.stderr.strip().splitlines() or ["nothing"])[-1])
+    return ended.children_user + ended.children_system - began.children_user - began.children_system
+
+
+def judged(clip: Path, out: Path, beats_s: Any, source: Any) -> dict[str, Any]:
+    """Beats hit, chance, jerk and frames shown twice, as retarget_pairs.py has them. `source` has seen the clip."""
+    from functools import partial
+
+    from mudar.media.container import open_media
+    from mudar.retarget.independent import watched
+    from mudar.retarget.metrics import by_chance, hit_share
+    from tests.bench.retarget_file import repeats
+
+    with open_media(out) as made_file:
+        stream = made_file.streams.video[0]
+        fps, duration_s = float(stream.average_rate), float(stream.duration * stream.time_base)
+    made = watched(out)
+    after, hit = made.impacts().times_s, partial(hit_share, beats_s, tolerance_s=1 / fps)
+    chance = by_chance(hit, after, duration_s)
+    return {
+        "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
+        "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
+        "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s,
+    }  # fmt: skip
+
+
+def _make(clip: str, song: str, out: str, work: str) -> None:
+    """In its own environment."""
+    import matplotlib
+    import numpy
+    import scipy.signal
+
+    matplotlib.use("Agg")
+    for name, kind in (("int", int), ("float", float), ("bool", bool), ("object", object), ("complex", complex)):
+        if name not in vars(numpy):
+            setattr(numpy, name, kind)  # gone since numpy 1.24
+    for name in ("hann", "hamming", "gaussian"):
+        if not hasattr(scipy.signal, name):
+            setattr(scipy.signal, name, getattr(scipy.signal.windows, name))  # moved in scipy 1.13
+    import visbeat3
+    from visbeat3.Audio import Audio
+
+    visbeat3.SetAssetsDir(work + os.sep)
+    video = visbeat3.PullVideo(source_location=clip)
+    visbeat3.Dancefer(source_video=video, target=Audio(path=song), output_path=out, force_recompute=True)
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    _make(*sys.argv[1:])
+    print(f"{time.monotonic() - started:.1f} s")
