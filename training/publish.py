@@ -134,9 +134,13 @@ def best_lambda(figures: dict[str, Any]) -> float:
 
 def publish(
     run: Path, card: Card, records: list[Record], root: Path, console: Console,
-    clip: tuple[float, int, int] = SPEED_CLIP,
+    clip: tuple[float, int, int] = SPEED_CLIP, held_out: dict[str, Any] | None = None,
 ) -> Path:  # fmt: skip
-    """Measure, compare, save and let `card.name@served` mean it. Raises WorseThanServed; ModelError if it is large."""
+    """Measure, compare, save and let `card.name@served` mean it. Raises WorseThanServed; ModelError if it is large.
+
+    held_out: by group, beats from filters that never saw the clip (training.folds); on the card they take the place of
+    what the whole filter, which was fitted on these clips, makes of them.
+    """
     model = load_run(run)
     speed = {"bytes": require_small(model), "realtime_factor_2_cores_720p": round(realtime_factor(model, clip), 1)}
     views = views_by_group(model, records)
@@ -152,6 +156,8 @@ def publish(
     else:
         theirs = views_by_group(served.model, records)
         require_no_worse(views, theirs, (lam, served.card.lambda_default))
+    for group, beats in (held_out or {}).items():
+        figures[group] = {"beats of held-out folds": beats, "retrieval": figures[group]["retrieval"]}
     whole = {**card.metrics, **figures, "size_and_speed": speed}
     folder = save_checkpoint(root, model, replace(card, metrics=whole, lambda_default=lam))
     registry.promote(card.name, card.version)
@@ -170,6 +176,7 @@ def main() -> None:
     parser.add_argument("--data", default="", help="what the run was trained on, in words")
     parser.add_argument("--trained-on", choices=sorted(LICENCES), required=True)
     parser.add_argument("--metrics", type=Path, help="JSON of further figures, such as training.whole's")
+    parser.add_argument("--folds", type=Path, help="JSON of training.folds: the card's figures of beats of real clips")
     parser.add_argument("--root", type=Path, default=Path("model_store/checkpoints"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -182,7 +189,8 @@ def main() -> None:
         args.name, args.version, model.spec, model.config, commit=commit.strip(), licence=LICENCES[args.trained_on],
         data=args.data, metrics=json.loads(args.metrics.read_text()) if args.metrics else {},
     )  # fmt: skip
-    publish(args.run, card, records, args.root, Console())
+    held_out = json.loads(args.folds.read_text()) if args.folds else None
+    publish(args.run, card, records, args.root, Console(), held_out=held_out)
 
 
 if __name__ == "__main__":

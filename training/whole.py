@@ -8,6 +8,7 @@ Slower than `training.evaluate`, and the only one that sees the coding, the samp
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,16 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--first-seed", type=int, default=3_000_000)
+    parser.add_argument("--json", type=Path, help="also write the figures here, as publish --metrics reads them")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = load_run(args.run)
     with tempfile.TemporaryDirectory() as folder:
         clips = write_clips(Path(folder), args.clips, args.first_seed)
-        Console().print(stroke_figures(Embedder(model, model.spec, args.run.name), clips))
+        found = stroke_figures(Embedder(model, model.spec, args.run.name), clips)
+    Console().print(found)
+    if args.json:
+        args.json.write_text(json.dumps({"generated, as files through the embedder": found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ class Probes:
     recall: dict[int, list[float]] = field(default_factory=dict)
     rows: int = 0  # rows there were when this was measured
     lists: int = 1
+    _known: dict[tuple[int, int, int], Effort] = field(default_factory=dict, repr=False, compare=False)
 
     def cost(self, effort: Effort) -> float:
         """What a search costs, in rows whose codes are read."""
@@ -44,6 +46,13 @@ class Probes:
         efforts = self.efforts.get(TEN if k <= TEN else HUNDRED)
         if efforts is None:
             return ALL_LISTS
+        asked = bisect_left(LAMBDAS, lam), bisect_right(LAMBDAS, lam), k
+        found = self._known.get(asked)
+        if found is None:
+            found = self._known[asked] = self._cheapest(efforts, lam, k)
+        return found
+
+    def _cheapest(self, efforts: list[list[Effort]], lam: float, k: int) -> Effort:
         beside = [each for at, each in zip(LAMBDAS, efforts, strict=True) if _beside(lam, at)]
         each = zip(*beside, strict=True)
         best = min(

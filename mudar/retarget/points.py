@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mudar.dance_rhythm import SURE
 from mudar.records import Array, Rhythm
 from mudar.retarget.settings import RetargetSettings
 
 Floats = NDArray[np.float64]
 MIN_GAP_S = 0.18  # two strokes or targets closer than this are one gesture: the stronger stands
-SURE = 0.55  # median strength of the strokes from which on they are believed to the frame
 BRAKES_WITHIN_S = 0.1  # of a stroke: the brake that belongs to it
 WEAKEST = 0.15  # floor of a real point's strength, so that it is worth landing
 
