@@ -26,7 +26,7 @@ from rich.table import Table
 
 from model_store.loader import load_served
 from mudar.embed import Embedder
-from mudar.errors import RetargetRefused
+from mudar.errors import MediaError, RetargetRefused
 from mudar.records import Analysis
 from mudar.retarget.independent import Watcher, watched
 from mudar.retarget.metrics import by_chance, hit_share
@@ -124,10 +124,11 @@ def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -
             out = keep / f"{which}-{number:02d}-visbeat3.mp4"
             try:
                 spent_s = rendered(args.visbeat.absolute(), clip.resolve(), song.resolve(), out.resolve())
-            except VisbeatFailed as failed:
+                beats_s = embedder.music(out).rhythm.beats_s
+            except (VisbeatFailed, MediaError) as failed:  # some of its files are too short to be heard
                 yield about | {"refused": str(failed)}
                 continue
-            row = judged(clip, out, embedder.music(out).rhythm.beats_s, source)
+            row = judged(clip, out, beats_s, source)
             yield about | row | {"cpu_s": spent_s, "over_transcode": spent_s / plain_s if plain_s else None}
 
 

@@ -30,7 +30,7 @@ def rendered(python: Path, clip: Path, song: Path, out: Path) -> float:
     """Let it make `out`; the processor seconds that it took. VisbeatFailed when it makes nothing."""
     began = os.times()
     with tempfile.TemporaryDirectory() as work:
-        command = [str(python), "-I", "-W", "ignore", str(Path(__file__).resolve()), str(clip), str(song), str(out), work]
+        command = [str(python), "-I", "-W", "ignore", str(Path(__file__).resolve()), *map(str, (clip, song, out)), work]
         paths = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
         try:
             said = subprocess.run(
