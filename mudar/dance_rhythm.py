@@ -46,7 +46,7 @@ def read_dance(config: ModelConfig, curves: Array, filtered: Array | None, fps: 
     """The rhythm of one clip from the network's curves (T, H) and, if it has one, its beat filter's (T, F)."""
     served = np.ascontiguousarray(curves[:, config.served_index])
     times_s, strengths = strokes_from_curve(served, fps)
-    if filtered is not None and not _sure(strengths):
+    if filtered is not None and not sure(strengths):
         return replace(_by_filter(filtered, fps), peaks_s=times_s, peak_strengths=strengths)
     bpm, alternatives = tempo(served, fps)
     beats_s = beat_grid(served, fps, bpm)
@@ -55,7 +55,8 @@ def read_dance(config: ModelConfig, curves: Array, filtered: Array | None, fps: 
     return Reading(times_s, strengths, served, bpm, alternatives, beats_s, bars)
 
 
-def _sure(strengths: Array) -> bool:
+def sure(strengths: Array) -> bool:
+    """Whether strokes of these strengths are believed to the frame: a known kind of dancer's, or a user's."""
     return bool(len(strengths)) and float(np.median(strengths)) >= SURE
 
 

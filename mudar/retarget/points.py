@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mudar.dance_rhythm import SURE
+from mudar.dance_rhythm import sure
 from mudar.records import Array, Rhythm
 from mudar.retarget.settings import RetargetSettings
 
@@ -57,7 +57,7 @@ def believed(dance: Rhythm) -> bool:
     """Whether the strokes are to land as they are: a network that is sure, a user's own, or none to move them to."""
     if not len(dance.times_s) or not len(dance.impacts_s):
         return True
-    return not len(dance.peaks_s) and float(np.median(dance.strengths)) >= SURE
+    return not len(dance.peaks_s) and sure(dance.strengths)
 
 
 def _seen(dance: Rhythm) -> tuple[Array, Array]:

@@ -27,6 +27,7 @@ from rich.table import Table
 from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import MediaError, RetargetRefused
+from mudar.media.container import open_media
 from mudar.records import Analysis
 from mudar.retarget.independent import Watcher, watched
 from mudar.retarget.metrics import by_chance, hit_share
@@ -36,7 +37,7 @@ from tests.bench.retarget import transcode
 from tests.bench.retarget_file import landing_errors, repeats
 from tests.bench.retarget_split import SIDES, pairs, source_of
 from tests.bench.retarget_truth import dancers
-from tests.bench.retarget_visbeat import VisbeatFailed, judged, rendered
+from tests.bench.retarget_visbeat import VisbeatFailed, rendered
 
 Row = dict[str, Any]
 WAYS = ("nearest", "blend", "flow")
@@ -66,25 +67,30 @@ def measured(
     report = retarget(clip, song, out, dance.rhythm, music.rhythm, dataclasses.replace(wish, verify=False)).report
     spent_s = time.process_time() - began
     duration_s, fps = float(report["duration_s"]), float(report["fps"])
-    made = watched(out)
     before = source.impacts().times_s - float(report["time_map"]["source_s"][0])
     before = before[(before >= 0) & (before < duration_s)]
-    after = made.impacts().times_s
-    hit = partial(hit_share, report["beats"]["output_s"], tolerance_s=1 / fps)
-    chance = by_chance(hit, after, duration_s)
-    lags_s = np.arange(-8, 9) / fps / 2
+    beats_s = np.array(report["beats"]["output_s"])
     landings = (np.array(report["landings"][name]) for name in ("output_s", "source_s"))
     errors = landing_errors(clip, out, *landings, fps) * fps
     return {
-        "beats_before": hit(before), "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
-        "best_lag_hit": max(hit(after + lag) for lag in lags_s),
-        "late_ms": late_ms(after, np.array(report["beats"]["output_s"])),
+        "beats_before": hit_share(beats_s, before, 1 / fps), **judged(clip, out, beats_s, source, fps, duration_s),
         "own_beats_hit": report["beats_hit"]["after"], "own_chance": report["beats_hit"]["chance"],
         "landings": len(errors), "landing_p95_frames": float(np.percentile(errors, 95)) if len(errors) else None,
-        "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
         "speed_p1": report["speed"]["p1"], "speed_p99": report["speed"]["p99"],
-        "source_used": report["source_used"], "av_difference_ms": report["av_length_difference_ms"],
-        "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s, "cpu_s": spent_s,
+        "source_used": report["source_used"], "av_difference_ms": report["av_length_difference_ms"], "cpu_s": spent_s,
+    }  # fmt: skip
+
+
+def judged(clip: Path, out: Path, beats_s: Floats, source: Watcher, fps: float, duration_s: float) -> Row:
+    """What is seen of a file of ours or of a peer, at these beats. `source` has seen the clip."""
+    made = watched(out)
+    after, hit = made.impacts().times_s, partial(hit_share, beats_s, tolerance_s=1 / fps)
+    chance, lags_s = by_chance(hit, after, duration_s), np.arange(-8, 9) / fps / 2
+    return {
+        "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
+        "best_lag_hit": max(hit(after + lag) for lag in lags_s), "late_ms": late_ms(after, beats_s),
+        "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
+        "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s,
     }  # fmt: skip
 
 
@@ -124,11 +130,14 @@ def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -
             out = keep / f"{which}-{number:02d}-visbeat3.mp4"
             try:
                 spent_s = rendered(args.visbeat.absolute(), clip.resolve(), song.resolve(), out.resolve())
-                beats_s = embedder.music(out).rhythm.beats_s
+                beats_s = np.asarray(embedder.music(out).rhythm.beats_s, float)
             except (VisbeatFailed, MediaError) as failed:  # some of its files are too short to be heard
                 yield about | {"refused": str(failed)}
                 continue
-            row = judged(clip, out, beats_s, source)
+            with open_media(out) as made:
+                stream = made.streams.video[0]
+                fps, duration_s = float(stream.average_rate), float(stream.duration * stream.time_base)
+            row = judged(clip, out, beats_s, source, fps, duration_s)
             yield about | row | {"cpu_s": spent_s, "over_transcode": spent_s / plain_s if plain_s else None}
 
 

@@ -15,9 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 PATIENCE_S = 600
 
@@ -44,28 +42,6 @@ def rendered(python: Path, clip: Path, song: Path, out: Path) -> float:
     return ended.children_user + ended.children_system - began.children_user - began.children_system
 
 
-def judged(clip: Path, out: Path, beats_s: Any, source: Any) -> dict[str, Any]:
-    """Beats hit, chance, jerk and frames shown twice, as retarget_pairs.py has them. `source` has seen the clip."""
-    from functools import partial
-
-    from mudar.media.container import open_media
-    from mudar.retarget.independent import watched
-    from mudar.retarget.metrics import by_chance, hit_share
-    from tests.bench.retarget_file import repeats
-
-    with open_media(out) as made_file:
-        stream = made_file.streams.video[0]
-        fps, duration_s = float(stream.average_rate), float(stream.duration * stream.time_base)
-    made = watched(out)
-    after, hit = made.impacts().times_s, partial(hit_share, beats_s, tolerance_s=1 / fps)
-    chance = by_chance(hit, after, duration_s)
-    return {
-        "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
-        "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
-        "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s,
-    }  # fmt: skip
-
-
 def _make(clip: str, song: str, out: str, work: str) -> None:
     """In its own environment."""
     import matplotlib
@@ -88,6 +64,4 @@ def _make(clip: str, song: str, out: str, work: str) -> None:
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
     _make(*sys.argv[1:])
-    print(f"{time.monotonic() - started:.1f} s")

@@ -84,7 +84,11 @@ def flow_descriptors(images: Iterable[Picture], spec: VideoSpec, flow: FlowEstim
 def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
     clip = make_clip(job.seed, job.duration_s, song_seed=job.song_seed, sample_rate_hz=spec.audio.sample_rate_hz)
     eye = _Eye(spec.video.frame_size_px)
-    between = _of_file(clip, job, spec, sight, eye) if _coded(job) else _of_pictures(clip, job, spec, sight, eye)
+    coding = _coding(job)
+    if coding is None:
+        between = _of_pictures(clip, job, spec, sight, eye)
+    else:
+        between = _of_file(clip, job, spec, sight, eye, coding)
     truth, heard = clip.truth, music_features(clip.music.samples, spec.audio)
     return Record(
         clip_id=job.clip_id, song_id=truth.song_id, source=f"generated-{job.seed}", style=truth.style,
@@ -107,12 +111,10 @@ def _real(job: RealJob, spec: FeatureSpec, sight: Sight) -> Record:
     )  # fmt: skip
 
 
-def _camera(job: GeneratedJob) -> np.random.Generator:
-    return np.random.default_rng([job.seed, 6])
-
-
-def _coded(job: GeneratedJob) -> bool:
-    return bool(_camera(job).random() < _CODED)
+def _coding(job: GeneratedJob) -> tuple[int, int] | None:
+    """Frames a second and crf of the file that a clip is read back from; None for one that is seen as it was drawn."""
+    rng = np.random.default_rng([job.seed, 6])
+    return (int(rng.choice(_RATES)), int(rng.integers(*_QUALITIES))) if rng.random() < _CODED else None
 
 
 def _of_pictures(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
@@ -121,10 +123,10 @@ def _of_pictures(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight,
     return flow_descriptors(eye.seeing(filmed) if sight.frames else filmed, spec.video, flow)
 
 
-def _of_file(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
-    rng, (width, height) = _camera(job), _SIZES[job.seed % len(_SIZES)]
-    rng.random()  # that decided whether there is a file
-    fps, crf = int(rng.choice(_RATES)), int(rng.integers(*_QUALITIES))
+def _of_file(
+    clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye, coding: tuple[int, int]
+) -> Array:
+    (width, height), (fps, crf) = _SIZES[job.seed % len(_SIZES)], coding
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         film(path, clip, width=width, height=height, fps=fps, crf=crf, with_audio=False)

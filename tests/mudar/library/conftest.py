@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -59,3 +60,9 @@ def new_item(database: Database) -> Callable[..., str]:
             return str(items.create_item(session, sha256, kind, **kw)["id"])  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tick() -> Callable[[], None]:
+    """Waits until the database's clock has moved on: SQLite's counts milliseconds."""
+    return lambda: time.sleep(0.002)
