@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,9 @@ class Match(NamedTuple):
     rhythm_score: float
     start_s: float
     query_start_s: float
+
+
+_match = partial(tuple.__new__, Match)  # of a batch's thousands: a third of the time that Match(...) takes
 
 
 @dataclass(frozen=True)
@@ -333,7 +337,7 @@ class HybridIndex:
         names = self.columns.names
         columns = (pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s, questions.start_s[pairs.query])
         ids = [names[code] for code in pairs.code.tolist()]
-        found = list(map(Match, ids, *(column.tolist() for column in columns)))
+        found = list(map(_match, zip(ids, *(column.tolist() for column in columns), strict=True)))
         if questions.count == 1:
             return [found]
         ends = np.searchsorted(questions.group[pairs.query], np.arange(questions.count + 1)).tolist()

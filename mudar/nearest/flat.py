@@ -62,6 +62,7 @@ class Sketches:
 
     basis: sketch.Basis
     held: Grown
+    wide: Grown | None  # for λ = 1, where another would be better than the first part of `held`
     split: int
     stray: float = 0.0  # what a score may be above its bound, at most
 
@@ -69,7 +70,16 @@ class Sketches:
     def of(rows: Array, split: int) -> Sketches | None:
         """Empty sketches that suit rows like these (N, D), or None when they would not pay."""
         basis = sketch.fit(rows, split)
-        return None if basis is None else Sketches(basis, Grown(basis.size), split)
+        if basis is None:
+            return None
+        wide = Grown(basis.wide + 1) if basis.wide > basis.heads[0] else None
+        return Sketches(basis, Grown(basis.size), wide, split)
+
+    def reserve(self, count: int) -> None:
+        """Make room for `count` rows in all."""
+        for held in (self.held, self.wide):
+            if held is not None:
+                held.reserve(count)
 
     def short(self, rows: Array) -> Array:
         """(N, m) of rows or of weighted queries."""
@@ -78,11 +88,15 @@ class Sketches:
     def add(self, rows: Array) -> None:
         """Append rows (n, D)."""
         self.held.add(self.short(rows))
+        if self.wide is not None:
+            self.wide.add(sketch.wide(rows[:, : self.split], self.basis))
         self.stray = max(self.stray, sketch.stray(rows[:, : self.split], rows[:, self.split :], self.basis))
 
     def close_up(self, holes: Ints, movers: Ints, keep: int) -> None:
         """As the rows themselves."""
-        self.held.close_up(holes, movers, keep)
+        for held in (self.held, self.wide):
+            if held is not None:
+                held.close_up(holes, movers, keep)
 
 
 class FlatRows:
@@ -146,7 +160,7 @@ class Sieves:
     def __init__(self, sample: Array, split: int, room: int) -> None:
         self.digits, self.sketches, self.count = Digits.of(sample, split), Sketches.of(sample, split), 0
         if self.sketches is not None:
-            self.sketches.held.reserve(room)
+            self.sketches.reserve(room)
 
     def add(self, rows: Array) -> None:
         """Append rows (n, D)."""

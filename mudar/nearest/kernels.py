@@ -16,7 +16,9 @@ from numba import njit
 
 ROUNDING = np.float32(1e-6)  # as in sketch.py
 TIE = 1.01e-9  # scores closer than this may be equal to nine digits
-_RUN = 64  # bounds that are looked at together
+_RUN = 16  # bounds that are looked at together
+_FOLD = 4  # runs, for a first guess at the bar
+_LOOK = 128  # rows
 
 
 def _compiled(fast: bool = False) -> Any:
@@ -48,17 +50,15 @@ def _dot64(a: Any, b: Any) -> Any:
 
 
 @_compiled(fast=True)
-def _highest(bounds: Any, run_best: Any) -> None:
-    """The largest bound of each run."""
-    whole = len(bounds) // _RUN
-    for run in range(whole):
-        highest = bounds[run * _RUN]
-        for j in range(_RUN):
-            if bounds[run * _RUN + j] > highest:
-                highest = bounds[run * _RUN + j]
-        run_best[run] = highest
-    if whole < len(run_best):
-        run_best[whole] = bounds[whole * _RUN :].max()
+def _highest(values: Any, best: Any) -> None:
+    """Into best (w,) the largest of every w-th value: neighbours are of different runs, so a compiler can vectorise."""
+    width = len(best)
+    for run in range(width):
+        best[run] = values[run]
+    for start in range(width, len(values), width):
+        for run in range(min(width, len(values) - start)):
+            value = values[start + run]
+            best[run] = value if value > best[run] else best[run]
 
 
 @_compiled(fast=True)
@@ -129,11 +129,37 @@ def _bar(score: Any, filled: Any, g: Any, slack: Any) -> Any:
 
 
 @_compiled()
-def _threshold(run_best: Any, wanted: Any) -> Any:
-    """The `wanted`-th largest."""
-    if wanted >= len(run_best):
+def _guess(run_best: Any, wanted: Any) -> Any:
+    """About the `wanted`-th largest, no higher."""
+    folded = (len(run_best) + _FOLD - 1) // _FOLD
+    if wanted >= folded:
         return np.float32(-np.inf)
-    return np.partition(run_best, len(run_best) - wanted)[len(run_best) - wanted]
+    best = np.empty(folded, np.float32)
+    _highest(run_best, best)
+    return np.partition(best, folded - wanted)[folded - wanted]
+
+
+@_compiled()
+def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
+    """Offer some rows (n,) to query segment i, best first. All their scores come before, so that memory is not waited
+    for row by row."""
+    q, embeddings, rhythms, lam, group = asked
+    top, score, filled, tied = best
+    g, split, count = group[i], embeddings.shape[1], len(rows)
+    for place in range(count):
+        scores[place] = _dot(q[i], vectors[rows[place]])
+    for _ in range(count):
+        first = 0
+        for place in range(1, count):
+            if scores[place] > scores[first]:
+                first = place
+        if scores[first] < _bar(score, filled, g, slack):
+            break
+        row = rows[first]
+        scores[first] = -np.inf
+        x = vectors[row]
+        e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
+        _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
 
 
 @_compiled()
@@ -146,34 +172,33 @@ def sweep(
     asked: weighted queries (Q, D), their parts (Q, E) and (Q, R), lam (G,), group (Q,). allowed (N,); (0,) = all.
     best: top, score, filled, tied, kept between blocks.
     """
-    q, embeddings, rhythms, lam, group = asked
-    top, score, filled, tied = best
+    group, score, filled = asked[4], best[1], best[2]
     queries, size = bounds.shape
-    k, split = score.shape[1], embeddings.shape[1]
-    runs = (size + _RUN - 1) // _RUN
-    run_best = np.empty(runs, np.float32)
+    k = score.shape[1]
+    width = (size + _RUN - 1) // _RUN
+    run_best = np.empty(width, np.float32)
+    rows, scores = np.empty(_LOOK, np.int64), np.empty(_LOOK, np.float32)
     for place in range(queries):
         i, mine = query + place, bounds[place]
         g = group[i]
         _highest(mine, run_best)
-        ceiling = np.float32(np.inf)
-        floor = _threshold(run_best, 2 * k)
-        for _ in range(2):  # the most hopeful first, so that the bar is high when the rest is looked at
-            for run in range(runs):
-                least = max(_bar(score, filled, g, slack), floor)
-                if run_best[run] < least or floor == ceiling:
+        ceiling, floor = np.float32(np.inf), np.float32(-np.inf)
+        if filled[g] < k:  # the most hopeful first, so that the bar is high when the rest is looked at
+            floor = _guess(run_best, k + k // 2)
+        while ceiling > -np.inf:
+            least, count = max(_bar(score, filled, g, slack), floor), 0
+            for run in range(width):
+                if run_best[run] < least:
                     continue
-                for j in range(run * _RUN, min((run + 1) * _RUN, size)):
-                    if mine[j] < least or mine[j] >= ceiling or mine[j] == -np.inf:
+                for j in range(run, size, width):
+                    if mine[j] < least or mine[j] >= ceiling or (len(allowed) > 0 and not allowed[first + j]):
                         continue
-                    row = first + j
-                    if len(allowed) > 0 and not allowed[row]:
-                        continue
-                    x = vectors[row]
-                    if _dot(q[i], x) >= _bar(score, filled, g, slack):
-                        e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
-                        _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
-                        least = max(_bar(score, filled, g, slack), floor)
+                    rows[count] = first + j
+                    count += 1
+                    if count == _LOOK:
+                        _look(rows, scores, i, slack, asked, vectors, codes, best)
+                        least, count = max(_bar(score, filled, g, slack), floor), 0
+            _look(rows[:count], scores, i, slack, asked, vectors, codes, best)
             ceiling, floor = floor, np.float32(-np.inf)
 
 

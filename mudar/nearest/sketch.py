@@ -9,6 +9,9 @@ where x_stray lies in no direction that the rows had when the axes were chosen: 
 What a query has there counts for nothing else, and a question from another kind of item has much there. The first two
 terms are again one inner product, of [head ; ‖rest‖], for every λ. A scan of sketches that drops what cannot reach the
 k-th score so far is therefore exact; how much it drops is the only thing that the basis decides.
+
+Where the rhythm has no weight, λ = 1, a short head of the embedding drops too little: a second sketch, of the embedding
+alone, has a wider one. (They lie apart: of a few thousand rows the first alone stays in a core's cache.)
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from numpy.typing import NDArray
 
 from mudar.records import Array
 
-ENERGY = 0.985  # share of the squared norms that the heads keep
-MORE = (0.9993, 0.999, 0.998, 0.995)  # of embeddings, where that makes no sketch longer than
+ENERGY = (0.92, 0.985)  # share of the squared norms of embeddings and rhythm vectors that the heads keep
+MORE = (0.9993, 0.999, 0.998, 0.995)  # of both, where that makes no sketch longer than
 SHORT = 0.14  # of a row
-_LOOSER = 2.0  # so much more of rhythm vectors may be lost: their spectrum ends late, and then at once
+_CLOSER = 0.2  # of rhythm vectors only so much of that may be lost: their spectrum ends late, and then at once
+WIDE = 0.9999  # share of the embeddings' squared norms that the wide head keeps, no longer than SHORT
 WORTH = 0.55  # a sketch longer than this share of a row saves too little
 SPAN = 1 - 1e-9
 _ROUNDING = 1e-6  # float32 projections; added to the norms so that the bound stays a bound
@@ -35,6 +39,7 @@ class Basis(NamedTuple):
     embedding: Array
     rhythm: Array
     heads: tuple[int, int]
+    wide: int  # of the embedding where it counts alone, no fewer than its head
 
     @property
     def size(self) -> int:
@@ -47,9 +52,10 @@ def fit(rows: Array, embed_dim: int) -> Basis | None:
     parts = [_spectrum(part) for part in (rows[:, :embed_dim], rows[:, embed_dim:])]
     spans = [_axes(found, SPAN) for found in parts]
     kept, room = [energy for energy, _ in parts], int(SHORT * rows.shape[1]) - 2
-    longer = ((_count(kept[0], share), _count(kept[1], 1 - _LOOSER * (1 - share))) for share in MORE)
-    fewest = (_count(kept[0], ENERGY), _count(kept[1], ENERGY))
-    basis = Basis(spans[0], spans[1], next((heads for heads in longer if sum(heads) <= room), fewest))
+    longer = ((_count(kept[0], share), _count(kept[1], 1 - _CLOSER * (1 - share))) for share in MORE)
+    fewest = (_count(kept[0], ENERGY[0]), _count(kept[1], ENERGY[1]))
+    heads = next((heads for heads in longer if sum(heads) <= room), fewest)
+    basis = Basis(spans[0], spans[1], heads, max(heads[0], min(_count(kept[0], WIDE), room)))
     return basis if basis.size <= WORTH * rows.shape[1] else None
 
 
@@ -60,12 +66,19 @@ def axes(part: Array, share: float, most: int = 1 << 30) -> Array:
 
 def sketches(embeddings: Array, rhythms: Array, basis: Basis) -> Array:
     """(N, m + n + 2) for rows, or for queries whose parts carry their weights already."""
-    parts = []
-    for part, span, heads in zip((embeddings, rhythms), basis[:2], basis.heads, strict=True):
-        turned = part @ span
-        rest = turned[:, heads:]
-        parts += [turned[:, :heads], np.sqrt(np.einsum("nd,nd->n", rest, rest))[:, None] + np.float32(_ROUNDING)]
-    return np.ascontiguousarray(np.hstack(parts), np.float32)
+    parts = [(embeddings @ basis.embedding, basis.heads[0]), (rhythms @ basis.rhythm, basis.heads[1])]
+    return np.ascontiguousarray(np.hstack([_headed(turned, head) for turned, head in parts]), np.float32)
+
+
+def wide(embeddings: Array, basis: Basis) -> Array:
+    """(N, wide + 1) for rows, or for queries: the same for λ = 1."""
+    return np.ascontiguousarray(_headed(embeddings @ basis.embedding, basis.wide), np.float32)
+
+
+def _headed(turned: Array, head: int) -> Array:
+    rest = turned[:, head:]
+    norm = np.sqrt(np.einsum("nd,nd->n", rest, rest))[:, None] + np.float32(_ROUNDING)
+    return np.hstack([turned[:, :head], norm])
 
 
 def stray(embeddings: Array, rhythms: Array, basis: Basis) -> float:

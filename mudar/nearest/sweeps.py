@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from mudar.nearest import sketch
 from mudar.nearest.columns import Columns
 from mudar.nearest.digits import Allowed
 from mudar.nearest.flat import FlatRows
 from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
 from mudar.records import Array
 
-_BLOCK_BOUNDS = 1 << 19  # of one product: what stays in a core's cache
-_TOGETHER = 64  # query segments
+_BLOCK_BOUNDS = 1 << 20  # of one product: what a core has near
+_TOGETHER = 256  # query segments
 _TIE = 1.01e-9
 _EVERY = np.zeros(0, bool)
 
@@ -49,27 +50,31 @@ class Sweep:
         """Every row that is allowed."""
         vectors, codes = self._rows.vectors(), self._columns.codes
         inside, best, asked = _EVERY if allowed is None else allowed, self._best, self._asked
-        short, short_q = self._sketches()
-        together = min(_TOGETHER, len(short_q))
+        together = -(-len(self._q) // -(-len(self._q) // _TOGETHER))
         block = min(_BLOCK_BOUNDS // together, len(vectors))
         room = np.empty(together * block, np.float32)
-        for first in range(0, len(short_q), together):
-            q = short_q[first : first + together]
+        for first in range(0, len(self._q), together):
+            short, q = self._sketches(slice(first, first + together))
             for start in range(0, len(vectors), block):
                 part = short[start : start + block]
                 bounds = room[: len(q) * len(part)].reshape(len(q), -1)
                 np.matmul(q, part.T, out=bounds)
                 self._kernels.sweep(bounds, first, start, self._slack, asked, vectors, codes, inside, best)
 
-    def _sketches(self) -> tuple[Array, Array]:
-        """Short forms of rows and queries; at the ends of λ one part only, since the other has no weight."""
+    def _sketches(self, part: slice) -> tuple[Array, Array]:
+        """Short forms of all rows and of some query segments; at the ends of λ of the part alone that has weight."""
         sketches = self._rows.sketches
         if sketches is None:
-            return self._rows.vectors(), self._q
-        at, lam, held = sketches.basis.heads[0] + 1, self._questions.lam, sketches.held.rows()
+            return self._rows.vectors(), self._q[part]
+        lam, held, short = self._questions.lam[self._questions.group[part]], sketches.held.rows(), self._short[part]
+        second = sketches.basis.heads[0] + 1
         if not lam.any():
-            return held[:, at:], self._short[:, at:]
-        return (held[:, :at], self._short[:, :at]) if (lam == 1.0).all() else (held, self._short)
+            return held[:, second:], short[:, second:]
+        if not (lam == 1.0).all():
+            return held, short
+        if sketches.wide is None:
+            return held[:, :second], short[:, :second]
+        return sketches.wide.rows(), sketch.wide(self._questions.embeddings[part], sketches.basis)
 
     def pairs_of(self, query: Ints, row: Ints) -> None:
         """Some pairs (P,) of a query segment and a row, the most hopeful first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from mudar import retrieve
 from mudar.index_store import SnapshotUnusable, Stamp, load, save
-from mudar.nearest import compiled, grow
+from mudar.nearest import compiled, grow, sketch
 from mudar.nearest.digits import Digits
 from mudar.nearest.flat import SIEVE_FROM_ROWS, FlatRows
 from mudar.nearest.ivf import IvfRows
@@ -63,16 +64,19 @@ def true_first(
 
 
 @pytest.mark.parametrize("loops", [True, False])
-@pytest.mark.parametrize("kind", ["clumps", "uniform"])
+@pytest.mark.parametrize("kind", ["clumps", "clumps, wide heads", "uniform"])
 def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, wide, _ = kind.partition(",")
     index, names, e, r = build(kind)
     monkeypatch.setattr(retrieve, "SIFT_FROM_ROWS", 0)  # bytes too, which are for larger collections
+    monkeypatch.setattr(sketch, "SHORT", 0.6 if wide else 0.0)
     assert grow.add_sieves(index)
     if not loops:
         monkeypatch.setattr(compiled, "_kernels", None)
     assert not grow.add_sieves(index)
     assert isinstance(index.rows, FlatRows)
     assert (index.rows.sketches is not None) == (kind == "clumps")
+    assert index.rows.sketches is None or (index.rows.sketches.wide is not None) == bool(wide)
     gone = set(names[: 10 * SEGMENTS : SEGMENTS])
     for name in gone:
         index.remove(name)  # the sieves' rows must move with the rows
@@ -84,6 +88,10 @@ def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.Monke
     queries = [Query(qe[i : i + 1], qr[i : i + 1], [0.0]) for i in range(20)]
     queries.append(Query(qe[20:], qr[20:], [0.0, 4.0, 8.0, 12.0]))
     excluded = set(names[100:140])
+    mixed = list(itertools.islice(itertools.cycle(LAMBDAS), len(queries)))
+    assert index.search_many(queries, mixed, 10) == [
+        index.search_many([query], [lam], 10)[0] for query, lam in zip(queries, mixed, strict=True)
+    ]
     for lam in LAMBDAS:
         together = index.search_many(queries, [lam] * len(queries), 10)
         for query, found in zip(queries, together, strict=True):
@@ -112,10 +120,14 @@ def test_a_sketch_is_never_below_the_score() -> None:
     e, r = rows_like("clumps", 500, 3)
     basis = fit(np.hstack([e, r]), E_DIM)
     assert basis is not None
+    assert stray(e, r, basis) < 1e-4
     for lam in (0.0, 0.3, 1.0):
-        assert stray(e, r, basis) < 1e-4
         bound = sketches(lam * e[:50], (1 - lam) * r[:50], basis) @ sketches(e, r, basis).T
         assert (bound >= lam * e[:50] @ e.T + (1 - lam) * r[:50] @ r.T - 1e-6).all()
+    wider = basis._replace(wide=basis.heads[0] + 4)
+    closer = sketch.wide(e[:50], wider) @ sketch.wide(e, wider).T
+    assert (closer >= e[:50] @ e.T - 1e-6).all()
+    assert (closer <= bound + 1e-5).all()
 
 
 @pytest.fixture(scope="module")
