@@ -53,11 +53,15 @@ def _begin(parent: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)
 
 
-def _end_with(parent: int) -> None:
-    """A parent that was killed tells nobody, and its children would wait for work for ever."""
+def end_with(parent: int) -> None:
+    """End this process when that with the id `parent` is its parent no more: one that was killed tells nobody."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import queue
 import time
 import traceback
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from training.pool import end_with
 from training.study_cells import ROWS, Cell, plan
 from training.study_run import Desk, Told, file_of, run_cell
 
@@ -31,8 +33,9 @@ SAY_EVERY_S = 10.0
 GRACE_S = 2.0
 
 
-def work(told: Told, cells: Any, deadline_s: float) -> None:
+def work(told: Told, cells: Any, deadline_s: float, parent: int) -> None:
     """A process: cell after cell, until there are none or the next would not end in time."""
+    end_with(parent)
     torch.set_num_threads(1)
     desk, longest_s = Desk.open(told), 0.0
     while time.time() + longest_s < deadline_s:
@@ -60,7 +63,7 @@ def run(told: Told, cells: list[Cell], processes: int, minutes: float, console: 
         waiting.put(cell)
     time.sleep(0.1)  # the queue's own thread: a worker must not find it empty before it is filled
     workers = [
-        spawn.Process(target=work, args=(told, waiting, deadline_s), daemon=True)
+        spawn.Process(target=work, args=(told, waiting, deadline_s, os.getpid()), daemon=True)
         for _ in range(min(processes, len(todo)))
     ]
     for worker in workers:
