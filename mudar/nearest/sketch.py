@@ -64,21 +64,22 @@ def axes(part: Array, share: float, most: int = 1 << 30) -> Array:
     return np.ascontiguousarray(_axes(_spectrum(part), share)[:, :most])
 
 
+def headed(turned: Array, head: int) -> Array:
+    """(N, head + 1): of numbers along all axes (N, M) the first, and the norm of the others."""
+    rest = turned[:, head:]
+    norm = np.sqrt(np.einsum("nd,nd->n", rest, rest))[:, None] + np.float32(_ROUNDING)
+    return np.hstack([turned[:, :head], norm])
+
+
 def sketches(embeddings: Array, rhythms: Array, basis: Basis) -> Array:
     """(N, m + n + 2) for rows, or for queries whose parts carry their weights already."""
     parts = [(embeddings @ basis.embedding, basis.heads[0]), (rhythms @ basis.rhythm, basis.heads[1])]
-    return np.ascontiguousarray(np.hstack([_headed(turned, head) for turned, head in parts]), np.float32)
+    return np.ascontiguousarray(np.hstack([headed(turned, head) for turned, head in parts]), np.float32)
 
 
 def wide(embeddings: Array, basis: Basis) -> Array:
     """(N, wide + 1) for rows, or for queries: the same for λ = 1."""
-    return np.ascontiguousarray(_headed(embeddings @ basis.embedding, basis.wide), np.float32)
-
-
-def _headed(turned: Array, head: int) -> Array:
-    rest = turned[:, head:]
-    norm = np.sqrt(np.einsum("nd,nd->n", rest, rest))[:, None] + np.float32(_ROUNDING)
-    return np.hstack([turned[:, :head], norm])
+    return np.ascontiguousarray(headed(embeddings @ basis.embedding, basis.wide), np.float32)
 
 
 def stray(embeddings: Array, rhythms: Array, basis: Basis) -> float:

@@ -41,6 +41,7 @@ class Sweep:
             turned, heads = (parts[0] @ basis.embedding, parts[1] @ basis.rhythm), basis.heads
             self._short, self._slack = np.empty((size, basis.size), np.float32), 2 * MARGIN + sketches.stray
         kernels.prepare(parts, self._q, turned, heads, self._short)
+        self._turned = turned[0]
         self._asked = (self._q, *parts)
         self._top, self._score = np.zeros((count, k, 3), np.int64), np.zeros((count, k, 3))
         self._filled, self._tied = np.zeros(count, np.int64), np.zeros(count, bool)
@@ -74,7 +75,7 @@ class Sweep:
             return held, short
         if sketches.wide is None:
             return held[:, :second], short[:, :second]
-        return sketches.wide.rows(), sketch.wide(self._questions.embeddings[part], sketches.basis)
+        return sketches.wide.rows(), sketch.headed(self._turned[part], sketches.basis.wide)
 
     def pairs_of(self, query: Ints, row: Ints) -> None:
         """Some pairs (P,) of a query segment and a row, the most hopeful first."""
