@@ -33,9 +33,13 @@ SAY_EVERY_S = 10.0
 GRACE_S = 2.0
 
 
-def work(told: Told, cells: Any, deadline_s: float, parent: int) -> None:
-    """A process: cell after cell, until there are none or the next would not end in time."""
+def _process(told: Told, cells: Any, deadline_s: float, parent: int) -> None:
     end_with(parent)
+    work(told, cells, deadline_s)
+
+
+def work(told: Told, cells: Any, deadline_s: float) -> None:
+    """Cell after cell, until there are none or the next would not end in time."""
     torch.set_num_threads(1)
     desk, longest_s = Desk.open(told), 0.0
     while time.time() + longest_s < deadline_s:
@@ -63,7 +67,7 @@ def run(told: Told, cells: list[Cell], processes: int, minutes: float, console: 
         waiting.put(cell)
     time.sleep(0.1)  # the queue's own thread: a worker must not find it empty before it is filled
     workers = [
-        spawn.Process(target=work, args=(told, waiting, deadline_s, os.getpid()), daemon=True)
+        spawn.Process(target=_process, args=(told, waiting, deadline_s, os.getpid()), daemon=True)
         for _ in range(min(processes, len(todo)))
     ]
     for worker in workers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +125,7 @@ def test_a_cell_in_trouble_does_not_end_the_study(told: Told, monkeypatch: pytes
     for row in ("full", "avts"):
         cells.put(Cell(row, "generated", 0))
     monkeypatch.setattr(study, "run_cell", fails)
-    study.work(told, cells, np.inf, os.getppid())
+    study.work(told, cells, np.inf)
     troubles = sorted((told.out / "cells").glob("*.trouble.txt"))
     assert len(troubles) == 2
     assert "no avts" in troubles[0].read_text()
