@@ -1,8 +1,7 @@
-"""Rows kept whole, in float32, beside sieves: short forms of them that are scanned first and lose nothing.
+"""Rows kept whole, in float32, beside a sieve: short forms of them that are scanned first and lose nothing.
 
-For single queries bytes (digits.py); for many at once, and for single ones while there are few rows, sketches
-(sketch.py), if the spectrum of the rows falls, as that of a trained network's does. Small collections need neither.
-Knows numpy and FAISS; a lock is its user's business.
+Sketches (sketch.py), if the spectrum of the rows falls, as that of a trained network's does; else bytes (digits.py), for
+single queries. Small collections need neither. Knows numpy and FAISS; a lock is its user's business.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class Sketches:
 
 
 class FlatRows:
-    """N rows [E ; R] in float32, their sieve for single queries and that for many at once."""
+    """N rows [E ; R] in float32 and their sieve: one of the two."""
 
     def __init__(self, embed_dim: int, rhythm_dim: int) -> None:
         self.split, self.dim = embed_dim, embed_dim + rhythm_dim
@@ -155,16 +154,17 @@ class FlatRows:
 
 
 class Sieves:
-    """Both sieves while they are filled; chosen to suit rows like `sample` (n, D), with room for `room` rows."""
+    """The sieve while it is filled; chosen to suit rows like `sample` (n, D), with room for `room` rows."""
 
     def __init__(self, sample: Array, split: int, room: int) -> None:
-        self.digits, self.sketches, self.count = Digits.of(sample, split), Sketches.of(sample, split), 0
+        self.sketches, self.count = Sketches.of(sample, split), 0
+        self.digits = Digits.of(sample, split) if self.sketches is None else None
         if self.sketches is not None:
             self.sketches.reserve(room)
 
     def add(self, rows: Array) -> None:
         """Append rows (n, D)."""
-        self.digits.add(rows)
-        if self.sketches is not None:
-            self.sketches.add(rows)
+        for held in (self.digits, self.sketches):
+            if held is not None:
+                held.add(rows)
         self.count += len(rows)

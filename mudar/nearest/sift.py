@@ -19,7 +19,7 @@ from mudar.records import Array
 
 Weigh = Callable[[Ints, Ints], Pairs]
 
-SIFT_FROM_ROWS = 40_000  # of fewer, a scan of sketches is as fast
+SIFT_FROM_ROWS = 40_000  # of fewer, scoring all is as fast
 FEW = 4  # query segments that are sifted one by one; more share one scan
 _LEAST_DEPTH = 64
 _DEEPEST = 4096  # deeper lists cost more than asking for all above a bar

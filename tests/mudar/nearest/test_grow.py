@@ -76,6 +76,7 @@ def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.Monke
     assert not grow.add_sieves(index)
     assert isinstance(index.rows, FlatRows)
     assert (index.rows.sketches is not None) == (kind == "clumps")
+    assert (index.rows.digits is None) == (kind == "clumps")
     assert index.rows.sketches is None or (index.rows.sketches.wide is not None) == bool(wide)
     gone = set(names[: 10 * SEGMENTS : SEGMENTS])
     for name in gone:
