@@ -1,4 +1,4 @@
-"""A sieve for single questions, where sketches do not pay: rows in one or two bytes a number, of known error.
+"""A sieve for single questions where sketches do not pay: rows in one or two bytes a number, of known error.
 
 Both parts are turned to their principal axes, of which those without weight fall away, and rounded to whole steps.
 A wide axis gets two bytes (a step of 256 and a step of 1, which are two numbers to FAISS), a narrow one gets one, so

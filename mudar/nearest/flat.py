@@ -1,7 +1,7 @@
 """Rows kept whole, in float32, beside a sieve: short forms of them that are scanned first and lose nothing.
 
-Sketches (sketch.py), if the spectrum of the rows falls, as that of a trained network's does; else bytes (digits.py), for
-single queries. Small collections need neither. Knows numpy and FAISS; a lock is its user's business.
+Sketches (sketch.py), if the spectrum of the rows falls, as that of a trained network's does; else bytes (digits.py),
+for single queries. Small collections need neither. Knows numpy and FAISS; a lock is its user's business.
 """
 
 from __future__ import annotations
