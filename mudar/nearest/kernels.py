@@ -18,7 +18,7 @@ ROUNDING = np.float32(1e-6)  # as in sketch.py
 TIE = 1.01e-9  # scores closer than this may be equal to nine digits
 _RUN = 16  # bounds that are looked at together
 _FOLD = 4  # runs, for a first guess at the bar
-_LOOK = 128  # rows
+_LOOK = 128  # rows that are scored together
 
 
 def _compiled(fast: bool = False) -> Any:
@@ -140,12 +140,21 @@ def _guess(run_best: Any, wanted: Any) -> Any:
 
 
 @_compiled()
+def _offer_row(i: Any, row: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
+    """Offer a row to query segment i, scored in float64."""
+    _, embeddings, rhythms, lam, group = asked
+    top, score, filled, tied = best
+    g, x, split = group[i], vectors[row], embeddings.shape[1]
+    e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
+    _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
+
+
+@_compiled()
 def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
     """Offer some rows (n,) to query segment i, best first. All their scores come before, so that memory is not waited
     for row by row."""
-    q, embeddings, rhythms, lam, group = asked
-    top, score, filled, tied = best
-    g, split, count = group[i], embeddings.shape[1], len(rows)
+    q, score, filled = asked[0], best[1], best[2]
+    g, count = asked[4][i], len(rows)
     for place in range(count):
         scores[place] = _dot(q[i], vectors[rows[place]])
     for _ in range(count):
@@ -155,11 +164,8 @@ def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, 
                 first = place
         if scores[first] < _bar(score, filled, g, slack):
             break
-        row = rows[first]
         scores[first] = -np.inf
-        x = vectors[row]
-        e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
-        _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
+        _offer_row(i, rows[first], asked, vectors, codes, best)
 
 
 @_compiled()
@@ -205,12 +211,8 @@ def sweep(
 @_compiled()
 def weigh(query: Any, rows: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
     """Offer pairs (P,) of a query segment and a row, the most hopeful first."""
-    q, embeddings, rhythms, lam, group = asked
-    top, score, filled, tied = best
-    split = embeddings.shape[1]
+    q, group, score, filled = asked[0], asked[4], best[1], best[2]
     for place in range(len(rows)):
         i, row = query[place], rows[place]
-        g, x = group[i], vectors[row]
-        if _dot(q[i], x) >= _bar(score, filled, g, slack):
-            e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
-            _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
+        if _dot(q[i], vectors[row]) >= _bar(score, filled, group[i], slack):
+            _offer_row(i, row, asked, vectors, codes, best)

@@ -1,8 +1,8 @@
 """Questions to rows kept whole, through the compiled loops of kernels.py.
 
-Many at once: bounds from one matrix product a block, and all rows whose bound passes the bar. One: the rows that a
-sieve named. Questions with equal scores are left to scan.py, which orders them. Knows the rows and their columns; the
-lock is its user's business.
+Bounds come from one matrix product a block, and all rows are looked at whose bound passes the bar; or, of one
+question, the rows that bytes named (sift.py). Questions with equal scores are left to scan.py, which orders them. Knows
+the rows and their columns; the lock is its user's business.
 """
 
 from __future__ import annotations
