@@ -16,8 +16,9 @@ from numba import njit
 
 ROUNDING = np.float32(1e-6)  # as in sketch.py
 TIE = 1.01e-9  # scores closer than this may be equal to nine digits
-_RUN = 16  # bounds that are looked at together
-_FOLD = 4  # runs, for a first guess at the bar
+_RUN = 16  # bounds of a query that are looked at together
+_LANES = 256  # runs, times queries, that lie between each other
+_GUESSES = 4  # for each row that a first guess at the bar shall let through
 _LOOK = 128  # rows that are scored together
 
 
@@ -50,15 +51,18 @@ def _dot64(a: Any, b: Any) -> Any:
 
 
 @_compiled(fast=True)
-def _highest(values: Any, best: Any) -> None:
-    """Into best (w,) the largest of every w-th value: neighbours are of different runs, so a compiler can vectorise."""
-    width = len(best)
-    for run in range(width):
-        best[run] = values[run]
-    for start in range(width, len(values), width):
-        for run in range(min(width, len(values) - start)):
-            value = values[start + run]
-            best[run] = value if value > best[run] else best[run]
+def _highest(values: Any, lanes: Any, best: Any) -> None:
+    """Into best the largest of each _RUN values, `lanes` apart: neighbours belong to different runs, so that a
+    compiler can vectorise. best (n * lanes,), n * _RUN * lanes >= len(values); what has no value stays as it is."""
+    into = 0
+    for first in range(0, len(values), _RUN * lanes):
+        mine = best[into : into + lanes]
+        for start in range(first, min(first + _RUN * lanes, len(values)), lanes):
+            part = values[start : start + lanes]
+            for lane in range(len(part)):
+                value = part[lane]
+                mine[lane] = value if value > mine[lane] else mine[lane]
+        into += lanes
 
 
 @_compiled(fast=True)
@@ -128,14 +132,18 @@ def _bar(score: Any, filled: Any, g: Any, slack: Any) -> Any:
     return np.float32(score[g, k - 1, 0] - slack) if filled[g] == k else np.float32(-np.inf)
 
 
-@_compiled()
+@_compiled(fast=True)
 def _guess(run_best: Any, wanted: Any) -> Any:
     """About the `wanted`-th largest, no higher."""
-    folded = (len(run_best) + _FOLD - 1) // _FOLD
+    folded = min(_GUESSES * wanted, len(run_best))
     if wanted >= folded:
         return np.float32(-np.inf)
-    best = np.empty(folded, np.float32)
-    _highest(run_best, best)
+    best = np.full(folded, -np.inf, np.float32)
+    for start in range(0, len(run_best), folded):
+        part = run_best[start : start + folded]
+        for place in range(len(part)):
+            value = part[place]
+            best[place] = value if value > best[place] else best[place]
     return np.partition(best, folded - wanted)[folded - wanted]
 
 
@@ -172,32 +180,37 @@ def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, 
 def sweep(
     bounds: Any, query: Any, first: Any, slack: Any, asked: Any, vectors: Any, codes: Any, allowed: Any, best: Any
 ) -> None:
-    """Offer what a block of bounds lets hope for: of the queries from `query` and the rows from `first` on.
+    """Offer what a block of bounds (B, q) lets hope for: of the rows from `first` and the queries from `query` on.
 
     slack: what rounding may add to a score.
     asked: weighted queries (Q, D), their parts (Q, E) and (Q, R), lam (G,), group (Q,). allowed (N,); (0,) = all.
     best: top, score, filled, tied, kept between blocks.
     """
     group, score, filled = asked[4], best[1], best[2]
-    queries, size = bounds.shape
+    size, queries = bounds.shape
     k = score.shape[1]
-    width = (size + _RUN - 1) // _RUN
-    run_best = np.empty(width, np.float32)
+    width = (_LANES + queries - 1) // queries  # runs that lie between each other
+    runs = (size + _RUN * width - 1) // (_RUN * width) * width
+    every_best, run_best = np.full(runs * queries, -np.inf, np.float32), np.empty(runs, np.float32)
+    _highest(bounds.reshape(-1), width * queries, every_best)
     rows, scores = np.empty(_LOOK, np.int64), np.empty(_LOOK, np.float32)
     for place in range(queries):
-        i, mine = query + place, bounds[place]
+        i = query + place
         g = group[i]
-        _highest(mine, run_best)
+        for run in range(runs):
+            run_best[run] = every_best[run * queries + place]
         ceiling, floor = np.float32(np.inf), np.float32(-np.inf)
         if filled[g] < k:  # the most hopeful first, so that the bar is high when the rest is looked at
             floor = _guess(run_best, k + k // 2)
         while ceiling > -np.inf:
             least, count = max(_bar(score, filled, g, slack), floor), 0
-            for run in range(width):
+            for run in range(runs):
                 if run_best[run] < least:
                     continue
-                for j in range(run, size, width):
-                    if mine[j] < least or mine[j] >= ceiling or (len(allowed) > 0 and not allowed[first + j]):
+                start = run // width * _RUN * width + run % width
+                for j in range(start, min(start + _RUN * width, size), width):
+                    bound = bounds[j, place]
+                    if bound < least or bound >= ceiling or (len(allowed) > 0 and not allowed[first + j]):
                         continue
                     rows[count] = first + j
                     count += 1

@@ -20,7 +20,7 @@ from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
 from mudar.records import Array
 
 _BLOCK_BOUNDS = 1 << 20  # of one product: what a core has near
-_TOGETHER = 256  # query segments
+_TOGETHER = 128  # query segments
 _TIE = 1.01e-9
 _EVERY = np.zeros(0, bool)
 
@@ -58,8 +58,8 @@ class Sweep:
             short, q = self._sketches(slice(first, first + together))
             for start in range(0, len(vectors), block):
                 part = short[start : start + block]
-                bounds = room[: len(q) * len(part)].reshape(len(q), -1)
-                np.matmul(q, part.T, out=bounds)
+                bounds = room[: len(q) * len(part)].reshape(-1, len(q))
+                np.matmul(part, q.T, out=bounds)
                 self._kernels.sweep(bounds, first, start, self._slack, asked, vectors, codes, inside, best)
 
     def _sketches(self, part: slice) -> tuple[Array, Array]:
