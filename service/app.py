@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
+from threadpoolctl import threadpool_limits
 
 from service import errors
 from service.background import Background
@@ -50,7 +51,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     house.events.start()
     background = Background(house)
     background.start()
-    yield
+    with threadpool_limits(1, user_api="blas"):  # searches share the cores already; products must not divide them again
+        yield
     await background.stop()
     await house.events.stop()
     house.queue.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
@@ -15,8 +15,12 @@ from service.events import Events
 from service.index import Indexes
 from service.metrics import Metrics
 from service.queue import Queue
+from service.search import Search, Wanted
 from service.settings import Settings
 from service.shelf import Shelf
+from service.together import Together
+
+MOST_TOGETHER = 16  # questions: of more, the first would wait longer than they save
 
 
 @dataclass(frozen=True)
@@ -31,22 +35,28 @@ class House:
     shelf: Shelf
     indexes: Indexes
     metrics: Metrics
-    searching: CapacityLimiter  # threads that search at once: more than cores only wait for each other
+    search: Search
+    together: Together[Wanted, dict[str, Any]]
+    searching: CapacityLimiter  # threads that search with filters: more than cores only wait for each other
 
 
 def build(settings: Settings) -> House:
     """The parts for these settings; nothing is contacted yet."""
     database = Database(settings.database)
+    shelf, indexes = Shelf(settings.model_roots, settings.model_name), Indexes(database, settings)
+    search, at_once = Search(database, shelf, indexes), max((os.cpu_count() or 1) // settings.api_processes, 1)
     return House(
         settings=settings,
         database=database,
         blobs=BlobStore(settings.blobs_dir),
         queue=Queue(settings),
         events=Events(settings.redis_url),
-        shelf=Shelf(settings.model_roots, settings.model_name),
-        indexes=Indexes(database, settings),
+        shelf=shelf,
+        indexes=indexes,
         metrics=Metrics(),
-        searching=CapacityLimiter(max((os.cpu_count() or 1) // settings.api_processes, 1)),
+        search=search,
+        together=Together(search.by_items, at_once, MOST_TOGETHER),
+        searching=CapacityLimiter(at_once),
     )
 
 

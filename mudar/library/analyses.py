@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from mudar.errors import ItemDeleted, NoIndex, NotReady, UnknownItem, WrongKind
+from mudar.errors import ItemDeleted, MudarError, NoIndex, NotReady, UnknownItem, WrongKind
 from mudar.library import changes
 from mudar.library import tables as t
 from mudar.library.codec import from_bytes, rhythm_of, rhythm_record, to_bytes
@@ -42,7 +42,9 @@ class Asking(NamedTuple):
 
 # Built once: making a statement anew costs SQLAlchemy more than SQLite takes to answer it.
 _ASKING = (
-    select(t.items.c.kind, t.analyses.c.tempo_bpm, *t.segments.c["start_s", "end_s", "embedding", "rhythm"])
+    select(
+        t.items.c.id, t.items.c.kind, t.analyses.c.tempo_bpm, *t.segments.c["start_s", "end_s", "embedding", "rhythm"]
+    )
     .select_from(
         t.items.outerjoin(
             t.analyses, (t.analyses.c.item_id == t.items.c.id) & (t.analyses.c.model == bindparam("model"))
@@ -50,14 +52,29 @@ _ASKING = (
             t.segments, (t.segments.c.item_id == t.analyses.c.item_id) & (t.segments.c.model == t.analyses.c.model)
         )
     )
-    .where(t.items.c.id == bindparam("item_id"))
-    .order_by(t.segments.c.number)
+    .where(t.items.c.id.in_(bindparam("item_ids", expanding=True)))
+    .order_by(t.items.c.id, t.segments.c.number)
 )
 
 
-def asking(session: Session, item_id: str, model: str, kind: Kind) -> Asking:
-    """What is needed to search with an item, in one question. UnknownItem, WrongKind, NotReady, NoIndex."""
-    rows = session.execute(_ASKING, {"item_id": item_id, "model": model}).all()
+def asking(session: Session, wanted: Sequence[tuple[str, Kind]], model: str) -> list[Asking | MudarError]:
+    """What is needed to search with some items, in one statement.
+
+    In the place of an item that cannot be searched with: UnknownItem, WrongKind, NotReady, NoIndex.
+    """
+    rows: dict[str, list[Any]] = {item_id: [] for item_id, _ in wanted}
+    for row in session.execute(_ASKING, {"item_ids": list(rows), "model": model}):
+        rows[row.id].append(row)
+    found: list[Asking | MudarError] = []
+    for item_id, kind in wanted:
+        try:
+            found.append(_asking(session, item_id, model, kind, rows[item_id]))
+        except MudarError as error:
+            found.append(error)
+    return found
+
+
+def _asking(session: Session, item_id: str, model: str, kind: Kind, rows: list[Any]) -> Asking:
     if not rows:
         raise UnknownItem(f"there is no item {item_id!r}")
     first = rows[0]

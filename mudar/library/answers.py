@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from mudar.records import Array, Kind
-from mudar.retrieve import Match
+from mudar.retrieve import Match, Query
 
 
 class Searched(Protocol):
@@ -30,6 +30,10 @@ class Searched(Protocol):
         allow: Collection[str] | None = None,
     ) -> list[Match]:
         """The k best items for some query segments, best first."""
+        ...
+
+    def search_many(self, queries: Sequence[Query], lam: Sequence[float], k: int) -> list[list[Match]]:
+        """`search` among all items for each query with its own λ."""
         ...
 
 

@@ -6,19 +6,19 @@ Knows the index that follows the library, and the rows that give its answers a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sqlalchemy import bindparam, select
 
-from mudar.errors import EmptyLibrary, OutOfRange
+from mudar.errors import EmptyLibrary, MudarError, OutOfRange
 from mudar.library import items
 from mudar.library import tables as t
 from mudar.library.answers import Follower
 from mudar.library.db import Database, Session
 from mudar.records import Kind, Segment
-from mudar.retrieve import Match
+from mudar.retrieve import Match, Query
 
 MAX_DEPTH = 1000  # offset + k
 Range = tuple[float | None, float | None]  # from, to; None = open
@@ -37,6 +37,11 @@ class Filters:
     def narrow(self) -> bool:
         """Whether the catalogue must be asked which items pass."""
         return bool(self.labels) or (*self.tempo_bpm, *self.duration_s) != (None,) * 4
+
+    @property
+    def all_pass(self) -> bool:
+        """Whether every item may be found."""
+        return not self.narrow and not self.exclude
 
     def passing(self, session: Session, kind: Kind, model: str) -> set[str]:
         """The items of a kind that pass, `exclude` aside."""
@@ -63,9 +68,13 @@ class Question:
     segments: Sequence[Segment]
     k: int
     lam: float
-    labels: Sequence[str] = ()
     filters: Filters = ANY
     offset: int = 0
+
+    @property
+    def depth(self) -> int:
+        """How many items must be found."""
+        return self.offset + self.k
 
 
 def other_kind(kind: Kind) -> Kind:
@@ -75,29 +84,70 @@ def other_kind(kind: Kind) -> Kind:
 
 def ask(database: Database, follower: Follower, question: Question) -> list[dict[str, Any]]:
     """The k items of the other kind that fit best, with all that was committed before. EmptyLibrary, OutOfRange."""
-    wanted = other_kind(question.kind)
+    (answer,) = ask_all(database, follower, [question])
+    if isinstance(answer, MudarError):
+        raise answer
+    return answer
+
+
+def ask_all(
+    database: Database, follower: Follower, questions: Sequence[Question]
+) -> list[list[dict[str, Any]] | MudarError]:
+    """`ask` for each, with one look at the log and one at the titles; an error in the place of an answer."""
     follower.catch_up()
-    index = follower.index(wanted)
-    if not len(index):
-        raise EmptyLibrary(f"There is no {wanted} in the library yet to compare this {question.kind} with.")
-    if question.offset < 0 or question.offset + question.k > MAX_DEPTH:
-        raise OutOfRange(f"offset {question.offset} and k {question.k} must lie within the first {MAX_DEPTH} items.")
-    filters = replace(question.filters, labels=[*question.filters.labels, *question.labels])
-    allow = None
+    answers: list[list[Match] | MudarError | None] = [_refused(follower, question) for question in questions]
+    alike: dict[tuple[Kind, int], list[int]] = {}
+    for place, question in enumerate(questions):
+        if answers[place] is None and question.filters.all_pass:
+            alike.setdefault((other_kind(question.kind), question.depth), []).append(place)
+        elif answers[place] is None:
+            answers[place] = _filtered(database, follower, question)
+    for (kind, depth), places in alike.items():
+        queries = [_query(questions[place]) for place in places]
+        found = follower.index(kind).search_many(queries, [questions[place].lam for place in places], depth)
+        for place, matches in zip(places, found, strict=True):
+            answers[place] = matches
+    pages = [
+        answer if isinstance(answer, MudarError) else (answer or [])[question.offset :]
+        for question, answer in zip(questions, answers, strict=True)
+    ]
+    with database.read() as session:
+        known = _known(session, follower.model, [page for page in pages if not isinstance(page, MudarError)])
+    return [page if isinstance(page, MudarError) else _records(page, known) for page in pages]
+
+
+def _refused(follower: Follower, question: Question) -> MudarError | None:
+    wanted = other_kind(question.kind)
+    if not len(follower.index(wanted)):
+        return EmptyLibrary(f"There is no {wanted} in the library yet to compare this {question.kind} with.")
+    if question.offset < 0 or question.depth > MAX_DEPTH:
+        return OutOfRange(f"offset {question.offset} and k {question.k} must lie within the first {MAX_DEPTH} items.")
+    return None
+
+
+def _query(question: Question) -> Query:
+    return Query(
+        np.stack([segment.embedding for segment in question.segments]),
+        np.stack([segment.rhythm for segment in question.segments]),
+        [segment.start_s for segment in question.segments],
+    )
+
+
+def _filtered(database: Database, follower: Follower, question: Question) -> list[Match]:
+    wanted, filters, allow = other_kind(question.kind), question.filters, None
     if filters.narrow:
         with database.read() as session:
             allow = filters.passing(session, wanted, follower.model)
-    found = index.search(
-        np.stack([segment.embedding for segment in question.segments]),
-        np.stack([segment.rhythm for segment in question.segments]),
+    query = _query(question)
+    return follower.index(wanted).search(
+        query.embeddings,
+        query.rhythms,
         question.lam,
-        question.offset + question.k,
-        query_start_s=[segment.start_s for segment in question.segments],
+        question.depth,
+        query_start_s=query.start_s,
         exclude=filters.exclude,
         allow=allow,
     )
-    with database.read() as session:
-        return _records(session, follower.model, found[question.offset :])
 
 
 _FOUND = (
@@ -107,10 +157,15 @@ _FOUND = (
 )
 
 
-def _records(session: Session, model: str, found: list[Match]) -> list[dict[str, Any]]:
+def _known(session: Session, model: str, pages: Sequence[list[Match]]) -> dict[str, tuple[str, float]]:
+    """Title and tempo by item id, of those that are still there."""
+    ids = {match.item_id for page in pages for match in page}
+    rows = session.execute(_FOUND, {"ids": sorted(ids), "model": model})
+    return {row.id: (row.title, row.tempo_bpm) for row in rows}
+
+
+def _records(found: list[Match], known: dict[str, tuple[str, float]]) -> list[dict[str, Any]]:
     """Matches with title and tempo, in their order; an item that was deleted a moment ago is left out."""
-    rows = session.execute(_FOUND, {"ids": [match.item_id for match in found], "model": model})
-    known = {row.id: (row.title, row.tempo_bpm) for row in rows}
     return [
         {
             "id": match.item_id,

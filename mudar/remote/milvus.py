@@ -24,7 +24,7 @@ from mudar.errors import IndexUnavailable
 from mudar.nearest import pairs as p
 from mudar.nearest.pairs import MARGIN, Ints, Questions
 from mudar.records import Array
-from mudar.retrieve import Match, check_range
+from mudar.retrieve import Match, Query, check_range
 
 TIMEOUT_S = 10.0
 AT_ONCE_S = 1.0
@@ -198,13 +198,25 @@ class MilvusIndex:
         allow: Collection[str] | None = None,
     ) -> list[Match]:
         """The k best items for S query segments, as HybridIndex.search gives them. OutOfRange, IndexUnavailable."""
-        check_range([lam], k)
-        count = len(embeddings)
-        start_s = np.zeros(count, np.float32) if query_start_s is None else np.asarray(query_start_s, np.float32)
-        group = np.zeros(count, np.int64)
-        questions = Questions(embeddings, rhythms, start_s, group, np.array([lam]))
-        found = [hits for where in _filters(exclude, allow) for hits in self._lists(questions.rows(), where, k)]
-        return self._ranked(questions, found, k)
+        starts = np.zeros(len(embeddings), np.float32) if query_start_s is None else query_start_s
+        return self._found([Query(embeddings, rhythms, starts)], [lam], k, _filters(exclude, allow))[0]
+
+    def search_many(self, queries: Sequence[Query], lam: Sequence[float], k: int) -> list[list[Match]]:
+        """`search` among all items for each query with its own λ, in one request to Milvus."""
+        return self._found(queries, lam, k, _filters((), None))
+
+    def _found(
+        self, queries: Sequence[Query], lam: Sequence[float], k: int, filters: Iterator[str]
+    ) -> list[list[Match]]:
+        check_range(lam, k)
+        embeddings, rhythms, start_s = (
+            np.concatenate([np.asarray(getattr(query, name), np.float32) for query in queries])
+            for name in ("embeddings", "rhythms", "start_s")
+        )
+        group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
+        questions = Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
+        lists = [hits for where in filters for hits in self._lists(questions.rows(), where, k)]
+        return self._ranked(questions, lists, k)
 
     def _lists(self, q: Array, where: str, k: int) -> Iterator[Hits]:
         """For each query segment a list that surely holds its k best items (an item that is among the k best of all
@@ -250,9 +262,11 @@ class MilvusIndex:
     def _level(self) -> str:
         return "Strong" if self.fresh else "Bounded"
 
-    def _ranked(self, questions: Questions, found: Sequence[Hits], k: int) -> list[Match]:
+    def _ranked(self, questions: Questions, found: Sequence[Hits], k: int) -> list[list[Match]]:
+        """The k best items of each question, from lists that hold them."""
+        ranked: list[list[Match]] = [[] for _ in range(questions.count)]
         if not any(len(hits.score) for hits in found):
-            return []
+            return ranked
         query, ids, start_s, score = (
             np.concatenate([getattr(hits, name) for hits in found])
             for name in ("query", "segment_id", "start_s", "score")
@@ -261,7 +275,7 @@ class MilvusIndex:
         code_of = {name: code for code, name in enumerate(names)}
         code = np.array([code_of[name] for hits in found for name in hits.item_id], np.int64)
         group = questions.group[query]
-        kth = p.kth_scores(group, code, score, k, 1)
+        kth = p.kth_scores(group, code, score, k, questions.count)
         kept = p.near_best(group, code, score, 2 * MARGIN) & (score >= kth[group] - 2 * MARGIN)
         query, ids, start_s, code = query[kept], ids[kept], start_s[kept], code[kept]
         wanted, row = np.unique(ids, return_inverse=True)
@@ -269,10 +283,11 @@ class MilvusIndex:
         known = there[row]  # a row may have gone between the two calls
         pairs = p.scored(questions, query[known], row[known], code[known], start_s[known], vectors)
         best = p.best(questions, pairs, k, names)
-        seconds = questions.start_s[best.query]
-        columns = (best.score, best.embedding, best.rhythm, best.start_s, seconds)
-        values = zip(best.code.tolist(), *(column.tolist() for column in columns), strict=True)
-        return [Match(names[code], *rest) for code, *rest in values]
+        columns = (best.score, best.embedding, best.rhythm, best.start_s, questions.start_s[best.query])
+        asked, values = questions.group[best.query], zip(best.code, *columns, strict=True)
+        for one, (item, *rest) in zip(asked.tolist(), values, strict=True):
+            ranked[one].append(Match(names[item], *map(float, rest)))
+        return ranked
 
     def _vectors(self, ids: Ints) -> tuple[Array, Any]:
         """(N, D) vectors of these rows, and (N,) whether each is there."""

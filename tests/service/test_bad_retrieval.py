@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,15 @@ def test_filters_that_match_nothing_say_so_and_are_no_error(lone: Any, dance: st
     status, body = ask(lone, dance_id=dance, label="slow", max_tempo_bpm=92)
     assert [match["id"] for match in body["results"]] == [song]
     assert "note" not in body["query"]
+
+
+def test_questions_at_the_same_time_get_each_its_own_answer(lone: Any, dance: str, song: str) -> None:
+    asked: list[dict[str, Any]] = [{"dance_id": dance, "lambda": n / 10} for n in range(11)]
+    asked += [{"music_id": song}, {"dance_id": "dance-none"}, {"music_id": dance}, {"dance_id": dance, "k": 3}]
+    asked += [{"dance_id": dance, "model": "none"}, {"dance_id": dance, "model": OTHER}, {"dance_id": dance, "k": 0}]
+    asked += [{"dance_id": dance, "label": "nobody"}, {"dance_id": dance, "exclude": song}]
+    alone = [ask(lone, **params) for params in asked]
+    assert {status for status, _ in alone} == {200, 404, 409, 422}
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda params: ask(lone, **params), 5 * asked))
+    assert found == 5 * alone

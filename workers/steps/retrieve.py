@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mudar.library.search import Question, ask
+from mudar.library.search import Filters, Question, ask
 from mudar.progress import scaled
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def retrieve(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
     context.progress(0.95, "search")
     first = analysis.segments[0]
     follower = held.follower(model, len(first.embedding), len(first.rhythm))
-    question = Question(kind, analysis.segments, int(params["k"]), float(params["lambda"]), params["label"])
+    labelled = Filters(labels=params["label"])
+    question = Question(kind, analysis.segments, int(params["k"]), float(params["lambda"]), labelled)
     query = {"id": None, "tempo_bpm": float(analysis.rhythm.tempo_bpm)}
     query |= {name: params[name] for name in ("kind", "k", "lambda", "label", "model")}
     return {"query": query, "results": ask(held.database, follower, question)}

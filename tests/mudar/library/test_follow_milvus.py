@@ -70,7 +70,7 @@ def agree(database: Database, follower: MilvusFollower, faiss: IndexFollower) ->
     found: list[dict[str, Any]] = []
     for lam in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
         for filters in (Filters(labels=["x"]), Filters(tempo_bpm=(100, 200), duration_s=(0, 100)), Filters()):
-            question = Question("music", segments, 50, lam, filters=filters)
+            question = Question("music", segments, 50, lam, filters)
             found, other = (ask(database, one, question) for one in (follower, faiss))
             assert [record["id"] for record in found] == [record["id"] for record in other]
             for mine, theirs in zip(found, other, strict=True):

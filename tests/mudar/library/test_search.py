@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mudar.errors import OutOfRange
+from mudar.errors import MudarError, OutOfRange
 from mudar.library import analyses
 from mudar.library.db import Database
 from mudar.library.follow import IndexFollower
-from mudar.library.search import Filters, Question, ask
+from mudar.library.search import Filters, Question, ask, ask_all
 from mudar.records import Analysis
 
 
@@ -72,3 +72,25 @@ def test_pages_meet(
     for offset in (-1, 996):
         with pytest.raises(OutOfRange):
             ask(database, follower, Question("music", music.segments, 5, 0.7, offset=offset))
+
+
+def test_questions_asked_together_are_answered_as_alone(
+    database: Database, library: tuple[IndexFollower, dict[str, tuple[float, float, str]], Analysis]
+) -> None:
+    follower, _, music = library
+    few = [replace(segment, start_s=segment.start_s + 1) for segment in music.segments[:1]]
+    questions = [Question("music", music.segments, k, lam) for k in (3, 10) for lam in (0.0, 0.4, 1.0)]
+    questions += [Question("music", few, 3, 0.4), Question("music", music.segments, 3, 0.4, offset=998)]
+    questions += [Question("music", music.segments, 3, 0.4, Filters(labels=["odd"]), offset=2)]
+    questions += [Question("dance", music.segments, 3, 0.4), Question("music", music.segments, 3, 0.7, offset=23)]
+    alone = []
+    for question in questions:
+        try:
+            alone.append(ask(database, follower, question))
+        except MudarError as error:
+            alone.append(type(error))
+    together = [type(a) if isinstance(a, MudarError) else a for a in ask_all(database, follower, questions)]
+    assert together == alone
+    assert alone.count(OutOfRange) == 1
+    assert len(alone[-1]) == 1
+    assert len({str(answer) for answer in alone}) == len(alone)
