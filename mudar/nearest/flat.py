@@ -82,14 +82,19 @@ class Sketches:
 
     def short(self, rows: Array) -> Array:
         """(N, m) of rows or of weighted queries."""
-        return sketch.sketches(rows[:, : self.split], rows[:, self.split :], self.basis)
+        return sketch.sketches(sketch.turned(*self._parts(rows), self.basis), self.basis)
 
     def add(self, rows: Array) -> None:
         """Append rows (n, D)."""
-        self.held.add(self.short(rows))
+        parts = self._parts(rows)
+        along = sketch.turned(*parts, self.basis)
+        self.held.add(sketch.sketches(along, self.basis))
         if self.wide is not None:
-            self.wide.add(sketch.wide(rows[:, : self.split], self.basis))
-        self.stray = max(self.stray, sketch.stray(rows[:, : self.split], rows[:, self.split :], self.basis))
+            self.wide.add(sketch.wide(along, self.basis))
+        self.stray = max(self.stray, sketch.stray(parts, along, self.basis))
+
+    def _parts(self, rows: Array) -> sketch.Parts:
+        return rows[:, : self.split], rows[:, self.split :]
 
     def close_up(self, holes: Ints, movers: Ints, keep: int) -> None:
         """As the rows themselves."""

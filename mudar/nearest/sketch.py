@@ -71,22 +71,30 @@ def headed(turned: Array, head: int) -> Array:
     return np.hstack([turned[:, :head], norm])
 
 
-def sketches(embeddings: Array, rhythms: Array, basis: Basis) -> Array:
-    """(N, m + n + 2) for rows, or for queries whose parts carry their weights already."""
-    parts = [(embeddings @ basis.embedding, basis.heads[0]), (rhythms @ basis.rhythm, basis.heads[1])]
-    return np.ascontiguousarray(np.hstack([headed(turned, head) for turned, head in parts]), np.float32)
+Parts = tuple[Array, Array]  # of embeddings and of rhythm vectors
 
 
-def wide(embeddings: Array, basis: Basis) -> Array:
-    """(N, wide + 1) for rows, or for queries: the same for λ = 1."""
-    return np.ascontiguousarray(headed(embeddings @ basis.embedding, basis.wide), np.float32)
+def turned(embeddings: Array, rhythms: Array, basis: Basis) -> Parts:
+    """(N, M) and (N, R): the numbers along all axes."""
+    return embeddings @ basis.embedding, rhythms @ basis.rhythm
 
 
-def stray(embeddings: Array, rhythms: Array, basis: Basis) -> float:
+def sketches(along: Parts, basis: Basis) -> Array:
+    """(N, m + n + 2) for rows that were turned, or for queries whose parts carry their weights already."""
+    parts = [headed(part, head) for part, head in zip(along, basis.heads, strict=True)]
+    return np.ascontiguousarray(np.hstack(parts), np.float32)
+
+
+def wide(along: Parts, basis: Basis) -> Array:
+    """(N, wide + 1) for rows that were turned, or for queries: the same for λ = 1."""
+    return np.ascontiguousarray(headed(along[0], basis.wide), np.float32)
+
+
+def stray(parts: Parts, along: Parts, basis: Basis) -> float:
     """The largest norm of what a part of a row has outside of the span."""
     largest = 0.0
-    for part, span in zip((embeddings, rhythms), basis[:2], strict=True):
-        lost = part - (part @ span) @ span.T
+    for part, turn, span in zip(parts, along, basis[:2], strict=True):
+        lost = part - turn @ span.T
         largest = max(largest, float(np.einsum("nd,nd->n", lost, lost).max(initial=0.0)))
     return float(np.sqrt(largest))
 

@@ -16,7 +16,7 @@ from mudar.nearest.digits import Digits
 from mudar.nearest.flat import SIEVE_FROM_ROWS, FlatRows
 from mudar.nearest.ivf import IvfRows
 from mudar.nearest.probes import EVERY, FLOOR, LAMBDAS, Effort, Probes
-from mudar.nearest.sketch import fit, sketches, stray
+from mudar.nearest.sketch import fit, sketches, stray, turned
 from mudar.retrieve import HybridIndex, Query
 
 E_DIM, R_DIM, SEGMENTS = 48, 16, 4
@@ -121,12 +121,14 @@ def test_a_sketch_is_never_below_the_score() -> None:
     e, r = rows_like("clumps", 500, 3)
     basis = fit(np.hstack([e, r]), E_DIM)
     assert basis is not None
-    assert stray(e, r, basis) < 1e-4
+    along = turned(e, r, basis)
+    assert stray((e, r), along, basis) < 1e-4
     for lam in (0.0, 0.3, 1.0):
-        bound = sketches(lam * e[:50], (1 - lam) * r[:50], basis) @ sketches(e, r, basis).T
+        asked = turned(lam * e[:50], (1 - lam) * r[:50], basis)
+        bound = sketches(asked, basis) @ sketches(along, basis).T
         assert (bound >= lam * e[:50] @ e.T + (1 - lam) * r[:50] @ r.T - 1e-6).all()
     wider = basis._replace(wide=basis.heads[0] + 4)
-    closer = sketch.wide(e[:50], wider) @ sketch.wide(e, wider).T
+    closer = sketch.wide(asked, wider) @ sketch.wide(along, wider).T
     assert (closer >= e[:50] @ e.T - 1e-6).all()
     assert (closer <= bound + 1e-5).all()
 
