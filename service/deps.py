@@ -60,7 +60,7 @@ def build(settings: Settings) -> House:
     )
 
 
-def get_house(request: Request) -> House:
+async def get_house(request: Request) -> House:
     """The running application's parts; tests may override this."""
     house: House = request.app.state.house
     return house
