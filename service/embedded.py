@@ -204,12 +204,23 @@ def wait_for_redis(url: str, timeout_s: float = 15) -> None:
             time.sleep(0.05)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; UpRefused when the port is taken."""
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound socket; UpRefused when the port is taken. shared: more processes of ours may bind it as well."""
+    bound = _bound(host, port)
+    if shared and sys.platform == "linux":
+        # Not at once: what may be shared could be bound beside a service that is no process of ours.
+        port = bound.getsockname()[1]
+        bound.close()
+        bound = _bound(host, port, socket.SO_REUSEPORT)
+    return bound
+
+
+def _bound(host: str, port: int, *options: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named, or asyncio leaves Nagle's algorithm on: every answer would then wait 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for option in (socket.SO_REUSEADDR, *options):
+        bound.setsockopt(socket.SOL_SOCKET, option, 1)
     try:
         bound.bind((host, port))
     except OSError as error:
@@ -233,7 +244,7 @@ class Embedded:
             signal.signal(number, lambda *_: self._ended.set())
         lock = Lock(self.settings.data_dir / "up.lock")
         lock.take()
-        bound = listen(self.settings.host, self.settings.port)
+        bound = listen(self.settings.host, self.settings.port, shared=self.settings.api_processes > 1)
         host, port = bound.getsockname()[:2]
         api: threading.Thread | None = None
         try:

@@ -1,7 +1,7 @@
 """`python -m service.replica FD`: one more API process beside that of `mudar up`, on the socket that it was given.
 
-All answer the same port; the kernel gives each connection to one of them. Each follows the library with an index of
-its own, as any replica does.
+All answer the same port. On Linux each binds it anew, and the kernel deals connections out; of one socket that they
+share, the process that is awake takes most. Each follows the library with an index of its own, as any replica does.
 """
 
 from __future__ import annotations
@@ -23,11 +23,23 @@ def config(settings: Settings, keep_alive_s: int) -> uvicorn.Config:
     )
 
 
+def own(given: socket.socket) -> socket.socket:
+    """A socket of this process's own on the same port, if the port may be shared; else the given one."""
+    if sys.platform != "linux" or not given.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        return given
+    bound = socket.socket(given.family, given.type, given.proto)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        bound.setsockopt(socket.SOL_SOCKET, option, 1)
+    bound.bind(given.getsockname())
+    given.close()
+    return bound
+
+
 def main() -> None:
     """See the module."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     number, keep_alive_s = int(sys.argv[1]), int(sys.argv[2])
-    uvicorn.Server(config(Settings(), keep_alive_s)).run([socket.socket(fileno=number)])
+    uvicorn.Server(config(Settings(), keep_alive_s)).run([own(socket.socket(fileno=number))])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -107,10 +108,10 @@ def test_more_api_processes_answer_on_the_same_port_and_are_kept_running(
     with start_up(tmp_path / "data") as up:
 
         def alone() -> bool:
-            """Whether the replica answers while the first process cannot."""
+            """Whether the replica answers while the first process cannot, if the connection is dealt to it."""
             os.kill(up.process.pid, signal.SIGSTOP)
             try:
-                return httpx.get(f"{up.http.base_url}/health/live", timeout=3).is_success
+                return httpx.get(f"{up.http.base_url}/health/live", timeout=1).is_success
             except httpx.TransportError:
                 return False
             finally:
@@ -122,3 +123,45 @@ def test_more_api_processes_answer_on_the_same_port_and_are_kept_running(
         eventually(lambda: [pid for pid in up.running("service.replica") if pid != first])
         eventually(alone)
         assert up.ended(up.noop(0))["state"] == "done"
+
+
+def test_connections_are_dealt_out_to_all_processes(
+    start_up: Callable[..., Any], tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUDAR_API_PROCESSES", "2")
+
+    def sockets(pid: int) -> int:
+        found = 0
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found += str(link.readlink()).startswith("socket:")
+        return found
+
+    with start_up(tmp_path / "data") as up:
+        port = httpx.URL(up.http.base_url).port
+        eventually(lambda: listening(port) == 2)
+        processes = [up.process.pid, *up.running("service.replica")]
+        before = [sockets(pid) for pid in processes]
+        with contextlib.ExitStack() as held:
+            for _ in range(40):
+                client = held.enter_context(httpx.Client(base_url=up.http.base_url))
+                assert client.get("/health/live").is_success
+            taken = [sockets(pid) - then for pid, then in zip(processes, before, strict=True)]
+        assert len(taken) == 2
+        assert min(taken) >= 4, taken
+
+
+def listening(port: int | None) -> int:
+    """How many sockets of this machine listen on a port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1].endswith(f":{port:04X}") and line[3] == "0A" for line in lines)
+
+
+def test_a_port_that_may_be_shared_is_still_refused_to_others() -> None:
+    from service.embedded import UpRefused, listen
+
+    with listen("127.0.0.1", 0, shared=True) as first:
+        first.listen()
+        for shared in (False, True):
+            with pytest.raises(UpRefused, match="cannot be used"):
+                listen("127.0.0.1", first.getsockname()[1], shared=shared)
