@@ -28,6 +28,7 @@ import uvicorn
 
 from mudar.errors import BrokerUnavailable, MudarError
 from service.settings import Settings, child_environment
+from service.sockets import bind
 
 log = logging.getLogger(__name__)
 
@@ -206,25 +207,14 @@ def wait_for_redis(url: str, timeout_s: float = 15) -> None:
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A bound socket; UpRefused when the port is taken. shared: more processes of ours may bind it as well."""
-    bound = _bound(host, port)
-    if shared and sys.platform == "linux":
-        # Not at once: what may be shared could be bound beside a service that is no process of ours.
-        port = bound.getsockname()[1]
-        bound.close()
-        bound = _bound(host, port, socket.SO_REUSEPORT)
-    return bound
-
-
-def _bound(host: str, port: int, *options: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, or asyncio leaves Nagle's algorithm on: every answer would then wait 40 ms.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    for option in (socket.SO_REUSEADDR, *options):
-        bound.setsockopt(socket.SOL_SOCKET, option, 1)
     try:
-        bound.bind((host, port))
+        bound = bind((host, port))
+        if shared and sys.platform == "linux":
+            # Not at once: what may be shared could be bound beside a service that is no process of ours.
+            address = bound.getsockname()
+            bound.close()
+            bound = bind(address, shared=True)
     except OSError as error:
-        bound.close()
         raise UpRefused(f"Port {port} cannot be used: {error.strerror}.", hint="Choose another: --port N.") from error
     return bound
 

@@ -14,6 +14,7 @@ import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
+from service.sockets import own
 
 
 def config(settings: Settings, keep_alive_s: int) -> uvicorn.Config:
@@ -21,18 +22,6 @@ def config(settings: Settings, keep_alive_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings), log_level="warning", timeout_keep_alive=keep_alive_s, timeout_graceful_shutdown=3
     )
-
-
-def own(given: socket.socket) -> socket.socket:
-    """A socket of this process's own on the same port, if the port may be shared; else the given one."""
-    if sys.platform != "linux" or not given.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-        return given
-    bound = socket.socket(given.family, given.type, given.proto)
-    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-        bound.setsockopt(socket.SOL_SOCKET, option, 1)
-    bound.bind(given.getsockname())
-    given.close()
-    return bound
 
 
 def main() -> None:

@@ -62,14 +62,14 @@ class Search:
     def by_items(self, every: Sequence[Wanted]) -> list[dict[str, Any] | Exception]:
         """`by_item` for each, in one pass over the index; an error in the place of an answer."""
         answers: dict[int, dict[str, Any] | Exception] = {}
-        alike: dict[str, dict[int, Wanted]] = {}
+        alike: dict[ServedModel, dict[int, Wanted]] = {}
         for place, one in enumerate(every):
             try:
-                alike.setdefault(self.shelf.resolve(one.asked.model).id, {})[place] = one
+                alike.setdefault(self.shelf.resolve(one.asked.model), {})[place] = one
             except MudarError as error:
                 answers[place] = error
         for model, some in alike.items():
-            answers |= self._of_one_model(self.shelf.resolve(model), some)
+            answers |= self._of_one_model(model, some)
         return [answers[place] for place in range(len(every))]
 
     def _of_one_model(self, model: ServedModel, every: Mapping[int, Wanted]) -> dict[int, dict[str, Any] | Exception]:

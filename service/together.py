@@ -24,7 +24,7 @@ class Together(Generic[Q, A]):
         """answer: all answers in order, an exception in the place of one that has none."""
         self._answer, self._most = answer, most
         self._free = at_once
-        self._threads = CapacityLimiter(at_once)
+        self._threads = CapacityLimiter(at_once)  # our own: other routes may hold all of the default ones
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 

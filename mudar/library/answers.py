@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from mudar.records import Array, Kind
+from mudar.records import Kind
 from mudar.retrieve import Match, Query
 
 
@@ -18,22 +18,16 @@ class Searched(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search(
+    def search_many(
         self,
-        embeddings: Array,
-        rhythms: Array,
-        lam: float,
+        queries: Sequence[Query],
+        lam: Sequence[float],
         k: int,
         *,
-        query_start_s: Sequence[float] | Array | None = None,
         exclude: Collection[str] = (),
         allow: Collection[str] | None = None,
-    ) -> list[Match]:
-        """The k best items for some query segments, best first."""
-        ...
-
-    def search_many(self, queries: Sequence[Query], lam: Sequence[float], k: int) -> list[list[Match]]:
-        """`search` among all items for each query with its own λ."""
+    ) -> list[list[Match]]:
+        """The k best items for the segments of each query with its own λ, best first."""
         ...
 
 

@@ -101,10 +101,9 @@ def ask_all(
         if answers[place] is None and question.filters.all_pass:
             alike.setdefault((other_kind(question.kind), question.depth), []).append(place)
         elif answers[place] is None:
-            answers[place] = _filtered(database, follower, question)
-    for (kind, depth), places in alike.items():
-        queries = [_query(questions[place]) for place in places]
-        found = follower.index(kind).search_many(queries, [questions[place].lam for place in places], depth)
+            (answers[place],) = _found(database, follower, [question])
+    for places in alike.values():
+        found = _found(database, follower, [questions[place] for place in places])
         for place, matches in zip(places, found, strict=True):
             answers[place] = matches
     pages = [
@@ -125,28 +124,21 @@ def _refused(follower: Follower, question: Question) -> MudarError | None:
     return None
 
 
-def _query(question: Question) -> Query:
-    return Query(
-        np.stack([segment.embedding for segment in question.segments]),
-        np.stack([segment.rhythm for segment in question.segments]),
-        [segment.start_s for segment in question.segments],
-    )
-
-
-def _filtered(database: Database, follower: Follower, question: Question) -> list[Match]:
-    wanted, filters, allow = other_kind(question.kind), question.filters, None
+def _found(database: Database, follower: Follower, alike: Sequence[Question]) -> list[list[Match]]:
+    """The best items for questions of one kind, depth and filters."""
+    wanted, filters, allow = other_kind(alike[0].kind), alike[0].filters, None
     if filters.narrow:
         with database.read() as session:
             allow = filters.passing(session, wanted, follower.model)
-    query = _query(question)
-    return follower.index(wanted).search(
-        query.embeddings,
-        query.rhythms,
-        question.lam,
-        question.depth,
-        query_start_s=query.start_s,
-        exclude=filters.exclude,
-        allow=allow,
+    queries, lam = [_query(question.segments) for question in alike], [question.lam for question in alike]
+    return follower.index(wanted).search_many(queries, lam, alike[0].depth, exclude=filters.exclude, allow=allow)
+
+
+def _query(segments: Sequence[Segment]) -> Query:
+    return Query(
+        np.stack([segment.embedding for segment in segments]),
+        np.stack([segment.rhythm for segment in segments]),
+        [segment.start_s for segment in segments],
     )
 
 

@@ -51,6 +51,14 @@ def _dot64(a: Any, b: Any) -> Any:
 
 
 @_compiled(fast=True)
+def _keep_larger(values: Any, best: Any) -> None:
+    """Into best (n,) what is larger of values (n or fewer,)."""
+    for place in range(len(values)):
+        value = values[place]
+        best[place] = value if value > best[place] else best[place]
+
+
+@_compiled(fast=True)
 def _highest(values: Any, lanes: Any, best: Any) -> None:
     """Into best the largest of each _RUN values, `lanes` apart: neighbours belong to different runs, so that a
     compiler can vectorise. best (n * lanes,), n * _RUN * lanes >= len(values); what has no value stays as it is."""
@@ -58,10 +66,7 @@ def _highest(values: Any, lanes: Any, best: Any) -> None:
     for first in range(0, len(values), _RUN * lanes):
         mine = best[into : into + lanes]
         for start in range(first, min(first + _RUN * lanes, len(values)), lanes):
-            part = values[start : start + lanes]
-            for lane in range(len(part)):
-                value = part[lane]
-                mine[lane] = value if value > mine[lane] else mine[lane]
+            _keep_larger(values[start : start + lanes], mine)
         into += lanes
 
 
@@ -140,10 +145,7 @@ def _guess(run_best: Any, wanted: Any) -> Any:
         return np.float32(-np.inf)
     best = np.full(folded, -np.inf, np.float32)
     for start in range(0, len(run_best), folded):
-        part = run_best[start : start + folded]
-        for place in range(len(part)):
-            value = part[place]
-            best[place] = value if value > best[place] else best[place]
+        _keep_larger(run_best[start : start + folded], best)
     return np.partition(best, folded - wanted)[folded - wanted]
 
 

@@ -199,15 +199,18 @@ class MilvusIndex:
     ) -> list[Match]:
         """The k best items for S query segments, as HybridIndex.search gives them. OutOfRange, IndexUnavailable."""
         starts = np.zeros(len(embeddings), np.float32) if query_start_s is None else query_start_s
-        return self._found([Query(embeddings, rhythms, starts)], [lam], k, _filters(exclude, allow))[0]
+        return self.search_many([Query(embeddings, rhythms, starts)], [lam], k, exclude=exclude, allow=allow)[0]
 
-    def search_many(self, queries: Sequence[Query], lam: Sequence[float], k: int) -> list[list[Match]]:
-        """`search` among all items for each query with its own λ, in one request to Milvus."""
-        return self._found(queries, lam, k, _filters((), None))
-
-    def _found(
-        self, queries: Sequence[Query], lam: Sequence[float], k: int, filters: Iterator[str]
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        lam: Sequence[float],
+        k: int,
+        *,
+        exclude: Collection[str] = (),
+        allow: Collection[str] | None = None,
     ) -> list[list[Match]]:
+        """`search` for each query with its own λ, in one request to Milvus."""
         check_range(lam, k)
         embeddings, rhythms, start_s = (
             np.concatenate([np.asarray(getattr(query, name), np.float32) for query in queries])
@@ -215,7 +218,7 @@ class MilvusIndex:
         )
         group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
         questions = Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
-        lists = [hits for where in filters for hits in self._lists(questions.rows(), where, k)]
+        lists = [hits for where in _filters(exclude, allow) for hits in self._lists(questions.rows(), where, k)]
         return self._ranked(questions, lists, k)
 
     def _lists(self, q: Array, where: str, k: int) -> Iterator[Hits]:
