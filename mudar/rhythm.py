@@ -30,7 +30,7 @@ _DUPLICATE_SHARE = 0.1  # of the neighbours' displacement: below, the frame is s
 _MIN_STROKES = 4
 _CHANCE_SHARE = 0.35  # landmarks anywhere at all lie 0.5 of the window from a stroke, in the median
 _TIGHT_S = 0.02  # standard deviation of the brakes about the strokes up to which they are the strokes
-_AT_THE_BRAKE_S = 0.045  # as far as strokes may lie from their brakes, in the median, to be taken for them
+_AT_THE_BRAKE_S = 0.03  # as far as strokes may lie from their brakes, in the median, to be taken for them
 _COARSE_SHARE = 1 / 3  # of a model frame: how far strokes of the curve scatter, as a standard deviation
 
 

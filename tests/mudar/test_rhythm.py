@@ -169,10 +169,10 @@ def test_a_loose_landmark_does_not_spoil_good_strokes(seed: int) -> None:
 
 
 def test_strokes_near_their_brakes_land_on_them() -> None:
-    """A network that strikes 30 ms after the body brakes, and closely, is corrected; one 60 ms late means it."""
+    """A network that strikes 20 ms after the body brakes, and closely, is corrected; one 45 ms late means it."""
     native_times_s, moved = filmed(swaying(0.6, 0.2), 30, noise=0.0)
     brakes_s = 0.2 + 0.6 * (np.arange(1, 31) + 0.25)
-    for late_s, off_s in ((0.03, 0.0), (0.06, 0.06)):
+    for late_s, off_s in ((0.02, 0.0), (0.045, 0.045)):
         coarse = brakes_s + late_s + np.random.default_rng(3).uniform(-0.004, 0.004, 30)
         refined = refine(coarse.astype(np.float32), native_times_s, moved)
         assert np.median(refined - brakes_s) == pytest.approx(off_s, abs=0.012)
