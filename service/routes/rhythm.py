@@ -1,4 +1,4 @@
-"""PUT /items/{id}/rhythm: strokes and beats as a person hears and sees them."""
+"""/items/{id}/rhythm: strokes and beats as a person hears and sees them, or once more as the model found them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ class RhythmEdit(BaseModel):
     strengths: list[float] | None = Field(None, max_length=100_000, description="0..1 for each of times_s")
     beats_s: list[float] | None = Field(None, max_length=100_000)
     downbeats_s: list[float] | None = Field(None, max_length=100_000)
+    even: bool = Field(False, description="times_s and beats_s were tapped: steady them against each other")
 
 
 @router.put("/items/{item_id}/rhythm")
 def put_rhythm(item_id: str, edit: RhythmEdit, house: HouseDep, model: str | None = None) -> dict[str, Any]:
     """Correct an item's strokes, beats or downbeats; the next retargeting uses them, nothing is embedded again."""
     chosen = house.shelf.resolve(model).id
-    changes = {name: values for name, values in edit.model_dump().items() if values is not None}
+    changes = edit.model_dump(exclude={"even"}, exclude_none=True)
     with house.database.begin() as session:
-        return edits.edit_rhythm(session, item_id, changes, chosen)
+        return edits.shown(edits.edit_rhythm(session, item_id, changes, chosen, edit.even))
+
+
+@router.delete("/items/{item_id}/rhythm")
+def delete_rhythm(item_id: str, house: HouseDep, model: str | None = None) -> dict[str, Any]:
+    """Undo all corrections: the answer is the rhythm as the model found it."""
+    chosen = house.shelf.resolve(model).id
+    with house.database.begin() as session:
+        return edits.shown(edits.restore_rhythm(session, item_id, chosen))

@@ -45,6 +45,11 @@ export const listItems = (kind, cursor) =>
   call("GET", `/items?kind=${kind}&limit=50${cursor ? `&cursor=${id(cursor)}` : ""}`);
 export const getItem = (itemId) => call("GET", `/items/${id(itemId)}?include=rhythm`);
 export const deleteItem = (itemId) => call("DELETE", `/items/${id(itemId)}`);
+const rhythmOf = (itemId) => `/items/${id(itemId)}/rhythm`;
+export const editRhythm = (itemId, edit) => call("PUT", rhythmOf(itemId), { json: edit });
+export const restoreRhythm = (itemId) => call("DELETE", rhythmOf(itemId));
+/** What else a retargeting leaves, by the address of its video. */
+export const exportUrl = (videoUrl, form) => `${videoUrl.replace(/\.mp4$/, "")}/export?format=${id(form)}`;
 export const mediaUrl = (itemId) => `/items/${id(itemId)}/media`;
 /** The parts that are not ready yet, by name: an empty list means ready. */
 export async function notReady() {

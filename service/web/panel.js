@@ -3,7 +3,8 @@
 
 import { getItem, mediaUrl, upload } from "./api.js";
 import { bpm, clock, find, make } from "./dom.js";
-import { paintRhythm, paintWhole } from "./score.js";
+import { Marks } from "./marks.js";
+import { paintMarks, paintRhythm, paintWhole } from "./score.js";
 import { Timeline } from "./timeline.js";
 import { showProblem, Work } from "./work.js";
 
@@ -30,8 +31,12 @@ export class Panel {
     const colour = (view) => view.colours[kind];
     this.timeline = new Timeline(find("canvas", root), this.media, {
       label: `${kind === "dance" ? "Strokes of the dance" : "Onsets of the song"}; arrow keys move through it`,
-      paint: (view) => paintRhythm(view, this.item.rhythm, colour(view), { mirrored: kind === "music" }),
-      paintOverview: (view, close) => paintWhole(view, this.item.rhythm, colour(view), close),
+      paint: (view) => this.#paintScore(view, colour(view)),
+      paintOverview: (view, close) => paintWhole(view, this.#drawn(), colour(view), close),
+    });
+    this.marks = new Marks(find(".marks", root), kind, {
+      root, media: this.media, timeline: this.timeline, trouble: this.trouble,
+      onKept: (rhythm) => this.show({ ...this.item, rhythm }, { keepMedia: true }),
     });
     for (const input of root.querySelectorAll("input[type=file]")) {
       input.addEventListener("change", () => {
@@ -99,6 +104,7 @@ export class Panel {
 
   show(item, { keepMedia = false, at_s = 0 } = {}) {
     this.item = { ...item, rhythm: toFullHeight(item.rhythm ?? NO_RHYTHM) };
+    this.marks.show(this.item);
     showProblem(this.trouble, null);
     if (!keepMedia) this.#source(mediaUrl(item.id));
     this.timeline.show(item.duration_s);
@@ -109,11 +115,23 @@ export class Panel {
 
   clear() {
     this.item = null;
+    this.marks.show(null);
     this.timeline.show(0);
     this.media.removeAttribute("src");
     this.media.load();
     this.#paintState();
     this.onItem(null);
+  }
+
+  /** The rhythm without what is being marked by hand. */
+  #drawn() {
+    const { rhythm } = this.item;
+    return this.marks.active ? { ...rhythm, [this.marks.words.field]: [] } : rhythm;
+  }
+
+  #paintScore(view, colour) {
+    paintRhythm(view, this.#drawn(), colour, { mirrored: this.kind === "music" });
+    if (this.marks.active) paintMarks(view, this.marks.marks, this.kind === "music" ? view.colours.ink : colour);
   }
 
   /** The clip is on the stage at once, straight from the disk; its score comes when the service has seen it. */
@@ -155,11 +173,17 @@ export class Panel {
     const { item, root } = this;
     root.dataset.state = item ? "ready" : "empty";
     find(".replace", root).hidden = !item;
-    const points = item && `${item.rhythm.times_s.length} ${this.kind === "dance" ? "strokes" : "onsets"}`;
-    const facts = item ? [bpm(item.tempo_bpm), clock(item.duration_s), points] : [];
+    const facts = item ? this.#facts(item) : [];
     find(".facts", root).replaceChildren(
       make("span.title", { title: item?.title ?? "" }, item ? item.title || item.id : ""),
       make("span", {}, facts.join("  ·  ")));
+  }
+
+  /** Of points set by hand, the tempo that was found before says nothing. */
+  #facts({ rhythm, tempo_bpm, duration_s }) {
+    const { field, points } = this.marks.words;
+    if (rhythm.edited) return [clock(duration_s), `${rhythm[field].length} ${points} by hand`];
+    return [bpm(tempo_bpm), clock(duration_s), `${rhythm.times_s.length} ${this.kind === "dance" ? "strokes" : "onsets"}`];
   }
 
   #waysOut(problem) {

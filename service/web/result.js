@@ -1,6 +1,6 @@
 // The result: the video, how well it sits on the song (the report), and two pictures of the time map.
 
-import { mediaUrl } from "./api.js";
+import { exportUrl, mediaUrl } from "./api.js";
 import { Compare } from "./compare.js";
 import { find, fixed, make, percent } from "./dom.js";
 import { paintDuet, paintMap, retimed } from "./duet.js";
@@ -11,6 +11,8 @@ const MEASURES = [
   ["beats_hit", "Beats hit", "Share of the song's beats with a stroke within one frame"],
   ["beat_alignment", "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
 ];
+
+const EXPORTS = [["otio", "Timeline (OTIO)"], ["markers.csv", "Markers (CSV)"], ["csv", "Every frame (CSV)"]];
 
 /** Only these follow one another; the report's other stages run side by side within them. */
 const wall_s = (stage_s) => ["plan", "render", "report"].reduce((sum, name) => sum + (stage_s[name] ?? 0), 0);
@@ -44,6 +46,7 @@ export class Result {
     const link = find(".download", this.root);
     link.href = result.video_url;
     link.download = `${dance?.title ?? "dance"} on ${music?.title ?? "song"}.mp4`;
+    this.#exports(result);
     find(".facts", this.root).textContent = `${dance?.title ?? "The dance"} on ${music?.title ?? "the song"}`;
     this.#table(report);
     this.#facts(report, result);
@@ -90,6 +93,14 @@ export class Result {
     const shown = facts.filter(([, value]) => value);
     find("dl", this.root).replaceChildren(
       ...shown.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  }
+
+  /** What an editing program reads, and the report as a picture. */
+  #exports({ video_url, report_url }) {
+    const link = (href, words) => make("a", { href, download: "" }, words);
+    const links = EXPORTS.map(([form, words]) => link(exportUrl(video_url, form), words));
+    if (report_url) links.push(link(report_url, "Report (PNG)"));
+    find(".exports", this.root).replaceChildren(...links);
   }
 
   #unplayable(is) {

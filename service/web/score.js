@@ -19,6 +19,20 @@ export function paintRhythm(view, rhythm, colour, { mirrored = false, playhead =
   if (playhead) paintPlayhead(view);
 }
 
+/** Marks under a hand: all equally tall, with a handle. */
+export function paintMarks(view, marks, colour) {
+  const { g } = view;
+  const [start, end] = view.range(marks);
+  g.fillStyle = colour;
+  for (let i = start; i < end; i++) {
+    const x = view.x(marks[i]);
+    g.fillRect(x - 0.75, view.top + 14, 1.5, view.height - 14 - CLOCK_PX);
+    g.beginPath();
+    g.arc(x, view.top + 14, 4.5, 0, 7);
+    g.fill();
+  }
+}
+
 /** The same, small: for the whole length, with the window that the close-up shows. */
 export function paintWhole(view, rhythm, colour, close) {
   const { g } = view;

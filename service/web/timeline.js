@@ -10,6 +10,7 @@ export class Timeline {
   /** `paint(view)` and `paintOverview(view)` draw between view.t0 and view.t1; times are in seconds. */
   constructor(canvas, media, { label, paint, paintOverview = null }) {
     Object.assign(this, { canvas, media, paint, paintOverview, duration_s: 0, t0: 0, held: null, frame: 0 });
+    this.tool = this.using = null; // a tool gets the pointer in place of the playhead: grab, drag, release (marks.js)
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "slider");
     canvas.setAttribute("aria-label", label);
@@ -20,7 +21,7 @@ export class Timeline {
       media.addEventListener(event, () => this.wake());
     }
     canvas.addEventListener("pointerdown", (event) => this.#grab(event));
-    canvas.addEventListener("pointermove", (event) => this.held && this.#seekTo(event));
+    canvas.addEventListener("pointermove", (event) => this.held && this.#move(event));
     for (const event of ["pointerup", "pointercancel"]) canvas.addEventListener(event, () => this.#release());
     canvas.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -77,7 +78,14 @@ export class Timeline {
     // The window stands still while it is held, or the point under the finger would run away.
     this.held = overview ? [0, this.duration_s] : [this.close.t0, this.close.t1];
     this.canvas.setPointerCapture(event.pointerId);
-    this.#seekTo(event);
+    this.using = overview ? null : this.tool;
+    if (this.using) this.using.grab(this.close, event.offsetX);
+    else this.#seekTo(event);
+  }
+
+  #move(event) {
+    if (this.using) this.using.drag(this.close, event.offsetX);
+    else this.#seekTo(event);
   }
 
   #seekTo(event) {
@@ -86,7 +94,8 @@ export class Timeline {
   }
 
   #release() {
-    this.held = null;
+    if (this.using) this.using.release();
+    this.held = this.using = null;
     this.wake();
   }
 
@@ -115,6 +124,9 @@ export class View {
   }
   x(time_s) {
     return ((time_s - this.t0) / (this.t1 - this.t0)) * this.width;
+  }
+  time(x) {
+    return this.t0 + (x / this.width) * (this.t1 - this.t0);
   }
   /** The indices of the sorted `times_s` that show, with one more on each side. */
   range(times_s) {

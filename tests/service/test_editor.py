@@ -54,6 +54,36 @@ def test_a_corrected_rhythm_is_kept_and_rendered_again(up: Any, ids: dict[str, s
     assert all(min(abs(at - s) for s in later) < 1e-3 for at in second["result"]["report"]["landings"]["source_s"])
 
 
+def test_what_the_model_found_comes_back(up: Any, ids: dict[str, str]) -> None:
+    where = f"/items/{ids['dance']}"
+    found = up.http.delete(f"{where}/rhythm").json()
+    assert not found["edited"]
+    assert found["times_s"] != [1.0, 2.0]
+    edited = up.http.put(f"{where}/rhythm", json={"times_s": [1.0, 2.0], "downbeats_s": [1.5]}).json()
+    assert edited["edited"]
+    assert "found" not in edited
+    up.http.put(f"{where}/rhythm", json={"times_s": [1.0, 2.0, 3.0]})
+    assert up.http.get(f"{where}?include=rhythm").json()["rhythm"]["edited"]
+    assert up.http.get(where).json()["strokes"] == 3
+    back = up.http.delete(f"{where}/rhythm").json()
+    assert back.pop("edition") > edited["edition"]  # work for the edited rhythm is not taken for this one's
+    found.pop("edition", None)
+    assert back == found
+    assert up.http.get(f"{where}?include=rhythm").json()["rhythm"] == found
+    assert up.http.get(where).json()["strokes"] == len(found["times_s"])
+    assert up.http.delete("/items/nobody/rhythm").json()["code"] == "unknown_item"
+
+
+def test_tapped_beats_are_evened(up: Any, ids: dict[str, str]) -> None:
+    """A hand that scatters by 20 ms: half of that is left, or less, and without being asked nothing is moved."""
+    even = 0.4 + 0.5 * np.arange(19)
+    tapped = (even + np.random.default_rng(0).normal(0, 0.02, 19)).round(4).tolist()
+    for asked, least, most in ((False, 0.99, 1.01), (True, 0.0, 0.7)):
+        put = up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": tapped, "even": asked})
+        left = np.std(put.json()["times_s"] - even) / np.std(tapped - even)
+        assert least < left < most
+
+
 @pytest.mark.parametrize(
     "edit",
     [

@@ -117,6 +117,69 @@ def test_a_reload_shows_the_same_pair(stack: Any, opened: Any, media: Any) -> No
     assert opened.complaints == []
 
 
+def counted(page: Page, points: int) -> None:
+    expect(page.locator("#dance .count")).to_have_text(f"{points} strokes")
+
+
+def test_strokes_are_tapped_set_moved_and_taken_away(stack: Any, opened: Any, media: Any, tmp_path: Path) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    add_pair(page, media)
+    item = f"{stack.url}/items/{shown_item(page, 'dance')}?include=rhythm"
+    found = httpx.get(item).json()["rhythm"]
+    page.get_by_role("button", name="Mark the strokes by hand").click()
+    counted(page, len(found["times_s"]))
+    page.locator("#dance .clear").click()
+    expect(page.locator("#dance .keep")).to_be_disabled()
+    canvas = page.locator("#dance .score canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    y = box["y"] + 60
+    at = [box["x"] + share * box["width"] for share in (0.2, 0.5, 0.8)]  # 7 s are all in sight: 1.4, 3.5 and 5.6 s
+    for x in at:
+        page.mouse.click(x, y)
+    counted(page, 3)
+    page.mouse.click(at[2] + 2, y)  # on the mark: takes it away
+    counted(page, 2)
+    page.get_by_role("button", name="Undo").click()
+    counted(page, 3)
+    page.mouse.move(at[1] + 1, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], y, steps=4)
+    page.mouse.up()
+    page.evaluate("document.querySelector('#dance video').currentTime = 0.5")
+    page.keyboard.press("t")
+    counted(page, 4)
+    page.screenshot(path=tmp_path / "marks.png")
+    page.get_by_label("Even out taps").first.uncheck()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator("#dance .facts")).to_contain_text("4 strokes by hand")
+    assert httpx.get(item).json()["rhythm"]["times_s"] == pytest.approx([0.5, 1.4, 4.2, 5.6], abs=0.03)
+
+    page.reload()
+    expect(page.locator("#dance .facts")).to_contain_text("4 strokes by hand")
+    page.get_by_role("button", name="Mark the strokes by hand").click()
+    page.get_by_role("button", name="As found").click()
+    expect(page.locator("#dance .facts")).to_contain_text(f"{len(found['times_s'])} strokes")
+    assert httpx.get(item).json()["rhythm"]["times_s"] == found["times_s"]
+    assert opened.complaints == []
+
+
+def test_a_run_of_taps_takes_the_place_of_the_marks_it_passes(stack: Any, opened: Any) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    taps = """async ([marks, taps]) => {
+      const { tapped } = await import("/static/marks.js");
+      let last = null;
+      for (const tap of taps) [marks, last] = [tapped(marks, tap, last), tap];
+      return marks;
+    }"""
+    old = [0.5, 1.0, 1.5, 2.0, 2.5, 9.0]
+    assert page.evaluate(taps, [old, [0.9, 1.7]]) == [0.5, 0.9, 1.7, 2.0, 2.5, 9.0]  # 1.0 and 1.5 were passed over
+    assert page.evaluate(taps, [old, [0.9, 8.0]]) == [0.5, 0.9, 1.5, 2.0, 2.5, 8.0, 9.0]  # too late to be one run
+    assert page.evaluate(taps, [[], [3.0, 3.01, 2.0]]) == [2.0, 3.0]  # no two at once, and backwards is a new run
+
+
 @pytest.mark.parametrize("opened", [PHONE], ids=["phone"], indirect=True)
 def test_a_refused_file_says_why_where_it_was_dropped(stack: Any, opened: Any, media: Any, tmp_path: Path) -> None:
     page: Page = opened.page
