@@ -32,10 +32,10 @@ from mudar.model.mudar import Mudar
 from mudar.motion import Motion, read_motion
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm import braking_s, picture_speed, refine
+from mudar.rhythm import braking_s, picture_speed
 from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
-from mudar.steady import steadied
+from mudar.steady import placed
 from mudar.windows import Window, stitch, windows
 
 D = TypeVar("D", np.float16, np.float32)
@@ -209,9 +209,9 @@ def _placed(times_s: Array, strengths: Array, motion: Motion, fps: float) -> tup
     if not len(times_s):
         return times_s, strengths
     native = motion.native_times_s, motion.native_displacement
-    placed = steadied(refine(steadied(times_s), *native, window_s=1 / fps))
-    kept = (placed >= 0) & (placed <= motion.duration_s)
-    return placed[kept], strengths[kept]
+    moved = placed(times_s, *native, window_s=1 / fps)
+    kept = (moved >= 0) & (moved <= motion.duration_s)
+    return moved[kept], strengths[kept]
 
 
 class _Clock:

@@ -2,7 +2,8 @@
 
 Each stroke is moved half of the way to where its neighbours, by a straight line through them and the beats between,
 say that it should be. A slow change of tempo is followed, a stroke that is meant to be off the beat keeps half of it,
-one that is far off is left alone. numpy only; knows no curve, no file.
+one that is far off is left alone. Where it is known how the picture moves, `placed` and `evened` ask that too. Knows no
+curve and no file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.records import Array
+from mudar.records import Array, Rhythm
+from mudar.rhythm import refine
 
 Times = NDArray[np.float64]
 
@@ -34,6 +36,22 @@ def steadied(times_s: Array) -> Array:
     expected = _expected(times, steps)
     moved = np.where(np.abs(expected - times) <= FAR_S, times + SHARE * (expected - times), times)
     return np.maximum.accumulate(moved).astype(np.float32)
+
+
+def placed(times_s: Array, native_times_s: Times, displacement: Times, window_s: float) -> Array:
+    """(N,) strokes that were read or tapped roughly, steadied, moved to what the body does there, steadied again.
+
+    native_times_s, displacement: (K,) as for rhythm.refine; window_s: as far as the body may draw a stroke.
+    """
+    return steadied(refine(steadied(times_s), native_times_s, displacement, window_s=window_s))
+
+
+def evened(taps_s: Array, dance: Rhythm) -> Array:
+    """(N,) what a hand tapped, (N,) ascending seconds, placed by the speed that `dance` keeps, or steadied without."""
+    if not len(dance.speed):
+        return steadied(taps_s)
+    clock = np.arange(len(dance.speed) + 1) / dance.speed_fps
+    return placed(taps_s, clock, np.append(0.0, dance.speed / dance.speed_fps), 1 / dance.fps)
 
 
 def _expected(times: Times, steps: Times) -> Times:

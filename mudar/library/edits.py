@@ -15,10 +15,10 @@ from sqlalchemy import ColumnElement, select, update
 from mudar.errors import NotReady, OutOfRange
 from mudar.library import tables as t
 from mudar.library.analyses import newest_model
-from mudar.library.codec import numbers
+from mudar.library.codec import numbers, rhythm_of
 from mudar.library.db import Session
 from mudar.library.items import get_item
-from mudar.steady import steadied
+from mudar.steady import evened, steadied
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
 MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # what was seen beside the strokes, and moves them
@@ -29,18 +29,22 @@ def edit_rhythm(
 ) -> dict[str, Any]:
     """Put `changes` in place of the rhythm's own points; returns the whole record. UnknownItem, NotReady, OutOfRange.
 
-    Strokes without strengths are all strong; new strokes are moved by nothing that was seen. even: times that a hand
-    tapped are steadied (mudar/steady.py).
+    Strokes without strengths are all strong; new strokes are not moved again when they are retargeted; new beats give
+    the tempo. even: what a hand tapped is steadied, and strokes go to what the body does (mudar/steady.py).
     """
     where, record, duration_s = _opened(session, item_id, model)
     given: dict[str, Any] = {name: _checked(name, values, duration_s) for name, values in changes.items()}
     for name in {"times_s", "beats_s"} & given.keys() if even else ():
-        given[name] = _steadied(given[name], duration_s)
+        tapped = np.asarray(given[name], np.float32)
+        moved = evened(tapped, rhythm_of(record)) if name == "times_s" else steadied(tapped)
+        given[name] = numbers(np.clip(moved, 0.0, duration_s))
     new = record | given
-    new["found"] = record.get("found") or {name: record.get(name, []) for name in (*EDITABLE, *MOVED_BY)}
+    new["found"] = record.get("found") or {name: record.get(name, []) for name in (*EDITABLE, *MOVED_BY, "tempo_bpm")}
     if "times_s" in given:
         new |= {name: [] for name in MOVED_BY}
         new["strengths"] = given.get("strengths", [1.0] * len(given["times_s"]))
+    if len(given.get("beats_s", ())) > 1:
+        new["tempo_bpm"] = round(60 / float(np.median(np.diff(given["beats_s"]))), 3)
     if len(new["strengths"]) != len(new["times_s"]):
         raise OutOfRange("There must be as many strengths as strokes (times_s).")
     return _stored(session, where, new)
@@ -80,12 +84,6 @@ def _stored(session: Session, where: ColumnElement[bool], record: dict[str, Any]
     record["edition"] = edition_of(record) + 1
     session.execute(update(t.analyses).where(where).values(rhythm=record, strokes=len(record["times_s"])))
     return record
-
-
-def _steadied(times_s: list[float], duration_s: float) -> list[float]:
-    """As even as they were meant; still ascending and inside of the item."""
-    moved = np.clip(steadied(np.asarray(times_s, np.float32)), 0.0, duration_s)
-    return numbers(np.unique(moved))
 
 
 def edition(session: Session, item_id: str, model: str) -> int:

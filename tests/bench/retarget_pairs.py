@@ -179,7 +179,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
     parser.add_argument("--music", type=Path, default=Path("../shared/music"))
     parser.add_argument("--pairs", type=int, default=16, help="at most, of each half")
-    parser.add_argument("--dancers", type=int, default=12, help="of each half")
+    parser.add_argument("--dancers", type=int, default=36, help="of each half")
     parser.add_argument("--side", choices=[*SIDES, "both"], default="held-out")
     parser.add_argument("--interpolation", nargs="+", choices=WAYS, default=["nearest", "blend", "flow"])
     parser.add_argument("--accent", type=float, default=RetargetSettings().accent)
@@ -213,7 +213,7 @@ def main() -> None:
         mine = [row for row in rows if row["side"] == which]
         for way in [*args.interpolation, *(["visbeat3"] if args.visbeat else [])]:
             figures += summary([row for row in mine if row.get("way") == way], f"{which}, {way}")
-        for name in ("truth", "network"):
+        for name in ("truth", "hand", "network"):
             figures += summary([row for row in mine if row.get("strokes") == name], f"{which}, dancers by {name}")
     if args.json:
         print("\n".join(json.dumps(line) for line in figures))

@@ -6,12 +6,14 @@ each is meant for one stroke: the nearest true one in the source, if it is neare
     all       of all true strokes in the source that is shown, those shown within a frame of any point of the music
               that the plan could meet (the beats, and those between at a double tempo); chance beside it
     landings  of the plan's landings, those with a true stroke within a frame: a landing of no stroke counts against it
-With the true strokes given, as a user gives them, and with the network's.
+With the true strokes given, as a user gives them; with what a hand taps that scatters by 25 ms about them, evened as
+the service evens taps; and with the network's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +26,28 @@ from mudar.records import Rhythm
 from mudar.retarget.metrics import by_chance, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
+from mudar.steady import evened
 from tests.bench.retarget_file import moments
 from training.data.clip import write_clip, write_song
 
 Floats = NDArray[np.float64]
 FIRST_SEED = {"tune": 71_001, "held-out": 70_001}  # settings were chosen with the first kind only
+HAND_S = 0.025
 SIZE = {"width": 320, "height": 180}
 
 
 def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterator[dict[str, Any]]:
-    """Two rows a dancer: strokes by `truth` and by `network`."""
+    """Three rows a dancer: strokes by `truth`, by `hand` and by `network`."""
     for seed in range(FIRST_SEED[which], FIRST_SEED[which] + count):
         clip, song, out = (folder / name for name in ("dancer.mp4", "song.flac", "out.mp4"))
         truth = write_clip(clip, seed=seed, duration_s=14.0, **SIZE)
         write_song(song, seed=seed + 500, duration_s=30.0)
         dance, music = embedder.dance(clip).rhythm, embedder.music(song).rhythm
         strokes = np.array(truth.strokes_s)
-        given = Rhythm(
-            strokes.astype(np.float32), np.ones(len(strokes), np.float32), dance.curve, dance.fps, truth.tempo_bpm
-        )
-        for name, rhythm in (("truth", given), ("network", dance)):
+        taps = np.sort(strokes + np.random.default_rng(seed).normal(0, HAND_S, len(strokes)))
+        by_hand = evened(np.clip(taps, 0.0, None).astype(np.float32), dance)
+        told = {"truth": _told(strokes, dance), "hand": _told(by_hand, dance), "network": dance}
+        for name, rhythm in told.items():
             about = {"dancer": seed, "side": which, "strokes": name, "style": truth.style, "source": str(seed)}
             try:
                 report = retarget(clip, song, out, rhythm, music, RetargetSettings(verify=False)).report
@@ -51,6 +55,14 @@ def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterato
                 yield about | {"refused": refused.detail}
                 continue
             yield about | _judged(clip, out, report, strokes)
+
+
+def _told(strokes_s: NDArray[np.floating[Any]], dance: Rhythm) -> Rhythm:
+    """The dance with a person's strokes, as an edit of the library leaves it."""
+    none = np.zeros(0, np.float32)
+    strokes, all_strong = strokes_s.astype(np.float32), np.ones(len(strokes_s), np.float32)
+    beside = {"impacts_s": none, "peaks_s": none, "peak_strengths": none, "downbeats_s": none}
+    return replace(dance, times_s=strokes, strengths=all_strong, **beside)
 
 
 def _judged(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> dict[str, Any]:

@@ -59,8 +59,10 @@ def test_what_the_model_found_comes_back(up: Any, ids: dict[str, str]) -> None:
     found = up.http.delete(f"{where}/rhythm").json()
     assert not found["edited"]
     assert found["times_s"] != [1.0, 2.0]
-    edited = up.http.put(f"{where}/rhythm", json={"times_s": [1.0, 2.0], "downbeats_s": [1.5]}).json()
+    edit = {"times_s": [1.0, 2.0], "beats_s": [1.0, 1.5, 2.0], "downbeats_s": [1.5]}
+    edited = up.http.put(f"{where}/rhythm", json=edit).json()
     assert edited["edited"]
+    assert edited["tempo_bpm"] == 120.0
     assert "found" not in edited
     up.http.put(f"{where}/rhythm", json={"times_s": [1.0, 2.0, 3.0]})
     assert up.http.get(f"{where}?include=rhythm").json()["rhythm"]["edited"]
