@@ -19,7 +19,7 @@ from mudar.records import Array
 from mudar.rhythm import strokes_from_curve
 from mudar.tempo import bar_starts, beat_grid, tempo
 
-SURE = 0.63  # median height of the network's peaks over their surroundings: generated dancers .72-.89, real .28-.51
+SURE = 0.575  # median height of the network's peaks over their surroundings: generated dancers .72-.89, real .28-.51
 _USUAL_OCTAVES = 0.25  # a filter's curve repeats weakly, and at any tempo: an unusual one needs more evidence
 _TIGHTNESS = 400.0  # and its summits scatter: the chain is held straighter than for a curve that is sure
 
