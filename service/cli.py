@@ -14,6 +14,7 @@ import typer
 
 from service import cli_evaluate, cli_ingest, cli_models
 from service.cli_output import bar, plain_errors, show, table
+from service.cli_points import seconds_in
 from service.client import Client, Json
 from service.settings import settings
 
@@ -114,6 +115,10 @@ def retarget(
     max_speed: float | None = None,
     interpolation: Annotated[str | None, typer.Option(help="nearest, blend or flow.")] = None,
     on: Annotated[str | None, typer.Option(help="beats, onsets, downbeats or every_nth.")] = None,
+    strokes: Annotated[
+        Path | None, typer.Option(help="Of the dance, by hand: a text file, a time in seconds a line.")
+    ] = None,
+    beats: Annotated[Path | None, typer.Option(help="Of the music, by hand: the same.")] = None,
     export: Annotated[list[Path] | None, typer.Option(help="Map and markers: .csv .markers.csv .json .otio.")] = None,
     chart: Annotated[bool, typer.Option(help="Draw the report beside the video: OUT.report.png.")] = True,
     local: Local = False,
@@ -127,16 +132,22 @@ def retarget(
 
         for path in export:
             form_of(path)  # a name that says no form fails before the work, not after it
+    by_hand = seconds_in(strokes) if strokes else None, seconds_in(beats) if beats else None
     chosen: dict[str, Any] = {"method": method, "accent": accent, "min_speed": min_speed, "max_speed": max_speed}
     chosen |= {"interpolation": interpolation, "on": on}
     if local:
         from service import cli_local
 
         with bar("retarget") as progress:
-            result = cli_local.retarget(Path(dance), Path(music), out, chosen, model, progress)
+            result = cli_local.retarget(
+                Path(dance), Path(music), out, chosen, model, progress, strokes_s=by_hand[0], beats_s=by_hand[1]
+            )
     else:
         with connect(url) as client:
             ids = (_item_id(client, dance, "dance"), _item_id(client, music, "music"))
+            for item_id, name, points in zip(ids, ("times_s", "beats_s"), by_hand, strict=True):
+                if points is not None:
+                    client.edit_rhythm(item_id, **{name: points, "downbeats_s": []})
             result = finished(client, client.retarget(*ids, **chosen), "retarget")
             client.download(result["video_url"], out)
     _leave(result["report"], out, dance, music, export or [], chart)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +78,21 @@ def rhythm(analysis: Analysis) -> dict[str, Any]:
 
 
 def retarget(
-    dance: Path, music: Path, out: Path, chosen: dict[str, Any], model: str | None, progress: Progress
+    dance: Path,
+    music: Path,
+    out: Path,
+    chosen: dict[str, Any],
+    model: str | None,
+    progress: Progress,
+    *,
+    strokes_s: Sequence[float] | None = None,
+    beats_s: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Renders `out`; the result that the service gives, with the file's path as its URL."""
+    """Renders `out`; the result that the service gives, with the file's path as its URL.
+
+    strokes_s of the dance and beats_s of the music take the place of what is found.
+    """
+    from mudar.by_hand import checked_s, with_beats, with_strokes
     from mudar.retarget.retarget import retarget as render
     from mudar.retarget.settings import RetargetSettings
 
@@ -88,7 +101,12 @@ def retarget(
     looked_at(music, "music")
     progress(0.0, "model")
     use = embedder(model)
-    dance_rhythm = use.file(dance, "dance", scaled(progress, 0.0, 0.3)).rhythm
-    music_rhythm = use.file(music, "music", scaled(progress, 0.3, 0.4)).rhythm
+    seen = use.file(dance, "dance", scaled(progress, 0.0, 0.3))
+    heard = use.file(music, "music", scaled(progress, 0.3, 0.4))
+    dance_rhythm, music_rhythm = seen.rhythm, heard.rhythm
+    if strokes_s is not None:
+        dance_rhythm = with_strokes(dance_rhythm, checked_s("strokes", strokes_s, seen.duration_s))
+    if beats_s is not None:
+        music_rhythm = with_beats(music_rhythm, checked_s("beats", beats_s, heard.duration_s))
     result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
     return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

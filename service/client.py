@@ -90,6 +90,10 @@ class Client:
         """One item, with `embedding` or `rhythm` if asked."""
         return self._call("GET", f"/items/{item_id}", params={"include": ",".join(include)})
 
+    def edit_rhythm(self, item_id: str, **points: Any) -> Json:
+        """Put times_s, strengths, beats_s or downbeats_s in place of what was found; the record, as it is now."""
+        return self._call("PUT", f"/items/{item_id}/rhythm", json=points)
+
     def items(self, **narrow: Any) -> Iterator[Json]:
         """All items, page by page."""
         cursor = None

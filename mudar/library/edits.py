@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, select, update
 
+from mudar.by_hand import MOVED_BY, checked_s, tempo_of
 from mudar.errors import NotReady, OutOfRange
 from mudar.library import tables as t
 from mudar.library.analyses import newest_model
@@ -21,7 +22,6 @@ from mudar.library.items import get_item
 from mudar.steady import evened, steadied
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
-MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # what was seen beside the strokes, and moves them
 
 
 def edit_rhythm(
@@ -43,8 +43,7 @@ def edit_rhythm(
     if "times_s" in given:
         new |= {name: [] for name in MOVED_BY}
         new["strengths"] = given.get("strengths", [1.0] * len(given["times_s"]))
-    if len(given.get("beats_s", ())) > 1:
-        new["tempo_bpm"] = round(60 / float(np.median(np.diff(given["beats_s"]))), 3)
+    new["tempo_bpm"] = tempo_of(given.get("beats_s", ())) or new["tempo_bpm"]
     if len(new["strengths"]) != len(new["times_s"]):
         raise OutOfRange("There must be as many strengths as strokes (times_s).")
     return _stored(session, where, new)
@@ -100,12 +99,9 @@ def edition_of(record: Mapping[str, Any]) -> int:
 def _checked(name: str, values: Sequence[float], duration_s: float) -> list[float]:
     if name not in EDITABLE:
         raise OutOfRange(f"{name} cannot be edited: use {', '.join(EDITABLE)}.")
+    if name != "strengths":
+        return numbers(checked_s(name, values, duration_s))
     array = np.asarray(values, np.float64)
-    if array.ndim != 1 or not np.isfinite(array).all():
-        raise OutOfRange(f"{name} must be a list of finite numbers.")
-    if name == "strengths":
-        if ((array < 0) | (array > 1)).any():
-            raise OutOfRange("strengths lie in 0..1.")
-    elif (np.diff(array) <= 0).any() or (len(array) and (array[0] < 0 or array[-1] > duration_s + 1e-3)):
-        raise OutOfRange(f"{name} must ascend, in seconds from 0 to {duration_s:g}.")
+    if array.ndim != 1 or not ((array >= 0) & (array <= 1)).all():
+        raise OutOfRange("strengths is a list of numbers in 0..1.")
     return numbers(array.astype(np.float32))

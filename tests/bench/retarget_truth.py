@@ -13,16 +13,15 @@ the service evens taps; and with the network's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.by_hand import with_strokes
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
-from mudar.records import Rhythm
 from mudar.retarget.metrics import by_chance, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
@@ -46,7 +45,8 @@ def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterato
         strokes = np.array(truth.strokes_s)
         taps = np.sort(strokes + np.random.default_rng(seed).normal(0, HAND_S, len(strokes)))
         by_hand = evened(np.clip(taps, 0.0, None).astype(np.float32), dance)
-        told = {"truth": _told(strokes, dance), "hand": _told(by_hand, dance), "network": dance}
+        given = with_strokes(dance, strokes.astype(np.float32))
+        told = {"truth": given, "hand": with_strokes(dance, by_hand), "network": dance}
         for name, rhythm in told.items():
             about = {"dancer": seed, "side": which, "strokes": name, "style": truth.style, "source": str(seed)}
             try:
@@ -55,14 +55,6 @@ def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterato
                 yield about | {"refused": refused.detail}
                 continue
             yield about | _judged(clip, out, report, strokes)
-
-
-def _told(strokes_s: NDArray[np.floating[Any]], dance: Rhythm) -> Rhythm:
-    """The dance with a person's strokes, as an edit of the library leaves it."""
-    none = np.zeros(0, np.float32)
-    strokes, all_strong = strokes_s.astype(np.float32), np.ones(len(strokes_s), np.float32)
-    beside = {"impacts_s": none, "peaks_s": none, "peak_strengths": none, "downbeats_s": none}
-    return replace(dance, times_s=strokes, strengths=all_strong, **beside)
 
 
 def _judged(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> dict[str, Any]:
