@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 from threadpoolctl import threadpool_limits
@@ -61,7 +62,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for these settings (default: from the environment)."""
-    app = FastAPI(title="MuDaR", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, responses=PROBLEMS)
+    about = {"title": "MuDaR", "version": "0.1.0", "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
+    app = FastAPIOffline(**about, lifespan=lifespan, responses=PROBLEMS)  # FastAPI, but /docs asks no other host
     app.state.house = house = build(settings or read_settings())
     app.add_middleware(Lingering)
     app.add_middleware(Measured, metrics=house.metrics)

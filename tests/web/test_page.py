@@ -117,6 +117,14 @@ def test_a_reload_shows_the_same_pair(stack: Any, opened: Any, media: Any) -> No
     assert opened.complaints == []
 
 
+def test_the_calls_are_explained_with_no_other_host_in_reach(stack: Any, opened: Any) -> None:
+    page: Page = opened.page
+    page.route(lambda url: not url.startswith((stack.url, "data:")), lambda route: route.abort())
+    page.goto(f"{stack.url}/docs")
+    expect(page.locator("#operations-retrieve-post_retrieve_retrieve_post")).to_be_visible()
+    assert opened.complaints == []
+
+
 def counted(page: Page, points: int) -> None:
     expect(page.locator("#dance .count")).to_have_text(f"{points} strokes")
 
