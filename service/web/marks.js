@@ -13,8 +13,8 @@ const LEAST_GAP_S = 0.04;
 const FEWEST = 2;
 
 const WORDS = {
-  dance: { points: "strokes", field: "times_s" },
-  music: { points: "beats", field: "beats_s" },
+  dance: { points: "strokes", field: "times_s", even: "Moves each to where the others and the body say it was meant" },
+  music: { points: "beats", field: "beats_s", even: "Moves each towards where the others say it was meant" },
 };
 
 /** The list after a tap at `time_s`. Taps of one run take the place of the marks between them, as a new take does. */
@@ -50,7 +50,7 @@ export class Marks {
       make("div.tools", {},
         this.tapper, this.undoer,
         button("button.clear", () => this.#change([]), "Clear"),
-        make("label.even", {}, this.evener, "Even out taps")),
+        make("label.even", { title: this.words.even }, this.evener, "Even out taps")),
       make("div.ends", {}, this.count, this.finder,
         button("button.quiet.leave", () => this.leave(), "Cancel"), this.keeper));
     host.append(this.opener, this.bench);
