@@ -7,9 +7,11 @@ import { paintDuet, paintMap, retimed } from "./duet.js";
 import { palette, Timeline } from "./timeline.js";
 
 const MEASURES = [
-  ["onsets_hit", "Onsets hit", "Share of the song's onsets with a stroke within one frame"],
-  ["beats_hit", "Beats hit", "Share of the song's beats with a stroke within one frame"],
-  ["beat_alignment", "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
+  [(report) => report.onsets_hit, "Onsets hit", "Share of the song's onsets with a stroke within one frame"],
+  [(report) => report.beats_hit, "Beats hit", "Share of the song's beats with a stroke within one frame"],
+  [(report) => report.independent?.beats_hit, "Beats hit, as seen",
+    "Share of the beats on which the picture brakes, by a detector that knows neither the strokes nor the plan"],
+  [(report) => report.beat_alignment, "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
 ];
 
 const EXPORTS = [["otio", "Timeline (OTIO)"], ["markers.csv", "Markers (CSV)"], ["csv", "Every frame (CSV)"]];
@@ -63,8 +65,8 @@ export class Result {
   }
 
   #table(report) {
-    const rows = MEASURES.filter(([key]) => report[key]).map(([key, name, title]) => {
-      const { before, after, chance } = report[key];
+    const rows = MEASURES.filter(([of]) => of(report)).map(([of, name, title]) => {
+      const { before, after, chance } = of(report);
       const cell = (value, kind) => {
         const bar = make("i");
         bar.style.width = `${Math.min(1, Math.max(0, value || 0)) * 100}%`;
