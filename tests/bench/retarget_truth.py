@@ -30,7 +30,7 @@ from tests.bench.retarget_file import moments
 from training.data.clip import write_clip, write_song
 
 Floats = NDArray[np.float64]
-FIRST_SEED = {"tune": 71_001, "held-out": 73_001}  # settings were chosen with the first kind only
+FIRST_SEED = {"tune": 71_001, "held-out": 74_001}  # settings were chosen with the first kind only
 HAND_S = 0.025
 SIZE = {"width": 320, "height": 180}
 
