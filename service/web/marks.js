@@ -46,7 +46,7 @@ export class Marks {
     this.evener = make("input", { type: "checkbox", checked: true });
     this.count = make("span.count", { role: "status" });
     this.bench = make("div.by-hand", { hidden: true, role: "group", "aria-label": `${this.words.points} by hand` },
-      make("p.how", {}, "Play, and tap T on each. Or click the score to add one, click a mark to take it away, drag it to move it."),
+      make("p.how", {}, "Play, and tap T on each. Or click the score to add one, click a mark to take it away (Delete at the playhead), drag it to move it."),
       make("div.tools", {},
         this.tapper, this.undoer,
         button("button.clear", () => this.#change([]), "Clear"),
@@ -87,6 +87,13 @@ export class Marks {
     this.byEar = true;
     this.#change(tapped(this.marks, now, this.last_s));
     this.last_s = now;
+  }
+
+  /** Without the mark at the playhead, if there is one. */
+  remove() {
+    const away = this.marks.map((mark) => Math.abs(mark - this.media.currentTime));
+    const nearest = away.indexOf(Math.min(...away));
+    if (away[nearest] <= SAME_S) this.#change(this.marks.filter((_, i) => i !== nearest));
   }
 
   /** Timeline's tool: the pointer goes down on the score at `x` of `view`. */
@@ -155,6 +162,7 @@ export class Marks {
     if (this.media.paused && !this.root.contains(document.activeElement)) return;
     if (event.key === "Escape") this.leave();
     else if (event.key.toLowerCase() === "t" && !event.repeat) this.tap();
+    else if (event.key === "Delete" || event.key === "Backspace") this.remove();
     else return;
     event.preventDefault();
   }

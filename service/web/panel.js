@@ -143,6 +143,7 @@ export class Panel {
   }
 
   #busy(name) {
+    this.marks.leave();
     this.root.dataset.state = "busy";
     find(".facts", this.root).replaceChildren(make("span.title", {}, name));
   }
