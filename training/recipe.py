@@ -41,7 +41,6 @@ class DataRecipe:
     batch: int = 32
     joint_every: int = 1  # only every so many steps hear music; the others train the rhythm of the dance alone
     fraction: float = 1.0  # of the generated clips, by the order of their names
-    even_styles: bool = False  # of the generated clips, however many each style has
     real_share: float = 0.0  # of each batch
     bachata_share: float = 0.5  # of the real part: rare sources are weighted up against the one large one
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -147,9 +147,10 @@ def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: 
         ids = [clip_id for clip_id in shelf.clip_ids() if clip_id not in without]
         return [shelf.load(clip_id) for clip_id in ids[: max(round(len(ids) * fraction), 1)]]
 
-    data = recipe.data
-    found = read(generated, data.fraction), read(real, 1.0) if data.real_share else []
-    return Mixture(*found, data.real_share, data.bachata_share, data.even_styles)
+    share = recipe.data.real_share
+    return Mixture(
+        read(generated, recipe.data.fraction), read(real, 1.0) if share else [], share, recipe.data.bachata_share
+    )
 
 
 def main() -> None:

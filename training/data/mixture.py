@@ -20,24 +20,14 @@ class Mixture:
     """Generated and real records, in shares; among the real ones each source counts as it should."""
 
     def __init__(
-        self,
-        generated: Sequence[Record],
-        real: Sequence[Record],
-        real_share: float,
-        large_share: float,
-        even_styles: bool = False,
+        self, generated: Sequence[Record], real: Sequence[Record], real_share: float, large_share: float
     ) -> None:
-        """`large_share` of the real draws are of the source with the most clips. even_styles: of the generated ones
-        each style comes as often, however many clips it has."""
+        """`large_share` of the real draws are of the source with the most clips."""
         self.records = [*generated, *real]
         self.real_share, self.large_share = real_share, large_share
         sources = np.array([record.source for record in real], dtype=str)
         names, sizes = np.unique(sources, return_counts=True)
         self._generated = np.arange(len(generated))
-        self._styles: list[Ints] = []
-        if even_styles and generated:
-            _, style = np.unique([record.style for record in generated], return_inverse=True)
-            self._styles = [np.flatnonzero(style == number) for number in range(int(style.max()) + 1)]
         of_largest = sources == (names[int(np.argmax(sizes))] if len(names) else "")
         self._largest = len(generated) + np.flatnonzero(of_largest)
         self._others = len(generated) + np.flatnonzero(~of_largest)
@@ -64,17 +54,11 @@ class Mixture:
         real = round(count * share)
         large = rng.uniform(size=real) < (self.large_share if len(self._others) else 1.0)
         drawn = [
-            self._generated_ones(rng, count - real),
+            self._pick(rng, self._generated, count - real),
             self._pick(rng, self._largest, int(large.sum())),
             self._pick(rng, self._others, int((~large).sum())),
         ]
         return rng.permutation(np.concatenate(drawn))
-
-    def _generated_ones(self, rng: np.random.Generator, count: int) -> Ints:
-        if not self._styles:
-            return self._pick(rng, self._generated, count)
-        each = np.bincount(rng.integers(len(self._styles), size=count), minlength=len(self._styles))
-        return np.concatenate([self._pick(rng, pool, n) for pool, n in zip(self._styles, each, strict=True)])
 
     @staticmethod
     def _pick(rng: np.random.Generator, pool: Ints, count: int) -> Ints:

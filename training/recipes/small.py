@@ -33,7 +33,7 @@ def small_synthetic() -> Recipe:
             head_weights=(("beat", 2.0), ("onset", 0.25)),
             avts_from=0.85,
         ),
-        data=DataRecipe(batch=32, joint_every=3, even_styles=True, augmentation=BENT),
+        data=DataRecipe(batch=32, joint_every=3, augmentation=BENT),
         optimiser=OptimiserRecipe(learning_rate=1.5e-3, weight_decay=0.02, steps=6000, warmup_steps=60, ema=0.99),
     )
 
