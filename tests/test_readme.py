@@ -31,6 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("readme")
     write_clip(here / "dance.mp4", seed=3, duration_s=8, width=320, height=180)
     write_song(here / "song.flac", seed=4, duration_s=12)
+    for name, every_s in (("strokes", 0.6), ("beats", 0.55)):
+        (here / f"{name}.txt").write_text("".join(f"{0.4 + every_s * k:.2f}\n" for k in range(12)))
     return here
 
 
