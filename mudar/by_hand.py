@@ -5,7 +5,7 @@ Shapes: N points, ascending seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,35 +13,47 @@ import numpy as np
 
 from mudar.errors import OutOfRange
 from mudar.records import Array, Rhythm
+from mudar.steady import evened, steadied
 
-MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # what was seen beside the strokes, and would move them
+EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
+_MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # what was seen beside the strokes, and would move them
+TOUCHED = (*EDITABLE, *_MOVED_BY, "tempo_bpm")  # all of a rhythm that an edit may change
 _ROUNDING_S = 1e-3
 
+Points = Sequence[float] | Array
 
-def checked_s(name: str, values: Sequence[float] | Array, duration_s: float) -> Array:
-    """(N,) of points that lie in an item of `duration_s`. OutOfRange for others, and for what does not ascend."""
+
+def edited(rhythm: Rhythm, changes: Mapping[str, Points], duration_s: float, *, even: bool = False) -> Rhythm:
+    """`rhythm` with `changes` of EDITABLE in place of its own points, in an item of `duration_s`. OutOfRange.
+
+    Strokes without strengths are all strong; new strokes are not moved again when they are retargeted; new beats give
+    the tempo. even: what a hand tapped is steadied, and strokes go to what the body does (mudar/steady.py).
+    """
+    given: dict[str, Any] = {name: _checked(name, values, duration_s) for name, values in changes.items()}
+    if even and "times_s" in given:
+        given["times_s"] = np.clip(evened(given["times_s"], rhythm), 0.0, duration_s)
+    if even and "beats_s" in given:
+        given["beats_s"] = np.clip(steadied(given["beats_s"]), 0.0, duration_s)
+    if "times_s" in given:
+        given |= dict.fromkeys(_MOVED_BY, np.zeros(0, np.float32))
+        given.setdefault("strengths", np.ones_like(given["times_s"]))
+    if len(given.get("beats_s", ())) > 1:
+        given["tempo_bpm"] = round(60 / float(np.median(np.diff(given["beats_s"]))), 3)
+    new = replace(rhythm, **given)
+    if len(new.strengths) != len(new.times_s):
+        raise OutOfRange("There must be as many strengths as strokes (times_s).")
+    return new
+
+
+def _checked(name: str, values: Points, duration_s: float) -> Array:
+    if name not in EDITABLE:
+        raise OutOfRange(f"{name} cannot be edited: use {', '.join(EDITABLE)}.")
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not np.isfinite(array).all():
         raise OutOfRange(f"{name} must be a list of finite numbers.")
-    if (np.diff(array) <= 0).any() or (len(array) and (array[0] < 0 or array[-1] > duration_s + _ROUNDING_S)):
+    if name == "strengths":
+        if ((array < 0) | (array > 1)).any():
+            raise OutOfRange("strengths lie in 0..1.")
+    elif (np.diff(array) <= 0).any() or (len(array) and (array[0] < 0 or array[-1] > duration_s + _ROUNDING_S)):
         raise OutOfRange(f"{name} must ascend, in seconds from 0 to {duration_s:g}.")
     return array.astype(np.float32)
-
-
-def with_strokes(dance: Rhythm, times_s: Array) -> Rhythm:
-    """The dance with these strokes, all strong, to land as they are; which of them begins a bar is not known."""
-    nothing, times = np.zeros(0, np.float32), np.asarray(times_s, np.float32)
-    beside: dict[str, Any] = dict.fromkeys((*MOVED_BY, "downbeats_s"), nothing)
-    return replace(dance, times_s=times, strengths=np.ones_like(times), **beside)
-
-
-def with_beats(music: Rhythm, beats_s: Array) -> Rhythm:
-    """The music with these beats and their tempo; which of them begins a bar is not known."""
-    beats = np.asarray(beats_s, np.float32)
-    tempo = tempo_of(beats) or music.tempo_bpm
-    return replace(music, beats_s=beats, downbeats_s=np.zeros(0, np.float32), tempo_bpm=tempo)
-
-
-def tempo_of(beats_s: Sequence[float] | Array) -> float | None:
-    """Beats a minute, by the median; None for fewer than two."""
-    return round(60 / float(np.median(np.diff(beats_s))), 3) if len(beats_s) > 1 else None

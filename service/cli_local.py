@@ -92,7 +92,7 @@ def retarget(
 
     strokes_s of the dance and beats_s of the music take the place of what is found.
     """
-    from mudar.by_hand import checked_s, with_beats, with_strokes
+    from mudar.by_hand import edited
     from mudar.retarget.retarget import retarget as render
     from mudar.retarget.settings import RetargetSettings
 
@@ -105,8 +105,8 @@ def retarget(
     heard = use.file(music, "music", scaled(progress, 0.3, 0.4))
     dance_rhythm, music_rhythm = seen.rhythm, heard.rhythm
     if strokes_s is not None:
-        dance_rhythm = with_strokes(dance_rhythm, checked_s("strokes", strokes_s, seen.duration_s))
+        dance_rhythm = edited(dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, seen.duration_s)
     if beats_s is not None:
-        music_rhythm = with_beats(music_rhythm, checked_s("beats", beats_s, heard.duration_s))
+        music_rhythm = edited(music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, heard.duration_s)
     result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
     return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

@@ -165,11 +165,16 @@ def newest_model(session: Session, item_id: str) -> str:
 
 def rhythm(session: Session, item_id: str, model: str | None = None) -> Rhythm:
     """The rhythm that `model` (default: the newest analysis) found. UnknownItem, NotReady."""
+    return rhythm_of(stored_rhythm(session, item_id, model))
+
+
+def stored_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
+    """The same as it is stored, with what edits.py keeps beside it."""
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == (model or newest_model(session, item_id)))
     record = session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none()
     if record is None:
         raise _not_ready(get_item(session, item_id, model), model)
-    return rhythm_of(record)
+    return dict(record)
 
 
 def segments(session: Session, item_id: str, model: str | None = None) -> tuple[Segment, ...]:

@@ -9,44 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from sqlalchemy import ColumnElement, select, update
 
-from mudar.by_hand import MOVED_BY, checked_s, tempo_of
-from mudar.errors import NotReady, OutOfRange
+from mudar.by_hand import TOUCHED, edited
+from mudar.errors import NotReady
 from mudar.library import tables as t
 from mudar.library.analyses import newest_model
-from mudar.library.codec import numbers, rhythm_of
+from mudar.library.codec import rhythm_of, rhythm_record
 from mudar.library.db import Session
 from mudar.library.items import get_item
-from mudar.steady import evened, steadied
-
-EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
 
 
 def edit_rhythm(
     session: Session, item_id: str, changes: Mapping[str, Sequence[float]], model: str | None = None, even: bool = False
 ) -> dict[str, Any]:
-    """Put `changes` in place of the rhythm's own points; returns the whole record. UnknownItem, NotReady, OutOfRange.
+    """Put `changes` in place of the rhythm's own points (by_hand.edited); returns the whole record.
 
-    Strokes without strengths are all strong; new strokes are not moved again when they are retargeted; new beats give
-    the tempo. even: what a hand tapped is steadied, and strokes go to what the body does (mudar/steady.py).
+    UnknownItem, NotReady, OutOfRange.
     """
     where, record, duration_s = _opened(session, item_id, model)
-    given: dict[str, Any] = {name: _checked(name, values, duration_s) for name, values in changes.items()}
-    for name in {"times_s", "beats_s"} & given.keys() if even else ():
-        tapped = np.asarray(given[name], np.float32)
-        moved = evened(tapped, rhythm_of(record)) if name == "times_s" else steadied(tapped)
-        given[name] = numbers(np.clip(moved, 0.0, duration_s))
-    new = record | given
-    new["found"] = record.get("found") or {name: record.get(name, []) for name in (*EDITABLE, *MOVED_BY, "tempo_bpm")}
-    if "times_s" in given:
-        new |= {name: [] for name in MOVED_BY}
-        new["strengths"] = given.get("strengths", [1.0] * len(given["times_s"]))
-    new["tempo_bpm"] = tempo_of(given.get("beats_s", ())) or new["tempo_bpm"]
-    if len(new["strengths"]) != len(new["times_s"]):
-        raise OutOfRange("There must be as many strengths as strokes (times_s).")
-    return _stored(session, where, new)
+    new = rhythm_record(edited(rhythm_of(record), changes, duration_s, even=even))
+    found = record.get("found") or {name: record.get(name, []) for name in TOUCHED}
+    return _stored(session, where, new | {"found": found, "edition": edition_of(record)})
 
 
 def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
@@ -56,16 +40,14 @@ def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> 
     return _stored(session, where, record | found) if found else record
 
 
-def is_edited(session: Session, item_id: str, model: str | None = None) -> bool:
-    """Whether the rhythm is a person's. UnknownItem, NotReady."""
-    model = model or newest_model(session, item_id)
-    where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
-    return "found" in (session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none() or {})
+def is_edited(record: Mapping[str, Any]) -> bool:
+    """Whether the rhythm is a person's."""
+    return "found" in record
 
 
 def shown(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as it is told: whether it was edited, and not what it was before."""
-    return {name: value for name, value in record.items() if name != "found"} | {"edited": "found" in record}
+    return {name: value for name, value in record.items() if name != "found"} | {"edited": is_edited(record)}
 
 
 def _opened(session: Session, item_id: str, model: str | None) -> tuple[ColumnElement[bool], dict[str, Any], float]:
@@ -94,14 +76,3 @@ def edition(session: Session, item_id: str, model: str) -> int:
 def edition_of(record: Mapping[str, Any]) -> int:
     """The same of a record."""
     return int(record.get("edition", 0))
-
-
-def _checked(name: str, values: Sequence[float], duration_s: float) -> list[float]:
-    if name not in EDITABLE:
-        raise OutOfRange(f"{name} cannot be edited: use {', '.join(EDITABLE)}.")
-    if name != "strengths":
-        return numbers(checked_s(name, values, duration_s))
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1 or not ((array >= 0) & (array <= 1)).all():
-        raise OutOfRange("strengths is a list of numbers in 0..1.")
-    return numbers(array.astype(np.float32))

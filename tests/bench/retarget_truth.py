@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.by_hand import with_strokes
+from mudar.by_hand import edited
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
 from mudar.retarget.metrics import by_chance, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
-from mudar.steady import evened
 from tests.bench.retarget_file import moments
 from training.data.clip import write_clip, write_song
 
@@ -41,12 +40,15 @@ def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterato
         clip, song, out = (folder / name for name in ("dancer.mp4", "song.flac", "out.mp4"))
         truth = write_clip(clip, seed=seed, duration_s=14.0, **SIZE)
         write_song(song, seed=seed + 500, duration_s=30.0)
-        dance, music = embedder.dance(clip).rhythm, embedder.music(song).rhythm
+        seen, music = embedder.dance(clip), embedder.music(song).rhythm
+        dance = seen.rhythm
         strokes = np.array(truth.strokes_s)
         taps = np.sort(strokes + np.random.default_rng(seed).normal(0, HAND_S, len(strokes)))
-        by_hand = evened(np.clip(taps, 0.0, None).astype(np.float32), dance)
-        given = with_strokes(dance, strokes.astype(np.float32))
-        told = {"truth": given, "hand": with_strokes(dance, by_hand), "network": dance}
+        given, by_hand = (
+            edited(dance, {"times_s": points, "downbeats_s": []}, seen.duration_s, even=even)
+            for points, even in ((strokes, False), (np.clip(taps, 0.0, seen.duration_s), True))
+        )
+        told = {"truth": given, "hand": by_hand, "network": dance}
         for name, rhythm in told.items():
             about = {"dancer": seed, "side": which, "strokes": name, "style": truth.style, "source": str(seed)}
             try:
