@@ -50,6 +50,26 @@ def test_what_waits_is_answered_together_and_in_order() -> None:
     asyncio.run(check())
 
 
+def test_who_was_just_answered_comes_along_with_those_who_wait() -> None:
+    async def check() -> None:
+        answer = Doubling()
+        together: Together[int, int] = Together(answer, at_once=1, most=4)
+
+        async def eager() -> list[int]:
+            return [await together.ask(1), await together.ask(3)]
+
+        answer.gate.clear()
+        client = asyncio.create_task(eager())
+        await asyncio.to_thread(answer.inside.wait, 30)
+        patient = asyncio.create_task(together.ask(2))
+        await asyncio.sleep(0)
+        answer.gate.set()
+        assert await asyncio.gather(client, patient) == [[2, 6], 4]
+        assert answer.batches == [[1], [2, 3]]
+
+    asyncio.run(check())
+
+
 def test_batches_run_side_by_side() -> None:
     async def check() -> None:
         answer = Doubling()
