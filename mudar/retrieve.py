@@ -36,7 +36,6 @@ from mudar.nearest.sweeps import Sweep
 from mudar.records import Array
 
 _FROZEN_ROWS = 16_384
-_PARTS = ("embeddings", "rhythms")
 
 
 class Match(NamedTuple):
@@ -275,7 +274,8 @@ class HybridIndex:
             start_s = np.asarray(queries[0].start_s, np.float32)
             group = np.zeros(len(start_s), np.int64)
         else:
-            embeddings, rhythms = (np.concatenate([getattr(q, name) for q in queries]) for name in _PARTS)
+            embeddings = np.concatenate([query.embeddings for query in queries])
+            rhythms = np.concatenate([query.rhythms for query in queries])
             start_s = np.concatenate([np.asarray(query.start_s, np.float32) for query in queries])
             group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
         embeddings, rhythms = self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)

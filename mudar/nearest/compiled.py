@@ -48,6 +48,7 @@ def _try(found: Any) -> None:
     codes, short = np.zeros(1, np.int32), np.zeros((1, 4), np.float32)
     found.prepare(asked[1:], np.zeros((1, 2), np.float32), (part, part), (1, 1), short)
     found.sweep(part, 0, 0, 1e-5, asked, one, codes, np.zeros(0, bool), best)
+    found.sweep_each(part, 0, 0, 1e-5, asked, one, codes, np.zeros(0, bool), best)
     found.weigh(group, group, 1e-5, asked, one, codes, best)
     if best[1].tolist() != [[[1.0, 1.0, 1.0]]]:
         raise ValueError(f"the compiled loops count wrongly: {best[1].tolist()}")

@@ -19,6 +19,7 @@ TIE = 1.01e-9  # scores closer than this may be equal to nine digits
 _RUN = 16  # bounds of a query that are looked at together
 _LANES = 256  # runs, times queries, that lie between each other
 _GUESSES = 4  # for each row that a first guess at the bar shall let through
+_SORTED = 64  # of a first guess: more are parted, not sorted
 _LOOK = 128  # rows that are scored together
 
 
@@ -138,15 +139,26 @@ def _bar(score: Any, filled: Any, g: Any, slack: Any) -> Any:
 
 
 @_compiled(fast=True)
-def _guess(run_best: Any, wanted: Any) -> Any:
-    """About the `wanted`-th largest, no higher."""
-    folded = min(_GUESSES * wanted, len(run_best))
-    if wanted >= folded:
+def _guess(run_best: Any, wanted: Any, folded: Any, largest: Any) -> Any:
+    """About the `wanted`-th largest, no higher. folded (n,) and largest (m,) are room, of which as much is used."""
+    count = min(_GUESSES * wanted, len(run_best))
+    if wanted >= count:
         return np.float32(-np.inf)
-    best = np.full(folded, -np.inf, np.float32)
-    for start in range(0, len(run_best), folded):
-        _keep_larger(run_best[start : start + folded], best)
-    return np.partition(best, folded - wanted)[folded - wanted]
+    folded[:count] = -np.inf
+    for start in range(0, len(run_best), count):
+        _keep_larger(run_best[start : start + count], folded[:count])
+    if wanted > len(largest):
+        return np.partition(folded[:count], count - wanted)[count - wanted]
+    largest[:wanted] = -np.inf
+    for place in range(count):
+        value, at = folded[place], wanted - 1
+        if value <= largest[at]:
+            continue
+        while at > 0 and largest[at - 1] < value:
+            largest[at] = largest[at - 1]
+            at -= 1
+        largest[at] = value
+    return largest[wanted - 1]
 
 
 @_compiled()
@@ -163,10 +175,12 @@ def _offer_row(i: Any, row: Any, asked: Any, vectors: Any, codes: Any, best: Any
 def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
     """Offer some rows (n,) to query segment i, best first. All their scores come before, so that memory is not waited
     for row by row."""
-    q, score, filled = asked[0], best[1], best[2]
-    g, count = asked[4][i], len(rows)
+    q, embeddings, rhythms, lam, group = asked
+    top, score, filled, tied = best
+    g, count, split, weighted = group[i], len(rows), embeddings.shape[1], q[i]
+    embedding, rhythm = embeddings[i], rhythms[i]
     for place in range(count):
-        scores[place] = _dot(q[i], vectors[rows[place]])
+        scores[place] = _dot(weighted, vectors[rows[place]])
     for _ in range(count):
         first = 0
         for place in range(1, count):
@@ -175,7 +189,60 @@ def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, 
         if scores[first] < _bar(score, filled, g, slack):
             break
         scores[first] = -np.inf
-        _offer_row(i, rows[first], asked, vectors, codes, best)
+        row = rows[first]
+        x = vectors[row]
+        e, r = _dot64(embedding, x[:split]), _dot64(rhythm, x[split:])
+        _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
+
+
+@_compiled()
+def _room(runs: Any) -> Any:
+    """What `_pass` works with, for so many runs: made once."""
+    return (
+        np.empty(_LOOK, np.int64), np.empty(_LOOK, np.float32),
+        np.empty(runs, np.float32), np.empty(_SORTED, np.float32),
+    )  # fmt: skip
+
+
+@_compiled()
+def _pass(
+    bounds: Any,
+    run_best: Any,
+    width: Any,
+    i: Any,
+    first: Any,
+    slack: Any,
+    asked: Any,
+    vectors: Any,
+    codes: Any,
+    allowed: Any,
+    best: Any,
+    room: Any,
+) -> None:
+    """Offer query segment i the rows, from `first` on, whose bounds (B,) let hope; run_best: the best of each run."""
+    score, filled = best[1], best[2]
+    rows, scores, folded, largest = room
+    g, k, size, runs = asked[4][i], score.shape[1], len(bounds), len(run_best)
+    ceiling, floor = np.float32(np.inf), np.float32(-np.inf)
+    if filled[g] < k:  # the most hopeful first, so that the bar is high when the rest is looked at
+        floor = _guess(run_best, k + k // 2, folded, largest)
+    while ceiling > -np.inf:
+        least, count = max(_bar(score, filled, g, slack), floor), 0
+        for run in range(runs):
+            if run_best[run] < least:
+                continue
+            start = run // width * _RUN * width + run % width
+            for j in range(start, min(start + _RUN * width, size), width):
+                bound = bounds[j]
+                if bound < least or bound >= ceiling or (len(allowed) > 0 and not allowed[first + j]):
+                    continue
+                rows[count] = first + j
+                count += 1
+                if count == _LOOK:
+                    _look(rows, scores, i, slack, asked, vectors, codes, best)
+                    least, count = max(_bar(score, filled, g, slack), floor), 0
+        _look(rows[:count], scores, i, slack, asked, vectors, codes, best)
+        ceiling, floor = floor, np.float32(-np.inf)
 
 
 @_compiled()
@@ -188,39 +255,32 @@ def sweep(
     asked: weighted queries (Q, D), their parts (Q, E) and (Q, R), lam (G,), group (Q,). allowed (N,); (0,) = all.
     best: top, score, filled, tied, kept between blocks.
     """
-    group, score, filled = asked[4], best[1], best[2]
     size, queries = bounds.shape
-    k = score.shape[1]
     width = (_LANES + queries - 1) // queries  # runs that lie between each other
     runs = (size + _RUN * width - 1) // (_RUN * width) * width
     every_best, run_best = np.full(runs * queries, -np.inf, np.float32), np.empty(runs, np.float32)
     _highest(bounds.reshape(-1), width * queries, every_best)
-    rows, scores = np.empty(_LOOK, np.int64), np.empty(_LOOK, np.float32)
+    room = _room(runs)
     for place in range(queries):
-        i = query + place
-        g = group[i]
         for run in range(runs):
             run_best[run] = every_best[run * queries + place]
-        ceiling, floor = np.float32(np.inf), np.float32(-np.inf)
-        if filled[g] < k:  # the most hopeful first, so that the bar is high when the rest is looked at
-            floor = _guess(run_best, k + k // 2)
-        while ceiling > -np.inf:
-            least, count = max(_bar(score, filled, g, slack), floor), 0
-            for run in range(runs):
-                if run_best[run] < least:
-                    continue
-                start = run // width * _RUN * width + run % width
-                for j in range(start, min(start + _RUN * width, size), width):
-                    bound = bounds[j, place]
-                    if bound < least or bound >= ceiling or (len(allowed) > 0 and not allowed[first + j]):
-                        continue
-                    rows[count] = first + j
-                    count += 1
-                    if count == _LOOK:
-                        _look(rows, scores, i, slack, asked, vectors, codes, best)
-                        least, count = max(_bar(score, filled, g, slack), floor), 0
-            _look(rows[:count], scores, i, slack, asked, vectors, codes, best)
-            ceiling, floor = floor, np.float32(-np.inf)
+        _pass(bounds[:, place], run_best, width, query + place, first, slack, asked, vectors, codes, allowed, best,
+              room)  # fmt: skip
+
+
+@_compiled()
+def sweep_each(
+    bounds: Any, query: Any, first: Any, slack: Any, asked: Any, vectors: Any, codes: Any, allowed: Any, best: Any
+) -> None:
+    """As `sweep`, of bounds (q, B): a query's lie together, near the core while it is looked at."""
+    queries, size = bounds.shape
+    run_best = np.empty((size + _RUN * _LANES - 1) // (_RUN * _LANES) * _LANES, np.float32)
+    room = _room(len(run_best))
+    for place in range(queries):
+        run_best[:] = -np.inf
+        _highest(bounds[place], _LANES, run_best)
+        _pass(bounds[place], run_best, _LANES, query + place, first, slack, asked, vectors, codes, allowed, best,
+              room)  # fmt: skip
 
 
 @_compiled()

@@ -21,6 +21,8 @@ from mudar.records import Array
 
 _BLOCK_BOUNDS = 1 << 20  # of one product: what a core has near
 _TOGETHER = 128  # query segments
+_EACH = 100  # of so many the bounds of each lie together: dearer to make than for few, cheaper to look through
+_EACH_TOGETHER = 256
 _TIE = 1.01e-9
 _EVERY = np.zeros(0, bool)
 
@@ -51,16 +53,19 @@ class Sweep:
         """Every row that is allowed."""
         vectors, codes = self._rows.vectors(), self._columns.codes
         inside, best, asked = _EVERY if allowed is None else allowed, self._best, self._asked
-        together = -(-len(self._q) // -(-len(self._q) // _TOGETHER))
-        block = min(_BLOCK_BOUNDS // together, len(vectors))
+        each = len(self._q) >= _EACH
+        most = _EACH_TOGETHER if each else _TOGETHER
+        together = -(-len(self._q) // -(-len(self._q) // most))
+        block = min(_BLOCK_BOUNDS * (2 if each else 1) // together, len(vectors))
         room = np.empty(together * block, np.float32)
+        sweep = self._kernels.sweep_each if each else self._kernels.sweep
         for first in range(0, len(self._q), together):
             short, q = self._sketches(slice(first, first + together))
             for start in range(0, len(vectors), block):
                 part = short[start : start + block]
-                bounds = room[: len(q) * len(part)].reshape(-1, len(q))
-                np.matmul(part, q.T, out=bounds)
-                self._kernels.sweep(bounds, first, start, self._slack, asked, vectors, codes, inside, best)
+                bounds = room[: len(q) * len(part)].reshape((len(q), -1) if each else (-1, len(q)))
+                np.matmul(*((q, part.T) if each else (part, q.T)), out=bounds)
+                sweep(bounds, first, start, self._slack, asked, vectors, codes, inside, best)
 
     def _sketches(self, part: slice) -> tuple[Array, Array]:
         """Short forms of all rows and of some query segments; at the ends of λ of the part alone that has weight."""

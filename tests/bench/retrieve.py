@@ -107,7 +107,7 @@ def exact_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
         many, two_many = cpu_s(
             lambda lam=lam: index.search_many(queries, [lam] * BATCH, K),
             lambda lam=lam: two_matrices(v, 0, BATCH, lam),
-            rounds=2,
+            rounds=int(np.clip(1_000_000 // len(v.item), 2, 20)),  # few rows take milliseconds, and many turns
         )
         yield {
             "mode": "exact",

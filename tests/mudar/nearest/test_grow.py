@@ -93,6 +93,11 @@ def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.Monke
     assert index.search_many(queries, mixed, 10) == [
         index.search_many([query], [lam], 10)[0] for query, lam in zip(queries, mixed, strict=True)
     ]
+    # So many lie otherwise in memory (sweeps.py), and deep answers are guessed at otherwise (kernels.py).
+    few, deep = (index.search_many(queries, mixed, k, exclude=excluded) for k in (10, 60))
+    assert [m.item_id for m in deep[3]] == true_first(names, e, r, queries[3], mixed[3], 60, gone | excluded)
+    for k, each in ((10, few), (60, deep)):
+        assert index.search_many(5 * queries, 5 * mixed, k, exclude=excluded) == 5 * each
     for lam in LAMBDAS:
         together = index.search_many(queries, [lam] * len(queries), 10)
         for query, found in zip(queries, together, strict=True):
