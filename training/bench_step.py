@@ -158,6 +158,11 @@ def fleet_line(found: dict[str, Any], recipe: Recipe, clip_bytes: float) -> str:
     )
 
 
+def _in_short(found: dict[str, Any]) -> str:
+    what = f"{found['recipe']}, {found['batch']} clips, {found['precision']}, compiled: {found['compiled']}"
+    return f"{what}: {found['clips_s']:.1f} clips/s" if found["fits"] else f"{what}: does not fit"
+
+
 def show(lines: list[dict[str, Any]], console: Console) -> None:
     """The table."""
     table = Printed("recipe", "batch", "precision", "compile", "clips/s", "ms a step", "of it batch", "memory GiB",
@@ -194,14 +199,17 @@ def main() -> None:
     device, console = find_device(args.device), Console(width=190)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread(s)"
     console.print(f"{name}, torch {torch.__version__}")
-    lines = [measure(setting, device, args.steps, args.recompute, args.tiny) for setting in settings(args)]
+    lines: list[dict[str, Any]] = []
+    for setting in settings(args):
+        lines.append(measure(setting, device, args.steps, args.recompute, args.tiny))
+        console.print(_in_short(lines[-1]))  # as they come: a lent GPU may be gone before the table
+        if args.json:
+            args.json.write_text(json.dumps({"device": name, "lines": lines}, indent=1))
     show(lines, console)
     for found in lines:
         if found["fits"] and found["recipe"].startswith("paper") and found["compiled"] == "no":
             console.print(f"{found['precision']}, batch {found['batch']} measured: "
                           + fleet_line(found, registry.get(found["recipe"]), 1e3 * args.clip_kb))  # fmt: skip
-    if args.json:
-        args.json.write_text(json.dumps({"device": name, "lines": lines}, indent=1))
 
 
 if __name__ == "__main__":
