@@ -16,6 +16,7 @@ from mudar.library import changes
 from mudar.library import tables as t
 from mudar.library.codec import from_bytes, rhythm_of, rhythm_record, to_bytes
 from mudar.library.db import Session, clock
+from mudar.library.edition import carried
 from mudar.library.items import get_item
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
 
@@ -102,15 +103,17 @@ def store_analysis(session: Session, item_id: str, model: str, analysis: Analysi
     if kind != analysis.kind:
         raise ValueError(f"item {item_id} is a {kind}, its analysis that of a {analysis.kind}")
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
+    before = session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none() or {}
     session.execute(delete(t.analyses).where(where))
+    rhythm = carried(before, rhythm_record(analysis.rhythm))
     summary = {
         "duration_s": float(analysis.duration_s),
-        "tempo_bpm": float(analysis.rhythm.tempo_bpm),
-        "strokes": len(analysis.rhythm.times_s),
+        "tempo_bpm": float(rhythm["tempo_bpm"]),
+        "strokes": len(rhythm["times_s"]),
         "segments": len(analysis.segments),
         "model": model,
     }
-    rhythm, stage_s = rhythm_record(analysis.rhythm), {name: float(s) for name, s in analysis.stage_s.items()}
+    stage_s = {name: float(s) for name, s in analysis.stage_s.items()}
     row = {"item_id": item_id, "rhythm": rhythm, "stage_s": stage_s, "created_at": clock()}
     session.execute(insert(t.analyses).values(**summary, **row))
     if analysis.segments:

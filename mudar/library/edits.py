@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
-from mudar.by_hand import TOUCHED, edited
+from mudar.by_hand import edited
 from mudar.errors import NotReady
 from mudar.library import tables as t
 from mudar.library.analyses import newest_model
 from mudar.library.codec import rhythm_of, rhythm_record
 from mudar.library.db import Session
+from mudar.library.edition import edition_of, found_in, is_edited
 from mudar.library.items import get_item
 
 
@@ -29,8 +30,7 @@ def edit_rhythm(
     """
     where, record, duration_s = _opened(session, item_id, model)
     new = rhythm_record(edited(rhythm_of(record), changes, duration_s, even=even))
-    found = record.get("found") or {name: record.get(name, []) for name in TOUCHED}
-    return _stored(session, where, new | {"found": found, "edition": edition_of(record)})
+    return _stored(session, where, new | {"found": found_in(record), "edition": edition_of(record)})
 
 
 def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
@@ -38,11 +38,6 @@ def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> 
     where, record, _ = _opened(session, item_id, model)
     found = record.pop("found", None)
     return _stored(session, where, record | found) if found else record
-
-
-def is_edited(record: Mapping[str, Any]) -> bool:
-    """Whether the rhythm is a person's."""
-    return "found" in record
 
 
 def shown(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +58,8 @@ def _opened(session: Session, item_id: str, model: str | None) -> tuple[ColumnEl
 
 def _stored(session: Session, where: ColumnElement[bool], record: dict[str, Any]) -> dict[str, Any]:
     record["edition"] = edition_of(record) + 1
-    session.execute(update(t.analyses).where(where).values(rhythm=record, strokes=len(record["times_s"])))
+    told = {"strokes": len(record["times_s"]), "tempo_bpm": float(record["tempo_bpm"])}
+    session.execute(update(t.analyses).where(where).values(rhythm=record, **told))
     return record
 
 
@@ -71,8 +67,3 @@ def edition(session: Session, item_id: str, model: str) -> int:
     """How often the rhythm was edited; 0 also when there is none."""
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
     return edition_of(session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none() or {})
-
-
-def edition_of(record: Mapping[str, Any]) -> int:
-    """The same of a record."""
-    return int(record.get("edition", 0))

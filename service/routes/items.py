@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from mudar.errors import BadRequest
-from mudar.library import analyses, edits, items
+from mudar.library import analyses, items
 from mudar.library.codec import rhythm_of, rhythm_record, segment_record
+from mudar.library.edition import is_edited
 from service.deps import HouseDep
 from service.intake import media_type
 from service.schemas import Item, Items, Kind
@@ -51,7 +52,7 @@ def get_item(item_id: str, house: HouseDep, include: str = "", model: str | None
         item = _shown(items.get_item(session, item_id, chosen))
         if "rhythm" in wanted:
             stored = analyses.stored_rhythm(session, item_id, chosen)
-            item["rhythm"] = rhythm_record(rhythm_of(stored)) | {"edited": edits.is_edited(stored)}
+            item["rhythm"] = rhythm_record(rhythm_of(stored)) | {"edited": is_edited(stored)}
         if "embedding" in wanted:
             item["embedding"] = [segment_record(s) for s in analyses.segments(session, item_id, chosen)]
     return item

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mudar.errors import ItemDeleted, NotReady, UnknownItem
-from mudar.library import analyses, changes, codec, items
+from mudar.library import analyses, changes, codec, edits, items
 from mudar.library.db import Database
 from mudar.records import Analysis, Rhythm
 
@@ -113,3 +113,26 @@ def test_what_would_poison_an_index_is_refused_whole(
     with database.read() as session:
         assert analyses.count_segments(session) == {}
         assert changes.head(session).seq == 0
+
+
+def test_what_a_person_edited_outlives_a_second_analysis(database: Database, new_item: NewItem, analysis: Make) -> None:
+    item_id = new_item()
+    store(database, item_id, analysis(1))
+    beats = [0.5, 1.0, 1.5, 2.0]
+    with database.begin() as session:
+        edits.edit_rhythm(session, item_id, {"times_s": [1.0, 2.0, 3.0], "beats_s": beats})
+        assert items.get_item(session, item_id)["tempo_bpm"] == 120.0
+    again = analysis(2)
+    told = store(database, item_id, again)
+    assert (told["strokes"], told["tempo_bpm"]) == (3, 120.0)
+    with database.begin() as session:
+        kept = analyses.rhythm(session, item_id)
+        assert (kept.times_s.tolist(), kept.beats_s.tolist()) == ([1.0, 2.0, 3.0], beats)
+        assert np.array_equal(kept.speed, again.rhythm.speed)  # what nobody edits is the new one's
+        assert edits.edition(session, item_id, "m@1") == 1
+        edits.restore_rhythm(session, item_id)
+        assert same_rhythm(analyses.rhythm(session, item_id), again.rhythm)
+        assert items.get_item(session, item_id)["tempo_bpm"] == 118.5
+    store(database, item_id, again)
+    with database.read() as session:
+        assert edits.edition(session, item_id, "m@1") == 2  # work for the first edition is not taken for a later one's
