@@ -17,7 +17,9 @@ from mudar.steady import evened, steadied
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
 _MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # what was seen beside the strokes, and would move them
-TOUCHED = (*EDITABLE, *_MOVED_BY, "tempo_bpm")  # all of a rhythm that an edit may change
+STROKES = ("times_s", "strengths", *_MOVED_BY)
+BEATS = ("beats_s", "downbeats_s", "tempo_bpm")
+TOUCHED = (*STROKES, *BEATS)  # all of a rhythm that an edit may change
 _ROUNDING_S = 1e-3
 
 Points = Sequence[float] | Array

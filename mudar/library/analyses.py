@@ -103,9 +103,8 @@ def store_analysis(session: Session, item_id: str, model: str, analysis: Analysi
     if kind != analysis.kind:
         raise ValueError(f"item {item_id} is a {kind}, its analysis that of a {analysis.kind}")
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
-    before = session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none() or {}
+    rhythm = carried(_seen_last(session, item_id, model), rhythm_record(analysis.rhythm))
     session.execute(delete(t.analyses).where(where))
-    rhythm = carried(before, rhythm_record(analysis.rhythm))
     summary = {
         "duration_s": float(analysis.duration_s),
         "tempo_bpm": float(rhythm["tempo_bpm"]),
@@ -120,6 +119,13 @@ def store_analysis(session: Session, item_id: str, model: str, analysis: Analysi
         session.execute(insert(t.segments), _segment_rows(item_id, model, analysis.segments))
     changes.record(session, seq, "stored", item_id, kind, model)
     return {"id": item_id, "kind": kind, **summary}
+
+
+def _seen_last(session: Session, item_id: str, model: str) -> dict[str, Any]:
+    """The rhythm's record that this model's replaces: its own, or else that of the newest analysis; {} for none."""
+    c = t.analyses.c
+    newest = select(c.rhythm).where(c.item_id == item_id).order_by(c.model != model, c.created_at.desc()).limit(1)
+    return session.execute(newest).scalar_one_or_none() or {}
 
 
 def _segment_rows(item_id: str, model: str, segments: tuple[Segment, ...]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mudar.by_hand import TOUCHED
+from mudar.by_hand import BEATS, STROKES, TOUCHED
 
 
 def is_edited(record: Mapping[str, Any]) -> bool:
@@ -27,9 +27,10 @@ def found_in(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carried(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a new analysis by the same model, after `old`: a person's points outlive it, and so does the count,
-    or work on an earlier edit would be taken for work on the next."""
-    kept = dict(new)
-    if is_edited(old):
-        kept |= {name: old[name] for name in TOUCHED if name in old} | {"found": found_in(new)}
+    """The record of a new analysis of the item of `old`: what a person changed outlives it, and so does the count, or
+    work on an earlier edit would be taken for work on the next."""
+    kept, found = dict(new), found_in(old)
+    for together in (STROKES, BEATS):
+        if any(old.get(name, []) != found.get(name, []) for name in together):
+            kept |= {name: old[name] for name in together} | {"found": found_in(new)}
     return kept | ({"edition": edition_of(old)} if edition_of(old) else {})

@@ -136,3 +136,19 @@ def test_what_a_person_edited_outlives_a_second_analysis(database: Database, new
     store(database, item_id, again)
     with database.read() as session:
         assert edits.edition(session, item_id, "m@1") == 2  # work for the first edition is not taken for a later one's
+
+
+def test_a_new_model_finds_what_a_person_did_not_change(database: Database, new_item: NewItem, analysis: Make) -> None:
+    item_id, given = new_item(), analysis(2, model="m@2")
+    store(database, item_id, analysis(1, model="m@1"))
+    with database.begin() as session:
+        edits.edit_rhythm(session, item_id, {"beats_s": [0.5, 1.0, 1.5]}, "m@1")
+    store(database, item_id, given)
+    with database.begin() as session:
+        seen = analyses.rhythm(session, item_id, "m@2")
+        assert seen.beats_s.tolist() == [0.5, 1.0, 1.5]
+        assert np.array_equal(seen.times_s, given.rhythm.times_s)
+        assert np.array_equal(seen.peaks_s, given.rhythm.peaks_s)
+        edits.restore_rhythm(session, item_id, "m@2")
+        assert same_rhythm(analyses.rhythm(session, item_id, "m@2"), given.rhythm)
+        assert analyses.rhythm(session, item_id, "m@1").beats_s.tolist() == [0.5, 1.0, 1.5]
