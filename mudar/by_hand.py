@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 
 from mudar.errors import OutOfRange
-from mudar.records import Array, Rhythm
+from mudar.records import STROKE_FIELDS, Array, Rhythm
 from mudar.steady import evened, steadied
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
-_MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # what was seen beside the strokes, and would move them
-STROKES = ("times_s", "strengths", *_MOVED_BY)
-BEATS = ("beats_s", "downbeats_s", "tempo_bpm")
-TOUCHED = (*STROKES, *BEATS)  # all of a rhythm that an edit may change
+_MOVED_BY = tuple(name for name in STROKE_FIELDS if name not in EDITABLE)  # seen beside the strokes, would move them
 _ROUNDING_S = 1e-3
 
 Points = Sequence[float] | Array

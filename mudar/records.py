@@ -41,6 +41,11 @@ class Rhythm:
     peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
+# What of a Rhythm an edit may change: strokes with what would move them, and beats with what follows from them.
+STROKE_FIELDS = ("times_s", "strengths", "impacts_s", "peaks_s", "peak_strengths")
+BEAT_FIELDS = ("beats_s", "downbeats_s", "tempo_bpm")
+
+
 @dataclass(frozen=True)
 class Segment:
     """One window of an item: embedding (E,) and rhythm vector (R,), each of L2 norm 1 (or all zero)."""
