@@ -162,16 +162,6 @@ def _guess(run_best: Any, wanted: Any, folded: Any, largest: Any) -> Any:
 
 
 @_compiled()
-def _offer_row(i: Any, row: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
-    """Offer a row to query segment i, scored in float64."""
-    _, embeddings, rhythms, lam, group = asked
-    top, score, filled, tied = best
-    g, x, split = group[i], vectors[row], embeddings.shape[1]
-    e, r = _dot64(embeddings[i], x[:split]), _dot64(rhythms[i], x[split:])
-    _offer(top, score, filled, tied, g, codes[row], row, i, e, r, lam[g])
-
-
-@_compiled()
 def _look(rows: Any, scores: Any, i: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
     """Offer some rows (n,) to query segment i, best first. All their scores come before, so that memory is not waited
     for row by row."""
@@ -286,8 +276,6 @@ def sweep_each(
 @_compiled()
 def weigh(query: Any, rows: Any, slack: Any, asked: Any, vectors: Any, codes: Any, best: Any) -> None:
     """Offer pairs (P,) of a query segment and a row, the most hopeful first."""
-    q, group, score, filled = asked[0], asked[4], best[1], best[2]
+    score = np.empty(1, np.float32)
     for place in range(len(rows)):
-        i, row = query[place], rows[place]
-        if _dot(q[i], vectors[row]) >= _bar(score, filled, group[i], slack):
-            _offer_row(i, row, asked, vectors, codes, best)
+        _look(rows[place : place + 1], score, query[place], slack, asked, vectors, codes, best)

@@ -20,9 +20,8 @@ from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
 from mudar.records import Array
 
 _BLOCK_BOUNDS = 1 << 20  # of one product: what a core has near
-_TOGETHER = 128  # query segments
+_TOGETHER = 128  # query segments; of _EACH or more, twice as many, in twice the room
 _EACH = 100  # of so many the bounds of each lie together: dearer to make than for few, cheaper to look through
-_EACH_TOGETHER = 256
 _TIE = 1.01e-9
 _EVERY = np.zeros(0, bool)
 
@@ -54,17 +53,18 @@ class Sweep:
         vectors, codes = self._rows.vectors(), self._columns.codes
         inside, best, asked = _EVERY if allowed is None else allowed, self._best, self._asked
         each = len(self._q) >= _EACH
-        most = _EACH_TOGETHER if each else _TOGETHER
-        together = -(-len(self._q) // -(-len(self._q) // most))
-        block = min(_BLOCK_BOUNDS * (2 if each else 1) // together, len(vectors))
+        scale = 2 if each else 1
+        together = -(-len(self._q) // -(-len(self._q) // (scale * _TOGETHER)))
+        block = min(scale * _BLOCK_BOUNDS // together, len(vectors))
         room = np.empty(together * block, np.float32)
         sweep = self._kernels.sweep_each if each else self._kernels.sweep
         for first in range(0, len(self._q), together):
             short, q = self._sketches(slice(first, first + together))
             for start in range(0, len(vectors), block):
                 part = short[start : start + block]
-                bounds = room[: len(q) * len(part)].reshape((len(q), -1) if each else (-1, len(q)))
-                np.matmul(*((q, part.T) if each else (part, q.T)), out=bounds)
+                left, right = (q, part) if each else (part, q)
+                bounds = room[: len(q) * len(part)].reshape(len(left), len(right))
+                np.matmul(left, right.T, out=bounds)
                 sweep(bounds, first, start, self._slack, asked, vectors, codes, inside, best)
 
     def _sketches(self, part: slice) -> tuple[Array, Array]:
