@@ -300,7 +300,7 @@ class HybridIndex:
 
     def _here(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:
         """On the CPU."""
-        columns, kernels = self.columns, compiled.kernels()
+        columns, loops = self.columns, compiled.kernels()
 
         def scan(asked: Questions) -> Pairs:
             return Scan(rows, columns.codes, columns.start_s, columns.names, asked, k, allowed).run()
@@ -315,19 +315,19 @@ class HybridIndex:
             pairs = self._sifter.search(rows, rows.digits, questions, k, allowed, weigh)
             if pairs is not None:
                 return pairs
-        if kernels is None:
+        if loops is None:
             return scan(questions)
-        sweep = Sweep(kernels, rows, columns, questions, k)
+        sweep = Sweep(loops, rows, columns, questions, k)
         sweep.all_rows(allowed)
         return sweep.result(scan)
 
     def _weigh(self, rows: FlatRows, question: Questions, k: int, scan: Callable[[Questions], Pairs]) -> Weigh:
-        kernels = compiled.kernels()
-        if kernels is None:
+        loops = compiled.kernels()
+        if loops is None:
             return weighed(rows, self.columns, question, k)
 
         def weigh(query: Ints, row: Ints) -> Pairs:
-            sweep = Sweep(kernels, rows, self.columns, question, k)
+            sweep = Sweep(loops, rows, self.columns, question, k)
             sweep.pairs_of(query, row)
             return sweep.result(scan)
 

@@ -7,6 +7,7 @@ the rows and their columns; the lock is its user's business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,23 +15,28 @@ import numpy as np
 
 from mudar.nearest import sketch
 from mudar.nearest.columns import Columns
+from mudar.nearest.compiled import Loops
 from mudar.nearest.digits import Allowed
 from mudar.nearest.flat import FlatRows
 from mudar.nearest.pairs import MARGIN, Ints, Pairs, Questions
 from mudar.records import Array
 
+_TOGETHER = 256  # query segments
+_MANY = 8  # of so many the product is not written down (tiles.py)
 _BLOCK_BOUNDS = 1 << 20  # of one product: what a core has near
-_TOGETHER = 128  # query segments; of _EACH or more, twice as many, in twice the room
-_EACH = 100  # of so many the bounds of each lie together: dearer to make than for few, cheaper to look through
+_KEPT = 1 << 19  # numbers that tiles leave at once: the same
 _TIE = 1.01e-9
 _EVERY = np.zeros(0, bool)
+
+Span = tuple[int, int]  # from and to which of a row's numbers
 
 
 class Sweep:
     """The best items so far of some questions."""
 
-    def __init__(self, kernels: Any, rows: FlatRows, columns: Columns, questions: Questions, k: int) -> None:
-        self._kernels, self._rows, self._columns, self._questions = kernels, rows, columns, questions
+    def __init__(self, loops: Loops, rows: FlatRows, columns: Columns, questions: Questions, k: int) -> None:
+        self._kernels, self._tiles = loops
+        self._rows, self._columns, self._questions = rows, columns, questions
         count, k, size = questions.count, min(k, len(columns.names)), len(questions.group)
         sketches = rows.sketches
         self._q = np.empty((size, rows.dim), np.float32)
@@ -41,7 +47,7 @@ class Sweep:
             basis = sketches.basis
             turned, heads = (parts[0] @ basis.embedding, parts[1] @ basis.rhythm), basis.heads
             self._short, self._slack = np.empty((size, basis.size), np.float32), 2 * MARGIN + sketches.stray
-        kernels.prepare(parts, self._q, turned, heads, self._short)
+        self._kernels.prepare(parts, self._q, turned, heads, self._short)
         self._turned = turned[0]
         self._asked = (self._q, *parts)
         self._top, self._score = np.zeros((count, k, 3), np.int64), np.zeros((count, k, 3))
@@ -50,37 +56,55 @@ class Sweep:
 
     def all_rows(self, allowed: Allowed) -> None:
         """Every row that is allowed."""
-        vectors, codes = self._rows.vectors(), self._columns.codes
-        inside, best, asked = _EVERY if allowed is None else allowed, self._best, self._asked
-        each = len(self._q) >= _EACH
-        scale = 2 if each else 1
-        together = -(-len(self._q) // -(-len(self._q) // (scale * _TOGETHER)))
-        block = min(scale * _BLOCK_BOUNDS // together, len(vectors))
-        room = np.empty(together * block, np.float32)
-        sweep = self._kernels.sweep_each if each else self._kernels.sweep
-        for first in range(0, len(self._q), together):
-            short, q = self._sketches(slice(first, first + together))
-            for start in range(0, len(vectors), block):
-                part = short[start : start + block]
-                left, right = (q, part) if each else (part, q)
-                bounds = room[: len(q) * len(part)].reshape(len(left), len(right))
-                np.matmul(left, right.T, out=bounds)
-                sweep(bounds, first, start, self._slack, asked, vectors, codes, inside, best)
+        inside = _EVERY if allowed is None else allowed
+        together = -(-len(self._q) // -(-len(self._q) // _TOGETHER))
+        for query in range(0, len(self._q), together):
+            short, span, questions = self._sketches(slice(query, query + together))
+            many = len(questions) >= _MANY and len(short) >= self._tiles.RUN
+            look = self._through_tiles if many else self._through_bounds
+            look(query, questions, short, span, inside)
 
-    def _sketches(self, part: slice) -> tuple[Array, Array]:
-        """Short forms of all rows and of some query segments; at the ends of λ of the part alone that has weight."""
+    def _through_tiles(self, query: int, questions: Array, short: Array, span: Span, inside: Any) -> None:
+        tiles, lanes = self._tiles, self._tiles.LANES
+        vectors, codes = self._rows.vectors(), self._columns.codes
+        queries, all_runs = tiles.packed(questions), -(-len(vectors) // tiles.RUN)
+        runs = min(_KEPT // (tiles.KEPT * len(queries) * lanes), all_runs)
+        room = np.empty(tiles.KEPT * len(queries) * runs * lanes, np.float32)
+        for start in range(0, all_runs, runs):
+            shape, first = (tiles.KEPT, len(queries), min(runs, all_runs - start), lanes), start * tiles.RUN
+            kept = room[: math.prod(shape)].reshape(shape)
+            tiles.fill(short, span[0], first, queries, kept)
+            self._kernels.sweep_tiles(kept, tiles.RUN, questions, query, short, span, first, self._slack, self._asked,
+                                      vectors, codes, inside, self._best)  # fmt: skip
+
+    def _through_bounds(self, query: int, questions: Array, short: Array, span: Span, inside: Any) -> None:
+        vectors, codes = self._rows.vectors(), self._columns.codes
+        block = min(_BLOCK_BOUNDS // len(questions), len(vectors))
+        room = np.empty(len(questions) * block, np.float32)
+        for first in range(0, len(vectors), block):
+            part = short[first : first + block, slice(*span)]
+            bounds = room[: len(questions) * len(part)].reshape(len(part), len(questions))
+            np.matmul(part, questions.T, out=bounds)
+            self._kernels.sweep(bounds, query, first, self._slack, self._asked, vectors, codes, inside, self._best)
+
+    def _sketches(self, part: slice) -> tuple[Array, Span, Array]:
+        """Short forms of all rows, from and to which column they count, and those of some query segments.
+
+        At the ends of λ it is the part alone that has weight.
+        """
         sketches = self._rows.sketches
         if sketches is None:
-            return self._rows.vectors(), self._q[part]
+            return self._rows.vectors(), (0, self._rows.dim), self._q[part]
         lam, held, short = self._questions.lam[self._questions.group[part]], sketches.held.rows(), self._short[part]
-        second = sketches.basis.heads[0] + 1
+        span, second = (0, sketches.basis.size), sketches.basis.heads[0] + 1
         if not lam.any():
-            return held[:, second:], short[:, second:]
-        if not (lam == 1.0).all():
-            return held, short
-        if sketches.wide is None:
-            return held[:, :second], short[:, :second]
-        return sketches.wide.rows(), sketch.headed(self._turned[part], sketches.basis.wide)
+            span = (second, sketches.basis.size)
+        elif (lam == 1.0).all():
+            if sketches.wide is not None:
+                wide = sketches.wide.rows()
+                return wide, (0, wide.shape[1]), sketch.headed(self._turned[part], sketches.basis.wide)
+            span = (0, second)
+        return held, span, np.ascontiguousarray(short[:, slice(*span)])
 
     def pairs_of(self, query: Ints, row: Ints) -> None:
         """Some pairs (P,) of a query segment and a row, the most hopeful first."""
