@@ -276,7 +276,7 @@ class HybridIndex:
         else:
             embeddings = np.concatenate([query.embeddings for query in queries])
             rhythms = np.concatenate([query.rhythms for query in queries])
-            start_s = np.concatenate([np.asarray(query.start_s, np.float32) for query in queries])
+            start_s = np.concatenate([query.start_s for query in queries], dtype=np.float32, casting="same_kind")
             group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
         embeddings, rhythms = self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)
         if not len(embeddings) == len(rhythms) == len(start_s) == len(group):

@@ -61,5 +61,6 @@ def _try(found: Loops) -> None:
     tiles.fill(rows, 0, 0, tiles.packed(one), kept)
     kernels.sweep_tiles(kept, tiles.RUN, one, 0, rows, (0, 2), 0, 1e-5, asked, rows, codes, np.zeros(0, bool), best)
     kernels.weigh(group, group, 1e-5, asked, rows, codes, best)
+    kernels.settled(*best[1:])
     if best[1].tolist() != [[[1.0, 1.0, 1.0]]]:
         raise ValueError(f"the compiled loops count wrongly: {best[1].tolist()}")

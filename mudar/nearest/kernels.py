@@ -325,3 +325,16 @@ def weigh(query: Any, rows: Any, slack: Any, asked: Any, vectors: Any, codes: An
     score = np.empty(1, np.float32)
     for place in range(len(rows)):
         _look(rows[place : place + 1], score, query[place], slack, asked, vectors, codes, best)
+
+
+@jitted()
+def settled(score: Any, filled: Any, tied: Any) -> Any:
+    """Mark the questions two of whose best may be equal to nine digits; whether none is marked and all have k items."""
+    whole = True
+    for g in range(len(filled)):
+        for place in range(1, filled[g]):
+            if score[g, place - 1, 0] - score[g, place, 0] <= TIE:
+                tied[g] = True
+        if tied[g] or filled[g] < score.shape[1]:
+            whole = False
+    return whole

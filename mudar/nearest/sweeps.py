@@ -25,7 +25,6 @@ _TOGETHER = 256  # query segments
 _MANY = 8  # of so many the product is not written down (tiles.py)
 _BLOCK_BOUNDS = 1 << 20  # of one product: what a core has near
 _KEPT = 1 << 19  # numbers that tiles leave at once: the same
-_TIE = 1.01e-9
 _EVERY = np.zeros(0, bool)
 
 Span = tuple[int, int]  # from and to which of a row's numbers
@@ -117,15 +116,11 @@ class Sweep:
 
     def result(self, otherwise: Callable[[Questions], Pairs]) -> Pairs:
         """The pairs, best first; `otherwise` answers a question that has equal scores."""
-        steps = self._score[:, :-1, 0] - self._score[:, 1:, 0]
-        known = np.arange(steps.shape[1]) + 1 < self._filled[:, None]
-        tied = self._tied | ((steps <= _TIE) & known).any(axis=1)
+        whole, tied = self._kernels.settled(self._score, self._filled, self._tied), self._tied
         if self._questions.count == 1:
             return otherwise(self._questions) if tied[0] else self._some(0, int(self._filled[0]))
-        if not tied.any():
-            full = self._filled == self._score.shape[1]
-            if full.all():
-                return self._pairs(self._top.reshape(-1, 3), self._score.reshape(-1, 3))
+        if whole:
+            return self._pairs(self._top.reshape(-1, 3), self._score.reshape(-1, 3))
         first = np.searchsorted(self._questions.group, np.arange(self._questions.count))
         answers = []
         for g, count in enumerate(self._filled.tolist()):
