@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import MediaTooShort, StillVideo
-from mudar.features.flow import FlowEstimator, make_flow
-from mudar.features.hoof import camera, motion_descriptor
+from mudar.features.flow import FlowEstimator, Size, as_square, make_flow, scaled_size
+from mudar.features.hoof import camera, mean_descriptor
 from mudar.media.container import open_media
 from mudar.media.decode import NativeFrame, iter_dual
 from mudar.media.pipe import Ahead
@@ -73,18 +73,17 @@ def read_motion(
     """All of a file's motion. Raises MediaTooShort, StillVideo and the decoder's MediaErrors.
 
     `look` is shown each of the T sampled frames in order, (look_size_px, look_size_px, 3) RGB; the flow is then
-    computed on these, scaled to its own size.
+    computed on what these are made of, scaled to its own size.
     """
-    watcher = _Watcher(spec.video, flow or make_flow(spec.video), look)
+    watcher = _Watcher(spec.video, flow or make_flow(spec.video), look, look_size_px)
     seconds = _stated_duration_s(path)
     spent = {"decode": 0.0}
 
     def produce() -> Iterator[NativeFrame]:
-        side = look_size_px or watcher.flow.size_px
         frames = iter_dual(
             path,
             fps=spec.video.fps,
-            size=(side, side),
+            size=watcher.size,
             native_size=(spec.video.native_size_px,) * 2,
             native_fps_max=spec.video.native_fps_max,
             pixel="rgb24" if look else watcher.flow.pixel,
@@ -105,8 +104,9 @@ def read_motion(
 class _Watcher:
     """Sees the frames one by one and keeps their motion."""
 
-    def __init__(self, spec: VideoSpec, flow: FlowEstimator, look: Look | None) -> None:
+    def __init__(self, spec: VideoSpec, flow: FlowEstimator, look: Look | None, look_size_px: int | None) -> None:
         self.spec, self.flow, self.look = spec, flow, look
+        self._look_size_px = look_size_px
         self._native_flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._small: Image | None = None
         self._sampled: tuple[float, Image] | None = None  # when it was really shown, and what
@@ -118,6 +118,12 @@ class _Watcher:
         self._descriptors: list[Array] = []
         self._samples = 0
         self._busy_s = 0.0
+
+    def size(self, shown: Size) -> Size:
+        """(width, height) of the samples that it wants of a file displayed at this size."""
+        if self._look_size_px is None:
+            return self.flow.size(shown)
+        return scaled_size(shown, self._look_size_px, self.spec.flow_shape)
 
     def see(self, frame: NativeFrame) -> None:
         """One more frame of the file."""
@@ -145,12 +151,13 @@ class _Watcher:
         image = frame.sampled[0].image
         self._samples += len(frame.sampled)
         if self.look is not None:
+            square = as_square(image, self._look_size_px or image.shape[0])
             for _ in frame.sampled:
-                self.look(image)
+                self.look(square)
         if self._sampled is not None and frame.time_s > self._sampled[0]:
             before_s, before = self._sampled
             rate = 1.0 / (frame.time_s - before_s)
-            self._descriptors.append(motion_descriptor(self.flow(before, image), self.spec, rate))
+            self._descriptors.append(mean_descriptor(self.flow(before, image), self.spec, rate))
             self._middles_s.append((before_s + frame.time_s) / 2)
         if self._sampled_small is not None:
             self._change.append(_change_levels(self._sampled_small, frame.gray_small))

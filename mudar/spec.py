@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FlowMethod = Literal["dis", "pwcnet"]
+FlowShape = Literal["square", "kept", "both"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class VideoSpec:
     fps: float = 15.0  # the paper: 8
     frame_size_px: int = 256  # frames are scaled to a square, as in the paper
     flow: FlowMethod = "dis"
-    flow_size_px: int = 128  # side of the picture that the flow is computed on
+    flow_size_px: int = 128  # side of the picture that the flow is computed on, or its shorter one
+    flow_shape: FlowShape = "square"  # squeezed, as in the paper; the file's own shape; the mean of both motions
     dis_preset: Literal["ultrafast", "fast", "medium"] = "fast"
     pwcnet_stop_level: int = 3
     remove_camera: bool = True  # subtract each frame's median flow
@@ -113,6 +115,11 @@ class FeatureSpec:
             video=VideoSpec(**data.get("video", {})),
             segment=SegmentSpec(**data.get("segment", {})),
         )
+
+
+def small() -> FeatureSpec:
+    """What `mudar-small` sees: squeezed and in its own shape, in which the arms of a wide picture are not thinner."""
+    return FeatureSpec(video=VideoSpec(flow_shape="both"))
 
 
 def paper() -> FeatureSpec:

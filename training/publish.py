@@ -135,11 +135,13 @@ def best_lambda(figures: dict[str, Any]) -> float:
 def publish(
     run: Path, card: Card, records: list[Record], root: Path, console: Console,
     clip: tuple[float, int, int] = SPEED_CLIP, held_out: dict[str, Any] | None = None,
+    served_records: list[Record] | None = None,
 ) -> Path:  # fmt: skip
     """Measure, compare, save and let `card.name@served` mean it. Raises WorseThanServed; ModelError if it is large.
 
     held_out: by group, beats from filters that never saw the clip (training.folds); on the card they take the place of
     what the whole filter, which was fitted on these clips, makes of them.
+    served_records: the same clips as the served network sees them, where its features are others.
     """
     model = load_run(run)
     speed = {"bytes": require_small(model), "realtime_factor_2_cores_720p": round(realtime_factor(model, clip), 1)}
@@ -154,7 +156,7 @@ def publish(
     except UnknownModel:
         console.print("nothing is served under this name yet")
     else:
-        theirs = views_by_group(served.model, records)
+        theirs = views_by_group(served.model, _as_served(records, served_records, served.model.spec == model.spec))
         require_no_worse(views, theirs, (lam, served.card.lambda_default))
     for group, beats in (held_out or {}).items():
         figures[group] = {"beats of held-out folds": beats, "retrieval": figures[group]["retrieval"]}
@@ -165,6 +167,18 @@ def publish(
     return folder
 
 
+def _as_served(records: list[Record], served: list[Record] | None, alike: bool) -> list[Record]:
+    """The records to measure the served network on. alike: whether it has the new one's features."""
+    if served is None and not alike:
+        raise ModelError(
+            "The served network was made for other features than this run's, and would be measured on the wrong ones.",
+            hint="Preprocess the same clips with the commit on its card, and name them by --served-records.",
+        )
+    if served is not None and [r.clip_id for r in served] != [r.clip_id for r in records]:
+        raise ModelError("The served network's records are of other clips.", hint="Make both of the same files.")
+    return records if served is None else served
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -172,6 +186,9 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("version")
     parser.add_argument("--records", type=Path, action="append", required=True)
+    parser.add_argument(
+        "--served-records", type=Path, action="append", help="the same clips, in the features of the served network"
+    )
     parser.add_argument("--only", type=Path, help="of the real records only these clip ids (one a line)")
     parser.add_argument("--data", default="", help="what the run was trained on, in words")
     parser.add_argument("--trained-on", choices=sorted(LICENCES), required=True)
@@ -181,8 +198,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     only = set(args.only.read_text().split()) if args.only else None
-    every = [record for folder in args.records for record in Shelf(folder).all()]
-    records = [r for r in every if only is None or r.origin == "generated" or r.clip_id in only]
+    records, theirs = (
+        [
+            r
+            for folder in folders
+            for r in Shelf(folder).all()
+            if only is None or r.origin == "generated" or r.clip_id in only
+        ]
+        for folders in (args.records, args.served_records or [])
+    )
     model = load_run(args.run)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     card = Card(
@@ -190,7 +214,7 @@ def main() -> None:
         data=args.data, metrics=json.loads(args.metrics.read_text()) if args.metrics else {},
     )  # fmt: skip
     held_out = json.loads(args.folds.read_text()) if args.folds else None
-    publish(args.run, card, records, args.root, Console(), held_out=held_out)
+    publish(args.run, card, records, args.root, Console(), held_out=held_out, served_records=theirs or None)
 
 
 if __name__ == "__main__":

@@ -3,25 +3,30 @@
 A card says which of the two a model was trained with; they never mix. Knows no files and no HOOF.
 Flow is (h, w, 2) float32: u to the right, v down, in pixels a frame of the returned grid itself (PWC-Net's is
 smaller than its picture), so that u / w is always in picture sides.
+
+A wide picture squeezed into a square has thin arms, and DIS loses them; what it loses on real clips is noise as well,
+and two looks together serve both (docs/RETARGET.md, docs/BEATS.md).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mudar.records import Array
-from mudar.spec import VideoSpec
+from mudar.spec import FlowShape, VideoSpec
 
 if TYPE_CHECKING:
     from mudar.model.pwcnet import PwcNet
 
 Image = NDArray[np.uint8]
+Size = tuple[int, int]  # width, height
 
+MOST_ELONGATED: Final = 3.0  # longer pictures are squeezed to this: flow costs what its picture's area costs
 _DIS_PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
@@ -33,10 +38,13 @@ class FlowEstimator(Protocol):
     """Two frames in, the motion from the first to the second out."""
 
     pixel: Literal["gray", "rgb24"]  # the form of frame that costs least to decode for this estimator
-    size_px: int  # side of the square picture it works on; other sizes are scaled to it
 
-    def __call__(self, previous: Image, following: Image) -> Array:
-        """(H, W) gray or (H, W, 3) RGB frames to (h, w, 2) flow in pixels of that grid."""
+    def size(self, shown: Size) -> Size:
+        """(width, height) of frames that lose nothing it would see, of a picture that is `shown` so large."""
+        ...
+
+    def __call__(self, previous: Image, following: Image) -> tuple[Array, ...]:
+        """(H, W) gray or (H, W, 3) RGB frames to one (h, w, 2) flow in pixels of its grid, or one for each shape."""
         ...
 
 
@@ -47,27 +55,42 @@ class DisFlow:
 
     def __init__(self, spec: VideoSpec) -> None:
         cv2.setNumThreads(1)  # one process a core is faster than threads under load
-        self.size_px = spec.flow_size_px
+        self._side_px, self._shape = spec.flow_size_px, spec.flow_shape
         self._dis = cv2.DISOpticalFlow.create(_DIS_PRESETS[spec.dis_preset])
 
-    def __call__(self, previous: Image, following: Image) -> Array:
-        """See `FlowEstimator`; h = w = size_px."""
-        first, second = (_scaled(_gray(frame), self.size_px) for frame in (previous, following))
+    def size(self, shown: Size) -> Size:
+        """See `FlowEstimator`."""
+        return scaled_size(shown, self._side_px, self._shape)
+
+    def __call__(self, previous: Image, following: Image) -> tuple[Array, ...]:
+        """See `FlowEstimator`: a square, the kept shape, or that and the square."""
+        height, width = previous.shape[:2]
+        square = self._side_px, self._side_px
+        size = self.size((width, height))
+        sizes = [size, square] if self._shape == "both" and size != square else [size]
+        frames = _gray(previous), _gray(following)
+        return tuple(self._flow(*(_scaled(frame, each) for frame in frames)) for each in sizes)
+
+    def _flow(self, first: Image, second: Image) -> Array:
         return np.asarray(self._dis.calc(first, second, None), np.float32)  # type: ignore[call-overload]
 
 
 class PwcFlow:
-    """PWC-Net, stopped at `net.stop_level`: the grid is size_px / 2^level a side."""
+    """PWC-Net, stopped at `net.stop_level`: the grid is size_px / 2^level a side. A square always, as in the paper."""
 
     pixel: Literal["gray", "rgb24"] = "rgb24"
 
     def __init__(self, net: PwcNet, spec: VideoSpec) -> None:
-        self.size_px = spec.flow_size_px
+        self._side_px = spec.flow_size_px
         self._net = net.eval()
 
-    def __call__(self, previous: Image, following: Image) -> Array:
+    def size(self, shown: Size) -> Size:
+        """See `FlowEstimator`."""
+        return self._side_px, self._side_px
+
+    def __call__(self, previous: Image, following: Image) -> tuple[Array, ...]:
         """See `FlowEstimator`; gray frames are shown to the network as gray RGB."""
-        return self.sequence(np.stack([self._prepared(previous), self._prepared(following)]))[0]
+        return (self.sequence(np.stack([self._prepared(previous), self._prepared(following)]))[0],)
 
     def sequence(self, frames: Image) -> Array:
         """(N, H, W, 3) RGB frames to the (N-1, h, w, 2) flows between neighbours, each frame encoded once."""
@@ -76,7 +99,16 @@ class PwcFlow:
         return flow_between_neighbours(self._net, np.stack([self._prepared(frame) for frame in frames]))
 
     def _prepared(self, frame: Image) -> Image:
-        return _scaled(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2), self.size_px)
+        return as_square(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2), self._side_px)
+
+
+def scaled_size(shown: Size, side_px: int, shape: FlowShape) -> Size:
+    """(width, height) of a picture that is `shown` (width, height) large, as a square or with that shorter side."""
+    if shape == "square":
+        return side_px, side_px
+    width, height = shown
+    longer = round(side_px * min(max(width, height) / min(width, height), MOST_ELONGATED))
+    return (longer, side_px) if width > height else (side_px, longer)
 
 
 def make_flow(spec: VideoSpec, weights: Path | None = None, device: str = "cpu") -> FlowEstimator:
@@ -95,7 +127,12 @@ def _gray(frame: Image) -> Image:
     return frame if frame.ndim == 2 else np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _scaled(frame: Image, side_px: int) -> Image:
-    if frame.shape[0] == frame.shape[1] == side_px:
+def as_square(frame: Image, side_px: int) -> Image:
+    """The picture, (H, W) or (H, W, 3), squeezed into (side_px, side_px)."""
+    return _scaled(frame, (side_px, side_px))
+
+
+def _scaled(frame: Image, size: Size) -> Image:
+    if frame.shape[1::-1] == size:
         return np.ascontiguousarray(frame)
-    return np.asarray(cv2.resize(frame, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)

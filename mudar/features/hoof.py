@@ -10,6 +10,7 @@ Shapes: H, W the flow's rows and columns; B = hoof_bins; G = grid; D = grid_dire
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -50,6 +51,12 @@ def motion_descriptor(flow: Array, spec: VideoSpec, fps: float | None = None) ->
     if spec.grid:
         parts.append((_fold(sums, spec.grid_directions) / area[:, None]).ravel())
     return np.concatenate(parts).astype(np.float32)  # (M,)
+
+
+def mean_descriptor(flows: Sequence[Array], spec: VideoSpec, fps: float | None = None) -> Array:
+    """(M,): the mean of the descriptors of several flows (H, W, 2) of one pair of frames, as a FlowEstimator gives."""
+    described = [motion_descriptor(flow, spec, fps) for flow in flows]
+    return described[0] if len(described) == 1 else np.mean(described, axis=0, dtype=np.float32)
 
 
 def mirror(descriptor: Array, spec: VideoSpec) -> Array:

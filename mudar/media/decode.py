@@ -7,7 +7,7 @@ odd sizes and non-square pixels come out as plain upright arrays. Knows nothing 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -125,20 +125,21 @@ def iter_dual(
     path: str | Path,
     *,
     fps: float,
-    size: Size,
+    size: Size | Callable[[Size], Size],
     native_size: Size,
     native_fps_max: float = 60.0,
     pixel: Pixel = "gray",
 ) -> Iterator[NativeFrame]:
     """One decode, two looks: each frame (at most native_fps_max a second) small and gray, and the samples at `fps`.
 
-    Sizes are (width, height). A sample's image is scaled only when it is due. Errors as for `timed_frames`.
+    Sizes are (width, height); `size` may be a function of the size as displayed. A sample's image is scaled only when
+    it is due. Errors as for `timed_frames`.
     """
     scale, scale_small = Scaler(size, pixel), Scaler(native_size, "gray")
     clock = _SampleClock(fps)
     for index, shown in enumerate(_thinned(timed_frames(path), native_fps_max)):
         times = clock.due(shown.end_s)
-        image = scale(shown.frame) if times else None
+        image = scale(shown.frame, shown.aspect) if times else None
         sampled = tuple(Frame(i, time_s, image) for i, time_s in times if image is not None)
         yield NativeFrame(index, shown.time_s, scale_small(shown.frame), sampled)
 

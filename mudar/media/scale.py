@@ -5,6 +5,7 @@ Knows the display matrix and non-square pixels; knows nothing of time or of file
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import av
@@ -21,11 +22,12 @@ class Scaler:
     """Frame → (h, w, 3) rgb24 or (h, w) gray, uint8, full range. Keep one for a whole file: it keeps its filter.
 
     Averages over areas when it shrinks (the 2-tap fast bilinear aliases, and aliasing moves by itself).
-    size None: the displayed size of the first frame.
+    size None: the displayed size of the first frame; a function: what it makes of that size.
     """
 
-    def __init__(self, size: Size | None, pixel: str) -> None:
-        self._size = size
+    def __init__(self, size: Size | Callable[[Size], Size] | None, pixel: str) -> None:
+        self._size = None if callable(size) else size
+        self._fit = size if callable(size) else None
         self._pixel = pixel
         self._orient: Orientation | None = None  # a file has one; asking each frame would keep it alive, see there
         self._reformatter = VideoReformatter()
@@ -35,7 +37,8 @@ class Scaler:
         if self._orient is None:
             self._orient = orientation(frame)
         if self._size is None:
-            self._size = display_size(frame.width, frame.height, aspect, self._orient)
+            shown = display_size(frame.width, frame.height, aspect, self._orient)
+            self._size = self._fit(shown) if self._fit else shown
         width, height = self._orient.stored(self._size)
         shrinks = width < frame.width or height < frame.height
         small = self._reformatter.reformat(

@@ -30,6 +30,15 @@ def test_a_card_survives_its_file(card: Card) -> None:
     assert Card.from_toml(card.to_toml()) == card
 
 
+def test_a_card_from_before_shapes_means_squares() -> None:
+    """Such a network learnt from squeezed pictures and must be shown them, whatever is made today."""
+    text = replace(CARD, spec=specs.small()).to_toml()
+    older = text.replace('flow_shape = "both"\n', "")
+    assert older != text
+    assert Card.from_toml(text).spec == specs.small()
+    assert Card.from_toml(older).spec.video.flow_shape == "square"
+
+
 def test_a_person_can_read_it() -> None:
     text = CARD.to_toml()
     assert 'name = "mudar-small"' in text

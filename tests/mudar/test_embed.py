@@ -227,6 +227,28 @@ def test_a_still_camera_and_a_panning_one_see_the_same_dance(tmp_path: Path) -> 
     assert np.median(bare) < 0.2 * np.median(dancing)
 
 
+def test_motion_of_a_wide_file_is_the_mean_of_both_shapes(dance: Path) -> None:
+    both, kept, square = (
+        read_motion(dance, replace(SPEC, video=replace(SPEC.video, flow_shape=shape))).between
+        for shape in ("both", "kept", "square")
+    )
+    assert not np.allclose(kept, square, atol=1e-3)
+    # The square is made of the kept shape here, and of the file itself there.
+    speeds = [rows[:, SPEC.video.hoof_bins] for rows in (both, (kept + square) / 2)]
+    np.testing.assert_allclose(*speeds, atol=0.05 * float(speeds[1].max()))
+
+
+@pytest.mark.parametrize("shape", ["square", "both"])
+def test_frames_are_shown_square_whatever_the_flow_sees(dance: Path, shape: specs.FlowShape) -> None:
+    shown: list[np.ndarray] = []
+    spec = replace(SPEC, video=replace(SPEC.video, flow_shape=shape))
+    motion = read_motion(dance, spec, look=shown.append, look_size_px=160)
+    assert len(shown) == motion.frames
+    assert {picture.shape for picture in shown} == {(160, 160, 3)}
+    alone = read_motion(dance, spec).between[:, SPEC.video.hoof_bins]
+    assert np.corrcoef(motion.between[:, SPEC.video.hoof_bins], alone)[0, 1] > 0.97
+
+
 def test_a_network_that_looks_at_frames_is_shown_them(tmp_path: Path) -> None:
     spec = replace(specs.paper(), video=replace(specs.paper().video, flow="dis", flow_size_px=64))
     config = replace(

@@ -17,7 +17,7 @@ import numpy as np
 
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
-from mudar.features.hoof import motion_descriptor
+from mudar.features.hoof import mean_descriptor
 from mudar.features.music import MusicFeatures, model_input, music_features
 from mudar.media.decode import decode_audio
 from mudar.motion import read_motion
@@ -76,7 +76,7 @@ def flow_descriptors(images: Iterable[Picture], spec: VideoSpec, flow: FlowEstim
     estimate, previous, rows = flow or make_flow(spec), None, []
     for image in images:
         if previous is not None:
-            rows.append(motion_descriptor(estimate(previous, image), spec))
+            rows.append(mean_descriptor(estimate(previous, image), spec))
         previous = image
     return np.stack(rows) if rows else np.zeros((0, spec.motion_dim), np.float32)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mudar import spec
 from mudar.model import config
-from mudar.spec import FeatureSpec
 from training.data.augment import Augmentation
 from training.recipe import DataRecipe, LossRecipe, OptimiserRecipe, Recipe
 
@@ -25,7 +25,7 @@ def small_synthetic() -> Recipe:
         name="small-synthetic",
         # Dilated up to 32 frames: ±4 s, since one beat alone says little and a run of them much.
         model=replace(config.small(), estimator_layers=6),
-        features=FeatureSpec(),
+        features=spec.small(),
         loss=LossRecipe(
             implicit="infonce",
             implicit_weight=0.05,

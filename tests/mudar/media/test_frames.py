@@ -131,6 +131,23 @@ def test_sizes(clip: Clip) -> None:
     assert next(iter_frames(wide, fps=None, size=None)).image.shape == (96, 213, 3)
 
 
+def test_a_sample_may_be_sized_by_what_is_displayed(clip: Clip) -> None:
+    """Upright and with square pixels: of a picture of 160 x 96 that is turned, and of one whose pixels are wide."""
+    asked = []
+
+    def half(shown: tuple[int, int]) -> tuple[int, int]:
+        asked.append(shown)
+        return shown[0] // 2, shown[1] // 2
+
+    turned = clip("turned.mp4", picture=corners(), rotate_ccw_deg=90, seconds=1.0, audio=None)
+    wide = clip("wide.mp4", aspect=Fraction(4, 3), audio=None)
+    for path, size in ((turned, (48, 80)), (wide, (106, 48))):
+        frames = list(iter_dual(path, fps=5, size=half, native_size=(32, 32)))
+        shapes = {sample.image.shape for frame in frames for sample in frame.sampled}
+        assert shapes == {(size[1], size[0])}
+    assert asked == [(96, 160), (213, 96)]  # once a file
+
+
 def test_shrinking_averages_over_areas(clip: Clip) -> None:
     """A checkerboard of single pixels becomes even gray, as OpenCV's INTER_AREA says; two taps make bars of it."""
     board = np.indices((96, 160)).sum(axis=0) % 2 * 200 + 20

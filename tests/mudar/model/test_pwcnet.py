@@ -197,12 +197,12 @@ def test_frames_to_flow_is_the_network_in_pixels_of_its_grid(tmp_path: Path, sta
     together = flow.sequence(frames)
     assert together.shape == (3, 8, 8, 2)
     for index in range(3):
-        np.testing.assert_allclose(flow(frames[index], frames[index + 1]), together[index], atol=1e-3)
+        np.testing.assert_allclose(flow(frames[index], frames[index + 1])[0], together[index], atol=1e-3)
     pictures = torch.from_numpy(frames[..., [2, 1, 0]].transpose(0, 3, 1, 2).copy()) / 255  # BGR
     with torch.inference_mode():
         expected = PwcNet.from_state(state, 3).eval()(pictures[:1], pictures[1:2])[0]
     np.testing.assert_allclose(together[0].transpose(2, 0, 1), expected[0].numpy() * 20 / 8, atol=1e-3)
-    gray = flow(frames[0, ..., 0], frames[1, ..., 0])
+    (gray,) = flow(frames[0, ..., 0], frames[1, ..., 0])
     assert gray.shape == (8, 8, 2)
 
 
