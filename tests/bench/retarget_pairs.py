@@ -180,6 +180,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--music", type=Path, default=Path("../shared/music"))
     parser.add_argument("--pairs", type=int, default=16, help="at most, of each half")
     parser.add_argument("--dancers", type=int, default=36, help="of each half")
+    parser.add_argument(
+        "--dancers-after", type=int, default=0, help="leave so many of them out first: others were seen"
+    )
     parser.add_argument("--side", choices=[*SIDES, "both"], default="held-out")
     parser.add_argument("--interpolation", nargs="+", choices=WAYS, default=["nearest", "blend", "flow"])
     parser.add_argument("--accent", type=float, default=RetargetSettings().accent)
@@ -207,7 +210,7 @@ def main() -> None:
         for which in sides:
             if args.clips.is_dir() and args.music.is_dir():
                 told(real(embedder, args, which, keep))
-            told(dancers(embedder, Path(scratch), which, args.dancers))
+            told(dancers(embedder, Path(scratch), which, args.dancers, args.dancers_after))
     figures: list[Row] = []
     for which in sides:
         mine = [row for row in rows if row["side"] == which]

@@ -34,9 +34,10 @@ HAND_S = 0.025
 SIZE = {"width": 320, "height": 180}
 
 
-def dancers(embedder: Embedder, folder: Path, which: str, count: int) -> Iterator[dict[str, Any]]:
-    """Three rows a dancer: strokes by `truth`, by `hand` and by `network`."""
-    for seed in range(FIRST_SEED[which], FIRST_SEED[which] + count):
+def dancers(embedder: Embedder, folder: Path, which: str, count: int, after: int = 0) -> Iterator[dict[str, Any]]:
+    """Three rows a dancer, from the one `after` so many on: strokes by `truth`, by `hand` and by `network`."""
+    first = FIRST_SEED[which] + after
+    for seed in range(first, first + count):
         clip, song, out = (folder / name for name in ("dancer.mp4", "song.flac", "out.mp4"))
         truth = write_clip(clip, seed=seed, duration_s=14.0, **SIZE)
         write_song(song, seed=seed + 500, duration_s=30.0)
