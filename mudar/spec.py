@@ -117,11 +117,6 @@ class FeatureSpec:
         )
 
 
-def small() -> FeatureSpec:
-    """What `mudar-small` sees: squeezed and in its own shape, in which the arms of a wide picture are not thinner."""
-    return FeatureSpec(video=VideoSpec(flow_shape="both"))
-
-
 def paper() -> FeatureSpec:
     """The paper's own numbers where it gives them: 16 kHz, 8 fps, 256x256, PWC-Net, global HOOF."""
     return FeatureSpec(

@@ -194,6 +194,7 @@ def save_run(before: Path, out: Path, model: Mudar) -> None:
     """A run's folder with this network as its average: what evaluate and publish read."""
     recipe = json.loads((before / "recipe.json").read_text())
     recipe["model"] = {**recipe["model"], **model.config.to_dict()}
+    recipe["features"] = model.spec.to_dict()
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(recipe, indent=1))
     torch.save({"average": model.state_dict()}, out / "state.pt")

@@ -22,12 +22,13 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.progress import Progress
 
 from mudar.errors import MudarError
-from mudar.spec import FeatureSpec
+from mudar.spec import FeatureSpec, FlowShape
 from training.data.extract import MOTION_ALONE, GeneratedJob, Job, RealJob, Sight, extract
 from training.data.packer import Packer
 from training.data.shards import pieces, write_part
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--shards", action="store_true", help="WebDataset shards in place of a file for each clip")
     parser.add_argument("--frames", action="store_true", help="keep the frames, for networks that look at them")
     parser.add_argument("--recipe", default="small", help="whose features these are")
+    parser.add_argument("--flow-shape", choices=get_args(FlowShape), help="instead of the recipe's: see training.shown")
     parser.add_argument("--flow-weights", type=Path, help="PWC-Net's, where the recipe's flow is its")
     args = parser.parse_args()
     if (args.origin == "real") != bool(args.folder):
@@ -180,7 +182,10 @@ def main() -> None:
     from training.recipes import registry
 
     sight = Sight(args.frames, args.flow_weights)
-    run(jobs_of(args), args.out, registry.get(args.recipe).features, args.workers, Console(), sight, args.shards)
+    spec = registry.get(args.recipe).features
+    if args.flow_shape:
+        spec = replace(spec, video=replace(spec.video, flow_shape=args.flow_shape))
+    run(jobs_of(args), args.out, spec, args.workers, Console(), sight, args.shards)
 
 
 if __name__ == "__main__":

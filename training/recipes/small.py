@@ -1,6 +1,7 @@
 """`mudar-small`: motion only, 15 fps, a CPU and minutes.
 
-What is served: the network of `small_synthetic`, and a beat filter that `training.beat_filter` fits on real clips.
+What is served: the network of `small_synthetic`, shown flow of pictures in their own shape too (`training.shown`), and
+a beat filter that `training.beat_filter` fits on real clips.
 `small` mixes real clips into its batches instead, which was no better on people that it had not seen; it is here to be
 compared with.
 """
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mudar import spec
 from mudar.model import config
+from mudar.spec import FeatureSpec
 from training.data.augment import Augmentation
 from training.recipe import DataRecipe, LossRecipe, OptimiserRecipe, Recipe
 
@@ -25,7 +26,7 @@ def small_synthetic() -> Recipe:
         name="small-synthetic",
         # Dilated up to 32 frames: ±4 s, since one beat alone says little and a run of them much.
         model=replace(config.small(), estimator_layers=6),
-        features=spec.small(),
+        features=FeatureSpec(),
         loss=LossRecipe(
             implicit="infonce",
             implicit_weight=0.05,
