@@ -1,8 +1,8 @@
 """`python -m training.shown RUN OUT --flow-shape both`: the same network, shown other motion than it learnt from.
 
 A network that learnt from squeezed pictures, whose arms are thin, reads pictures in their own shape better than one
-that learnt from these (docs/RETARGET.md). OUT is a run like another: what follows (training.beat_filter, training.folds,
-training.publish) wants records of that shape, `training.preprocess … --flow-shape both`.
+that learnt from these (docs/RETARGET.md). OUT is a run like another: what follows (training.beat_filter, folds and
+publish) wants records of that shape, `training.preprocess … --flow-shape both`.
 """
 
 from __future__ import annotations
