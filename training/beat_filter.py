@@ -184,6 +184,10 @@ def main() -> None:
     args = parser.parse_args()
     without = set(args.hold_out.read_text().split()) if args.hold_out else set()
     real = [record for record in Shelf(args.real).all() if record.clip_id not in without]
+    if not any(len(record.curves_s()["beat"]) for record in real):
+        parser.error(
+            f"none of the {len(real)} clips of {args.real} has beats in its sound: there is nothing to learn from"
+        )
     network = load_run(args.run)
     model = attach(network, fit(real, network.spec.video))
     save_run(args.run, args.out, model)

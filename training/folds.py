@@ -97,7 +97,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     records = [record for record in Shelf(args.real).all() if len(record.curves_s()["beat"])]
-    found = measure(load_run(args.run), records, args.folds, range(args.seeds), frozenset(args.by_song))
+    by_song = frozenset(args.by_song)
+    if sum(bool(part) for part in folds(records, args.folds, 0, by_song)) < 2:
+        parser.error(
+            f"{len(records)} clips with beats lie in fewer than two folds, since those of one source stay together: "
+            "name the source by --by-song, to part it by song, or tell the sources apart by preprocess --table"
+        )
+    found = measure(load_run(args.run), records, args.folds, range(args.seeds), by_song)
     told = summary(found, records)
     show(told, Console())
     if args.json:

@@ -15,7 +15,7 @@ from mudar.model.inputs import motion_input
 from mudar.model.mudar import build
 from mudar.spec import VideoSpec
 from training import beat_filter, folds, metrics
-from training.data.store import Record
+from training.data.store import Record, save_record
 from training.evaluate import load_run, look
 from training.recipe import Recipe
 
@@ -83,6 +83,42 @@ def test_the_network_stays_and_the_run_is_read_again(
     assert mine is not None
     assert theirs is not None
     assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("main", "words"), [(beat_filter.main, ["out"]), (folds.main, [])], ids=["beat_filter", "folds"]
+)
+def test_clips_without_beats_are_said_to_teach_nothing(
+    main: Callable[[], None], words: list[str], clips: list[Record], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for record in clips[:3]:
+        save_record(tmp_path / "real", replace(record, beats_s=record.beats_s[:0]))
+    monkeypatch.setattr("sys.argv", ["program", "run", *words, "--real", str(tmp_path / "real")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "beats" in capsys.readouterr().err
+
+
+def test_folds_of_one_source_are_refused_unless_it_is_parted_by_song(
+    clips: list[Record], tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    recipe = tiny("small")
+    network = build(recipe.model, recipe.features, seed=1)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "recipe.json").write_text(json.dumps(recipe.to_dict()))
+    beat_filter.save_run(tmp_path / "before", tmp_path / "run", network)
+    for record in clips[:4]:
+        save_record(tmp_path / "real", replace(record, source="room"))
+    words = ["program", str(tmp_path / "run"), "--real", str(tmp_path / "real"), "--folds", "2", "--seeds", "1"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match="2"):
+        folds.main()
+    assert "--by-song" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*words, "--by-song", "room"])
+    folds.main()
+    assert "lift" in capsys.readouterr().out
 
 
 def test_no_clip_is_read_by_a_filter_that_knows_its_song_or_source(
