@@ -26,10 +26,9 @@ from rich.console import Console
 from mudar.features.hoof import mirror
 from mudar.model.beat_filter import beat_input, cell_weights
 from mudar.model.config import FILTER_HEADS
-from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
 from mudar.spec import VideoSpec
-from training.data.store import Array, Record, Shelf
+from training.data.store import Array, Record, Shelf, motion_rows
 from training.evaluate import load_run
 
 Floats = NDArray[np.float64]
@@ -95,7 +94,7 @@ def _weights(records: Sequence[Record], recipe: FilterRecipe) -> Floats:
 
 def _views(record: Record, video: VideoSpec, recipe: FilterRecipe) -> Iterator[tuple[Array, Array]]:
     """What the filter sees of a clip (T, M) and its soft beats (T, F): as it is, mirrored, faster and slower."""
-    rows, events = motion_input(record.between, video), record.curves_s()
+    rows, events = motion_rows(record, video), record.curves_s()
     weights = cell_weights(rows, video)
     mirrored = weights.reshape(video.grid, video.grid)[:, ::-1].ravel()
     for stretch in recipe.stretches:
@@ -130,7 +129,7 @@ def _directions(useful: Iterable[tuple[Record, float]], video: VideoSpec, recipe
     """(M, P): the principal directions of motion, each feature first brought to the same spread."""
     moment, frames = np.zeros((video.motion_dim, video.motion_dim)), 0.0
     for record, weight in useful:
-        seen = beat_input(motion_input(record.between, video), video).astype(np.float64)
+        seen = beat_input(motion_rows(record, video), video).astype(np.float64)
         moment, frames = moment + weight * (seen.T @ seen), frames + weight * len(seen)
     spread = np.sqrt(np.diag(moment) / frames)
     spread = np.maximum(spread, 0.1 * np.median(spread)) + 1e-9

@@ -24,14 +24,13 @@ from rich.table import Table
 from mudar.dance_rhythm import read_dance
 from mudar.features.envelope import curve_at
 from mudar.model.config import ModelConfig
-from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar, build
 from mudar.rhythm_vectors import of_dance, of_music
 from mudar.spec import FeatureSpec
 from mudar.windows import Window, stitch, windows
 from training import metrics
 from training.baselines.registry import BASELINES, Network
-from training.data.store import Record, Shelf
+from training.data.store import Record, Shelf, motion_rows
 
 Array = NDArray[np.float32]
 TOLERANCES_S = (0.05, 0.07)
@@ -55,7 +54,7 @@ class View:
 def look(model: Mudar, record: Record) -> View:
     """Run the network over the clip's segments, as serving does: overlapping windows, their curves averaged."""
     spec, config = model.spec, model.config
-    fps, rows = spec.video.fps, motion_input(record.between, spec.video)
+    fps, rows = spec.video.fps, motion_rows(record, spec.video)
     where = windows(len(rows) / fps, len(rows), spec)
     seen = torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
     curves = stitch(torch.sigmoid(model.rhythm_logits(seen)).numpy(), where, len(rows))

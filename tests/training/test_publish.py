@@ -63,23 +63,24 @@ def test_a_run_goes_to_the_shelf_with_its_figures(
 
 
 def test_a_served_network_of_other_features_is_measured_on_its_own(
-    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+    records: list[Record], tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     """What a network makes of features it was not made for is no measure of it."""
     quiet, root, recipe = Console(quiet=True), tmp_path / "shelf", tiny("small", steps=1)
     shape = "square" if recipe.features.video.flow_shape == "both" else "both"
     other = replace(recipe, features=replace(recipe.features, video=replace(recipe.features.video, flow_shape=shape)))
-    for name, each in (("old", other), ("new", recipe)):
-        train(each, source, tmp_path / name, quiet)
+    theirs = [replace(record, flow_shape=shape) for record in records]
+    for name, each, seen in (("old", other, theirs), ("new", recipe, records)):
+        train(each, Mixture(seen, [], 0.0, 0.5), tmp_path / name, quiet)
     old, new = (Card("mudar-tiny", version, each.features, each.model, licence="none")
                 for version, each in (("1.0.0", other), ("2.0.0", recipe)))  # fmt: skip
-    publish.publish(tmp_path / "old", old, records, root, quiet, CLIP)
+    publish.publish(tmp_path / "old", old, theirs, root, quiet, CLIP)
     with pytest.raises(ModelError, match="other features"):
         publish.publish(tmp_path / "new", new, records, root, quiet, CLIP)
     with pytest.raises(ModelError, match="other clips"):
-        publish.publish(tmp_path / "new", new, records, root, quiet, CLIP, served_records=records[1:])
+        publish.publish(tmp_path / "new", new, records, root, quiet, CLIP, served_records=theirs[1:])
     assert load("mudar-tiny@served", [root]).card.version == "1.0.0"
-    publish.publish(tmp_path / "new", new, records, root, quiet, CLIP, served_records=records)
+    publish.publish(tmp_path / "new", new, records, root, quiet, CLIP, served_records=theirs)
     assert load("mudar-tiny@served", [root]).card.version == "2.0.0"
 
 

@@ -94,7 +94,7 @@ def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
         clip_id=job.clip_id, song_id=truth.song_id, source=f"generated-{job.seed}", style=truth.style,
         origin="generated", duration_s=job.duration_s, between=between, onsets_s=heard.onset_times_s,
         strokes_s=_times(truth.strokes_s), beats_s=_times(truth.beats_s), downbeats_s=_times(truth.downbeats_s),
-        jpegs=tuple(eye.jpegs), **_heard(heard, spec, len(between) + 1),
+        jpegs=tuple(eye.jpegs), flow_shape=spec.video.flow_shape, **_heard(heard, spec, len(between) + 1),
     )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _real(job: RealJob, spec: FeatureSpec, sight: Sight) -> Record:
         clip_id=job.clip_id, song_id=job.song_id, source=job.source, style=job.style, origin="real",
         duration_s=count / spec.video.fps, between=between, onsets_s=heard.onset_times_s,
         strokes_s=np.zeros(0, np.float32), beats_s=heard.beats.times_s, downbeats_s=heard.downbeats_s,
-        jpegs=tuple(eye.jpegs), **_heard(heard, spec, count),
+        jpegs=tuple(eye.jpegs), flow_shape=spec.video.flow_shape, **_heard(heard, spec, count),
     )  # fmt: skip
 
 

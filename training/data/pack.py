@@ -32,7 +32,7 @@ MEL_STEPS: Final = 62
 FINE_STEPS: Final = 254
 MEL_EVERY: Final = 2
 TEMPOGRAM_EVERY: Final = 8
-_TEXT: Final = ("clip_id", "song_id", "source", "style", "origin", "duration_s")
+_TEXT: Final = ("clip_id", "song_id", "source", "style", "origin", "duration_s", "flow_shape")
 _EVENTS: Final = ("onsets_s", "strokes_s", "beats_s", "downbeats_s")
 
 

@@ -16,8 +16,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.errors import ModelError
+from mudar.model.inputs import motion_input
+from mudar.spec import VideoSpec
+
 Array = NDArray[np.float32]
-_META = ("clip_id", "song_id", "source", "style", "origin", "duration_s")
+_META = ("clip_id", "song_id", "source", "style", "origin", "duration_s", "flow_shape")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Record:
     """One clip. `between[t]` is the motion from frame t to frame t+1; `audio` the music encoder's input.
 
     origin: "generated" (strokes_s are the dancer's own) or "real" (strokes are unknown: strokes_s is empty and the
-    beats, found in the clip's own sound, stand for them). source: who filmed it; a split never parts one.
+    beats, found in the clip's own sound, stand for them). source: who filmed it; a split never parts one. flow_shape:
+    that of the VideoSpec which `between` was made with.
     """
 
     clip_id: str
@@ -42,6 +47,7 @@ class Record:
     beats_s: Array
     downbeats_s: Array
     jpegs: tuple[bytes, ...] = ()  # the T frames, square, for networks that look at them; none for those that do not
+    flow_shape: str = "square"
 
     @property
     def frames(self) -> int:
@@ -54,6 +60,16 @@ class Record:
         own = self.strokes_s if self.origin == "generated" else beats
         return {"onset": self.onsets_s, "beat": own, "beat13": _one_and_three(beats, self.downbeats_s),
                 "downbeat": self.downbeats_s}  # fmt: skip
+
+
+def motion_rows(record: Record, video: VideoSpec) -> Array:
+    """(T, M): the record's motion as networks with this spec see it. ModelError when it was made of other pictures."""
+    if record.flow_shape != video.flow_shape:
+        raise ModelError(
+            f"{record.clip_id} holds motion of shape {record.flow_shape}, and the network wants {video.flow_shape}.",
+            hint=f"Make the records anew: python -m training.preprocess … --flow-shape {video.flow_shape}",
+        )
+    return motion_input(record.between, video)
 
 
 def _one_and_three(beats_s: Array, downbeats_s: Array) -> Array:

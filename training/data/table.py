@@ -16,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mudar.model.inputs import motion_input
 from mudar.spec import VideoSpec
-from training.data.store import Record
+from training.data.store import Record, motion_rows
 
 HEADS: Final = ("onset", "beat", "beat13", "downbeat")  # the rows of `Table.events`
 FAR_S: Final = 1e9  # stands for "no more events"
@@ -100,7 +99,7 @@ def make_table(records: Sequence[Record], spec: VideoSpec) -> Table:
     if not records:
         raise ValueError("no records to train on: preprocess some first")
     return Table(
-        motion=Ragged.of([motion_input(record.between, spec) for record in records]),
+        motion=Ragged.of([motion_rows(record, spec) for record in records]),
         audio=Ragged.of([record.audio for record in records], torch.float16),
         envelope=Ragged.of([record.envelope[:, None] for record in records], torch.float16),
         events_s=_events(records),

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mudar.dance_rhythm import read_dance
 from mudar.features.envelope import curve_at
-from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar
 from mudar.model.temporal import Code
 from mudar.rhythm import strokes_from_curve
@@ -26,7 +25,7 @@ from mudar.spec import FeatureSpec
 from mudar.windows import Window, stitch, windows
 from training.baselines.registry import Network
 from training.data.jpegs import decode_jpegs
-from training.data.store import Record
+from training.data.store import Record, motion_rows
 
 Array = NDArray[np.float32]
 MIN_GAP_S = {"onset": 0.1}  # music may have more than four onsets a second; a body has not so many strokes
@@ -76,7 +75,7 @@ def see_all(network: Network, records: Iterable[Record]) -> Iterable[Seen]:
 
 def _see(network: Network, record: Record) -> Seen:
     spec, config = network.spec, network.config
-    fps, rows = spec.video.fps, motion_input(record.between, spec.video)
+    fps, rows = spec.video.fps, motion_rows(record, spec.video)
     where = windows(len(rows) / fps, len(rows), spec)
     device = next(network.parameters()).device
     motion = cut_motion(rows, where).to(device)

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mudar.model.inputs import motion_input
 from mudar.model.temporal import Code
 from training.baselines.network import Baseline
 from training.baselines.registry import Network
-from training.data.store import Record
+from training.data.store import Record, motion_rows
 from training.tables.codes import Array, Seen
 from training.tables.rhythm import partners
 
@@ -81,7 +80,7 @@ def _by_embedding(
     network: Network, dance: Record, music: Record, first: int, firsts: list[int], frames: int
 ) -> NDArray[np.float64]:
     spec, device = network.spec, next(network.parameters()).device
-    rows = motion_input(dance.between, spec.video)[first : first + frames]
+    rows = motion_rows(dance, spec.video)[first : first + frames]
     rate = spec.audio.frame_rate_hz / spec.video.fps
     length = round(frames * rate)
     starts = [min(round(at * rate), len(music.audio) - length) for at in firsts]

@@ -10,13 +10,12 @@ import pytest
 
 from model_store.loader import load_served
 from mudar.model.inputs import motion_input
-from mudar.spec import FeatureSpec
 from training.data.extract import GeneratedJob, extract
 from training.data.pack import pack, unpack
 from training.data.store import Record
 from training.evaluate import look
 
-SPEC = FeatureSpec()
+SPEC = load_served().spec
 
 
 @pytest.fixture(scope="module")

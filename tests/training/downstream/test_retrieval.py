@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_store.loader import load_served
 from training.data.store import Record, save_record
 from training.downstream import retrieval
 from training.downstream.retrieval import Side, allowed, figures, scores, sweep
@@ -95,8 +97,9 @@ def test_intervals_draw_whole_songs() -> None:
 def test_the_command_prints_and_draws(
     records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shape = load_served().spec.video.flow_shape
     for record in records[:4]:
-        save_record(tmp_path / "records", record)
+        save_record(tmp_path / "records", replace(record, flow_shape=shape))
     told = ["retrieval", "--records", str(tmp_path / "records"), "--json", str(tmp_path / "out.json")]
     told += [
         "--plot",
