@@ -58,7 +58,7 @@ def noise(recipe: Recipe, count: int = 4) -> list[Record]:
             rng.uniform(0, 0.1, (frames - 1, spec.video.motion_dim)).astype(np.float32),
             rng.uniform(-1, 1, (round(CLIP_S * spec.audio.frame_rate_hz), spec.audio.input_dim)).astype(np.float32),
             rng.uniform(0, 1, frames).astype(np.float32), np.sort(rng.uniform(0, CLIP_S, 40)).astype(np.float32),
-            beats, beats, beats[::4],
+            beats, beats, beats[::4], flow_shape=spec.video.flow_shape,
         )
         for i in range(count)
     ]  # fmt: skip

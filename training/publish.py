@@ -179,6 +179,12 @@ def _as_served(records: list[Record], served: list[Record] | None, alike: bool) 
     return records if served is None else served
 
 
+def _read(folders: list[Path], only: set[str] | None) -> list[Record]:
+    """All records of these folders; of the real ones only those named, if any are."""
+    every = [record for folder in folders for record in Shelf(folder).all()]
+    return [r for r in every if only is None or r.origin == "generated" or r.clip_id in only]
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -198,15 +204,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     only = set(args.only.read_text().split()) if args.only else None
-    records, theirs = (
-        [
-            r
-            for folder in folders
-            for r in Shelf(folder).all()
-            if only is None or r.origin == "generated" or r.clip_id in only
-        ]
-        for folders in (args.records, args.served_records or [])
-    )
+    records, theirs = (_read(folders, only) for folders in (args.records, args.served_records or []))
     model = load_run(args.run)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     card = Card(
