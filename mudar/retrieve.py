@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from mudar.errors import OutOfRange
 from mudar.locks import ManyReadersOneWriter
+from mudar.matches import NONE, Found, Match, Matches
 from mudar.nearest import compiled
 from mudar.nearest.card import answered
 from mudar.nearest.columns import Columns
@@ -38,21 +38,7 @@ from mudar.records import Array
 _FROZEN_ROWS = 16_384
 
 
-class Match(NamedTuple):
-    """An item, its score, the two parts of it, and the seconds of the two segments that match best."""
-
-    item_id: str
-    score: float
-    embedding_score: float
-    rhythm_score: float
-    start_s: float
-    query_start_s: float
-
-
-_match = partial(tuple.__new__, Match)  # half of the time that Match(...) takes: a batch makes thousands
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Query:
     """S segments of what is searched with: embeddings (S, E), rhythms (S, R), start_s (S,)."""
 
@@ -227,7 +213,7 @@ class HybridIndex:
         """
         starts = [0.0] * len(embeddings) if query_start_s is None else query_start_s
         query = Query(embeddings, rhythms, starts)
-        return self.search_many([query], [lam], k, exclude=exclude, allow=allow)[0]
+        return list(self.search_many([query], [lam], k, exclude=exclude, allow=allow)[0])
 
     def search_many(
         self,
@@ -238,7 +224,7 @@ class HybridIndex:
         exclude: Collection[str] = (),
         allow: Collection[str] | None = None,
         effort: Effort | None = None,
-    ) -> list[list[Match]]:
+    ) -> list[Matches]:
         """`search` for each query with its own λ, in one pass over the rows: far cheaper than one by one.
 
         effort: how hard to try where the index is approximate; default: as the measured recall asks.
@@ -248,7 +234,7 @@ class HybridIndex:
         with self.lock.read():
             allowed = self._allowed(exclude, allow)
             if not len(self) or not len(questions.group) or not (allowed is None or allowed.any()):
-                return [[] for _ in queries]
+                return [NONE] * len(queries)
             return self._matches(questions, self._answer(questions, k, allowed, effort))
 
     def freeze(self, *, copy: bool = False) -> Frozen:
@@ -333,15 +319,14 @@ class HybridIndex:
 
         return weigh
 
-    def _matches(self, questions: Questions, pairs: Pairs) -> list[list[Match]]:
+    def _matches(self, questions: Questions, pairs: Pairs) -> list[Matches]:
         names = self.columns.names
-        columns = (pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s, questions.start_s[pairs.query])
-        ids = [names[code] for code in pairs.code.tolist()]
-        found = list(map(_match, zip(ids, *(column.tolist() for column in columns), strict=True)))
+        numbers = (pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s, questions.start_s[pairs.query])
+        found = Found([names[code] for code in pairs.code.tolist()], numbers)
         if questions.count == 1:
-            return [found]
+            return [Matches(found, 0, len(found.item_ids))]
         ends = np.searchsorted(questions.group[pairs.query], np.arange(questions.count + 1)).tolist()
-        return [found[start:end] for start, end in itertools.pairwise(ends)]
+        return [Matches(found, start, stop) for start, stop in itertools.pairwise(ends)]
 
     def _allowed(self, exclude: Collection[str], allow: Collection[str] | None) -> NDArray[np.bool_] | None:
         """(N,): which rows may be found; None = all."""

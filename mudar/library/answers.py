@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from mudar.matches import Match
 from mudar.records import Kind
-from mudar.retrieve import Match, Query
+from mudar.retrieve import Query
 
 
 class Searched(Protocol):
@@ -26,7 +27,7 @@ class Searched(Protocol):
         *,
         exclude: Collection[str] = (),
         allow: Collection[str] | None = None,
-    ) -> list[list[Match]]:
+    ) -> Sequence[Sequence[Match]]:
         """The k best items for the segments of each query with its own λ, best first."""
         ...
 

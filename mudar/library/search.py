@@ -17,8 +17,9 @@ from mudar.library import items
 from mudar.library import tables as t
 from mudar.library.answers import Follower
 from mudar.library.db import Database, Session
+from mudar.matches import Match
 from mudar.records import Kind, Segment
-from mudar.retrieve import Match, Query
+from mudar.retrieve import Query
 
 MAX_DEPTH = 1000  # offset + k
 Range = tuple[float | None, float | None]  # from, to; None = open
@@ -95,7 +96,7 @@ def ask_all(
 ) -> list[list[dict[str, Any]] | MudarError]:
     """`ask` for each, with one look at the log and one at the titles; an error in the place of an answer."""
     follower.catch_up()
-    answers: list[list[Match] | MudarError | None] = [_refused(follower, question) for question in questions]
+    answers: list[Sequence[Match] | MudarError | None] = [_refused(follower, question) for question in questions]
     alike: dict[tuple[Kind, int], list[int]] = {}
     for place, question in enumerate(questions):
         if answers[place] is None and question.filters.all_pass:
@@ -124,7 +125,7 @@ def _refused(follower: Follower, question: Question) -> MudarError | None:
     return None
 
 
-def _found(database: Database, follower: Follower, alike: Sequence[Question]) -> list[list[Match]]:
+def _found(database: Database, follower: Follower, alike: Sequence[Question]) -> Sequence[Sequence[Match]]:
     """The best items for questions of one kind, depth and filters."""
     wanted, filters, allow = other_kind(alike[0].kind), alike[0].filters, None
     if filters.narrow:
@@ -149,14 +150,14 @@ _FOUND = (
 )
 
 
-def _known(session: Session, model: str, pages: Sequence[list[Match]]) -> dict[str, tuple[str, float]]:
+def _known(session: Session, model: str, pages: Sequence[Sequence[Match]]) -> dict[str, tuple[str, float]]:
     """Title and tempo by item id, of those that are still there."""
     ids = {match.item_id for page in pages for match in page}
     rows = session.execute(_FOUND, {"ids": sorted(ids), "model": model})
     return {row.id: (row.title, row.tempo_bpm) for row in rows}
 
 
-def _records(found: list[Match], known: dict[str, tuple[str, float]]) -> list[dict[str, Any]]:
+def _records(found: Sequence[Match], known: dict[str, tuple[str, float]]) -> list[dict[str, Any]]:
     """Matches with title and tempo, in their order; an item that was deleted a moment ago is left out."""
     return [
         {

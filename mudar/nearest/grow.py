@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from mudar.matches import Matches
 from mudar.nearest import compiled
 from mudar.nearest.card import Card, Place
 from mudar.nearest.columns import Columns
@@ -21,7 +22,7 @@ from mudar.nearest.ivf import TRAIN_ROWS, IvfRows, lists_for, train
 from mudar.nearest.partition import BOTH, DIVISIONS, EMBEDDING, RHYTHM
 from mudar.nearest.probes import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
 from mudar.records import Array
-from mudar.retrieve import Frozen, HybridIndex, Match, Moved, Query
+from mudar.retrieve import Frozen, HybridIndex, Moved, Query
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
     return True
 
 
-def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[list[Match]]]) -> Probes:
+def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[Matches]]) -> Probes:
     """The cheapest effort that holds the floor at each λ, for the first 10 and the first 100, in each division."""
     found = Probes(rows=len(index), lists=index.state().lists)
     for k in (TEN, HUNDRED):
@@ -201,7 +202,7 @@ class _Trial:
         self,
         index: HybridIndex,
         queries: list[Query],
-        truth: list[list[Match]],
+        truth: list[Matches],
         lam: float,
         k: int,
         costs: Probes,
@@ -269,7 +270,7 @@ class _Trial:
 def recall(
     index: HybridIndex,
     queries: Sequence[Query],
-    truth: Sequence[Sequence[Match]],
+    truth: Sequence[Matches],
     lam: float,
     k: int,
     effort: Effort | None = None,
@@ -282,7 +283,7 @@ def recall(
 def found_shares(
     index: HybridIndex,
     queries: Sequence[Query],
-    truth: Sequence[Sequence[Match]],
+    truth: Sequence[Matches],
     lam: float,
     k: int,
     effort: Effort | None = None,
@@ -291,6 +292,6 @@ def found_shares(
     answers = index.search_many(queries, [lam] * len(queries), k, effort=effort)
     shares = []
     for answer, true in zip(answers, truth, strict=True):
-        wanted = {match.item_id for match in true[:k]}
-        shares.append(len(wanted & {match.item_id for match in answer}) / max(len(wanted), 1))
+        wanted = set(true.item_ids[:k])
+        shares.append(len(wanted.intersection(answer.item_ids)) / max(len(wanted), 1))
     return shares

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mudar.errors import IndexUnavailable
+from mudar.matches import Match
 from mudar.nearest import pairs as p
 from mudar.nearest.pairs import MARGIN, Ints, Questions
 from mudar.records import Array
-from mudar.retrieve import Match, Query, check_range
+from mudar.retrieve import Query, check_range
 
 TIMEOUT_S = 10.0
 AT_ONCE_S = 1.0

@@ -5,10 +5,12 @@
 A million rows take 7 minutes and 10 GB for each number of dimensions, 200 000 one minute.
 
 One thread. Times are seconds of this process's CPU (other engines, which may have threads of their own: wall), the
-best of a few rounds in which the rivals take turns: the machine is shared. Vectors are those of vectors.py, which says
-how each kind is shaped. The two matrices are plain numpy: two products, weights, argpartition, the best segment of each
-item. Same ids and order are checked against their float64. The effort of lists is chosen with 400 questions, speed is
-of 200 others, and recall of these and 800 more: of 200 alone it is known to .0025 only.
+best of a few rounds in which the rivals take turns: the machine is shared. Each rival ends with the ids of the ten best
+items; `with_parts` reads scores, their parts and the seconds too, which the two matrices do not give. Vectors are those
+of vectors.py, which says how each kind is shaped. The two matrices are plain numpy: two products, weights,
+argpartition, the best segment of each item. Same ids and order are checked against their float64. The effort of lists
+is chosen with 400 questions, speed is of 200 others, and recall of these and 800 more: of 200 alone it is known to
+.0025 only.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +103,18 @@ def exact_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
         same = [[m.item_id for m in found] == true for each in (together, alone)
                 for found, true in zip(each, truth, strict=True)]  # fmt: skip
         one, two = cpu_s(
-            lambda lam=lam: [index.search_many([q], [lam], K) for q in queries[:some]],
+            lambda lam=lam: [index.search_many([q], [lam], K)[0].item_ids for q in queries[:some]],
             lambda lam=lam: [two_matrices(v, i, 1, lam) for i in range(some)],
             rounds=5,
         )
-        many, two_many = cpu_s(
-            lambda lam=lam: index.search_many(queries, [lam] * BATCH, K),
-            lambda lam=lam: two_matrices(v, 0, BATCH, lam),
-            rounds=int(np.clip(1_000_000 // len(v.item), 2, 20)),  # few rows take milliseconds, and many turns
+        rounds = int(np.clip(1_000_000 // len(v.item), 2, 20))  # few rows take milliseconds, and many turns
+        (many, two_many), (whole, two_whole) = (
+            cpu_s(
+                lambda lam=lam, read=read: [read(found) for found in index.search_many(queries, [lam] * BATCH, K)],
+                lambda lam=lam: two_matrices(v, 0, BATCH, lam),
+                rounds=rounds,
+            )
+            for read in (attrgetter("item_ids"), list)
         )
         yield {
             "mode": "exact",
@@ -117,6 +124,7 @@ def exact_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
             "speed_vs_flat": flat * some / 1000 / one,
             "speed_vs_two_matrices": two / one,
             "batched_speed_vs_two_matrices": two_many / many,
+            "batched_speed_with_parts": two_whole / whole,
             "batched_ms": 1000 * many / BATCH,
         }
 
@@ -136,7 +144,8 @@ def approximate_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Re
     memory = (rows.vectors().nbytes + codes + 16 * len(rows)) / (4 * v.dim * len(rows))
     ready_s = restart_s(index)
     for lam in LAMBDAS:
-        one_ms = 1000 * cpu_s(lambda lam=lam: [index.search_many([q], [lam], K) for q in held])[0] / len(held)
+        (spent,) = cpu_s(lambda lam=lam: [index.search_many([q], [lam], K)[0].item_ids for q in held])
+        one_ms = 1000 * spent / len(held)
         yield {
             "mode": "approximate",
             "lambda": lam,

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.errors import OutOfRange
+from mudar.matches import Match
 from mudar.nearest import compiled
-from mudar.retrieve import HybridIndex, Match
+from mudar.retrieve import HybridIndex
 
 
 @pytest.fixture(scope="module", params=["plain", "compiled"], autouse=True)

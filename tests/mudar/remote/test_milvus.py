@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from mudar.errors import IndexUnavailable, OutOfRange
+from mudar.matches import Match
 from mudar.remote import milvus
 from mudar.remote.milvus import Mark, Milvus, MilvusIndex
-from mudar.retrieve import HybridIndex, Match, Query
+from mudar.retrieve import HybridIndex, Query
 
 E, R = 12, 8
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
