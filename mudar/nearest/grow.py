@@ -176,7 +176,8 @@ def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
 
 def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[Matches]]) -> Probes:
     """The cheapest effort that holds the floor at each λ, for the first 10 and the first 100, in each division."""
-    found = Probes(rows=len(index), lists=index.state().lists)
+    assert isinstance(index.rows, IvfRows)
+    found = Probes(rows=len(index), lists=index.rows.lists, costs=tuple(part.cost for part in index.rows.partitions))
     for k in (TEN, HUNDRED):
         found.efforts[k], found.recall[k] = [], []
         for lam in LAMBDAS:

@@ -4,7 +4,8 @@ Lists of the whole row fail at the ends of λ, where only one part counts; lists
 lists of both serve what lies between. So there are three divisions, and λ decides which is asked (grow.py measures it).
 Codes are of what a row differs by from the middle of its list. Mostly they are 4-bit product codes (FAISS fast scan):
 an axis with a wide spread has a code of its own, others share one in pairs, the narrowest are left out; how many of
-each is what loses least for the λ of this division. Embeddings that lie along few axes are told apart by little, and
+each is what loses least for the λ of this division, and there are no more codes than lose little: a search waits for
+the memory that they lie in. Embeddings that lie along few axes are told apart by little, and
 what is found lies at the rim, where 16 levels end: lists by embeddings are few to look into, and have a byte an axis.
 
 A row y belongs to the list whose middle c is nearest, a query q looks into those with the largest ⟨q, c⟩. FAISS asks
@@ -30,7 +31,7 @@ from mudar.records import Array
 
 
 class By(NamedTuple):
-    """Weights of embeddings and rhythm vectors when lists are made; how many 4-bit codes a row has (or bytes)."""
+    """Weights of embeddings and rhythm vectors when lists are made; how many 4-bit codes a row may have (or bytes)."""
 
     weights: tuple[float, float]
     codes: int = 64
@@ -40,8 +41,11 @@ class By(NamedTuple):
 EMBEDDING, RHYTHM, BOTH = 0, 1, 2
 DIVISIONS = (By((1.0, 0.0), bytes=True), By((0.0, 1.0)), By((0.6, 0.4)))  # of both: as at λ = 0.6
 _OTHER = 0.5  # weight in the codes of the part that the lists are not made by
+_FEWEST_CODES, _CODES_STEP = 16, 8
+_ENOUGH = 0.02  # of the variance, lost by the codes: so many do
 _ALONE, _PAIRED = 0.0095, 0.1175  # what is lost of a Gaussian's variance with 16 levels, and with 4 (Max 1960)
 _LEVEL = 16.0  # T
+_BYTES_OF_64, _COST_OF_BYTES = 32, 4.0
 _CODE_ROWS = 65_536
 _MOST_AXES = 128  # of each part
 _ALIGN = 16  # FAISS reads so many numbers at once
@@ -67,6 +71,13 @@ class Partition:
 
     def __len__(self) -> int:
         return int(self._lists.ntotal)
+
+    @property
+    def cost(self) -> float:
+        """About what it takes to read a row's code, in that of 64 codes of 4 bits."""
+        if isinstance(self._lists, faiss.IndexIVFScalarQuantizer):
+            return _COST_OF_BYTES
+        return 0.5 + 0.5 * self._lists.code_size / _BYTES_OF_64
 
     def add(self, turned: Array, numbers: Ints) -> None:
         """Append rows (n, m) under their numbers."""
@@ -149,22 +160,29 @@ def _each(spread: Array) -> Ints:
     return np.concatenate([np.arange(len(spread)), np.full(1 + -width % _ALIGN, -1)])
 
 
-def _slots(spread: Array, codes: int) -> Ints:
-    """(2 codes,): which axis each number of a code stands for; −1 = none, as always the last."""
+def _slots(spread: Array, most: int) -> Ints:
+    """(2 codes,): which axis each number of a code stands for; −1 = none, as always the last. `most` codes or fewer."""
     ranked = np.argsort(-spread, kind="stable")
-    value = np.concatenate([spread[ranked], np.zeros(2 * codes)])
-    whole, least = float(value.sum()), (np.inf, 0)
-    for alone in range(codes + 1):
-        coded = alone + max(2 * (codes - alone) - 1, 0)
-        kept, paired = float(value[:alone].sum()), float(value[alone:coded].sum())
-        least = min(least, (whole - kept - paired + _ALONE * kept + _PAIRED * paired, alone))
-    alone = min(least[1], len(ranked))
+    value = np.concatenate([spread[ranked], np.zeros(2 * most)])
+    for codes in range(min(_FEWEST_CODES, most), most + 1, _CODES_STEP):
+        lost, alone = min((_lost(value, codes, alone), alone) for alone in range(codes + 1))
+        if lost <= _ENOUGH:
+            break
+    alone = min(alone, len(ranked))
     slots = np.full((codes, 2), -1)
     slots[:alone, 0] = ranked[:alone]
     rest = ranked[alone : alone + max(2 * (codes - alone) - 1, 0)]
     half = -(-len(rest) // 2)
     slots[alone : alone + half, 0], slots[alone : alone + len(rest) - half, 1] = rest[:half], rest[half:]
     return slots.ravel()
+
+
+def _lost(value: Array, codes: int, alone: int) -> float:
+    """The share of axes' variances, widest first, that so many codes lose, `alone` of them of one axis."""
+    coded = alone + max(2 * (codes - alone) - 1, 0)
+    kept, paired = float(value[:alone].sum()), float(value[alone:coded].sum())
+    whole = float(value.sum())
+    return (whole - kept - paired + _ALONE * kept + _PAIRED * paired) / max(whole, 1e-12)
 
 
 def _faiss(rows: Array, asked: Array, centres: Array, by: By) -> Any:
@@ -175,7 +193,7 @@ def _faiss(rows: Array, asked: Array, centres: Array, by: By) -> Any:
     index: Any = (
         faiss.IndexIVFScalarQuantizer(*form, faiss.ScalarQuantizer.QT_8bit, kind)
         if by.bytes
-        else faiss.IndexIVFPQFastScan(*form, by.codes, 4, kind)
+        else faiss.IndexIVFPQFastScan(*form, width // 2, 4, kind)
     )
     index.by_residual = True
     index.train(np.ascontiguousarray(rows))

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 FLOOR = 0.99  # what the worst λ must hold
 TEN, HUNDRED = 10, 100
-_COSTS = (4.0, 1.0, 1.0)  # of reading a row's code in each division: bytes are four times dearer
-_ROWS_FOR_ONE = 48  # rows whose codes are read in the time that one row is scored again
+_ROWS_FOR_ONE = 64  # rows whose codes of 32 bytes are read in the time that one row is scored again
 
 
 class Effort(NamedTuple):
@@ -34,12 +33,13 @@ class Probes:
     recall: dict[int, list[float]] = field(default_factory=dict)
     rows: int = 0  # rows there were when this was measured
     lists: int = 1
+    costs: tuple[float, ...] = (4.0, 1.0, 1.0)  # of reading a row's code in each division
     _known: dict[tuple[int, int, int], Effort] = field(default_factory=dict, repr=False, compare=False)
 
     def cost(self, effort: Effort) -> float:
         """What a search costs, in rows whose codes are read."""
         looked_at = self.rows * min(effort.lists / self.lists, 1.0)
-        return _COSTS[effort.partition] * looked_at + _ROWS_FOR_ONE * effort.depth
+        return self.costs[effort.partition] * looked_at + _ROWS_FOR_ONE * effort.depth
 
     def at(self, lam: float, k: int) -> Effort:
         """The cheapest of what does for both λ beside this one; ALL_LISTS when nothing was measured."""
@@ -76,6 +76,7 @@ class Probes:
             "recall": {str(k): v for k, v in self.recall.items()},
             "rows": self.rows,
             "lists": self.lists,
+            "costs": list(self.costs),
         }
 
     @staticmethod
@@ -86,6 +87,7 @@ class Probes:
             {int(k): [float(c) for c in v] for k, v in record["recall"].items()},
             int(record["rows"]),
             int(record["lists"]),
+            tuple(map(float, record["costs"])),
         )
 
 

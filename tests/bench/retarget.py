@@ -26,11 +26,13 @@ GOALS = {"nearest": 1.25, "blend": 1.5, "flow": 4.0}
 
 
 def transcode(source: Path, out: Path, seconds: float) -> None:
-    """Decode and encode `seconds` of the clip, picture and sound, with the renderer's own encoder settings."""
+    """Decode and encode `seconds` of the clip, picture and sound, with the renderer's own encoder settings.
+
+    A shorter clip begins anew where it ends: what is compared is to be as long as a rendering.
+    """
     settings = RenderSettings()
     with av.open(str(source)) as reader, av.open(str(out), "w") as writer:
         picture, sound = reader.streams.video[0], reader.streams.audio[0]
-        picture.thread_type = "AUTO"
         rate = picture.average_rate or Fraction(30)
         options = {"crf": str(settings.crf), "preset": settings.preset, "profile": "high"}
         video = writer.add_stream("libx264", rate=rate, options=options)
@@ -38,17 +40,31 @@ def transcode(source: Path, out: Path, seconds: float) -> None:
         audio = writer.add_stream("aac", rate=sound.rate, layout="stereo")
         audio.bit_rate = AUDIO_BIT_RATE
         resampler = av.AudioResampler("fltp", "stereo", sound.rate)
-        for frame in reader.decode(picture, sound):
-            if frame.time is not None and frame.time >= seconds:
-                continue
+        frames, samples, wanted = 0, 0, round(seconds * rate)
+        for frame in _around(source):
+            if frames == wanted:
+                break
+            frame.pts = None
             if isinstance(frame, av.VideoFrame):
-                frame.pict_type = 0
+                frame.pict_type, frame.pts, frame.time_base = 0, frames, 1 / rate
+                frames += 1
                 writer.mux(video.encode(frame))
-            else:
-                for block in resampler.resample(frame):
-                    writer.mux(audio.encode(block))
+                continue
+            for block in resampler.resample(frame):
+                block.pts, block.time_base = samples, Fraction(1, sound.rate)
+                samples += block.samples
+                writer.mux(audio.encode(block))
         writer.mux(video.encode(None))
         writer.mux(audio.encode(None))
+
+
+def _around(source: Path) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Pictures and sound of the clip, again and again."""
+    while True:
+        with av.open(str(source)) as reader:
+            picture, sound = reader.streams.video[0], reader.streams.audio[0]
+            picture.thread_type = "AUTO"
+            yield from reader.decode(picture, sound)
 
 
 def rows(folder: Path) -> Iterator[Row]:
