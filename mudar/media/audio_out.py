@@ -54,6 +54,9 @@ def blocks(
     for at, block in _exactly(
         decoded(path, sample_rate_hz, layout), CHANNELS[layout], round(start_s * sample_rate_hz), samples
     ):
+        if at >= fade_in and at + block.shape[1] < samples - fade_out:
+            yield block
+            continue
         position = at + np.arange(block.shape[1])
         gain = np.ones(block.shape[1], np.float32)
         if fade_in:
