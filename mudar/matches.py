@@ -1,6 +1,6 @@
 """What a search gives: the items of one question, best first.
 
-A batch of questions finds thousands of them, and to make an object of each takes longer than half of the search does;
+A batch of questions finds thousands of them, and to make an object of each takes a fifth of the time in a small library;
 so they lie in columns until they are read. Knows numpy only.
 """
 
@@ -24,21 +24,30 @@ class Match(NamedTuple):
     query_start_s: float
 
 
-class Found(NamedTuple):
+class Found:
     """The matches of all questions of a batch, one question after the other: item ids (P,), the rest of Match (P,)."""
 
-    item_ids: list[str]
-    numbers: tuple[NDArray[Any], ...]
+    __slots__ = ("_made", "_numbers", "item_ids")
+
+    def __init__(self, item_ids: list[str], numbers: tuple[NDArray[Any], ...]) -> None:
+        self.item_ids, self._numbers = item_ids, numbers
+        self._made: list[Match] | None = None
+
+    def matches(self) -> list[Match]:
+        """All of them, made when they are first asked for: at once takes less than question by question."""
+        if self._made is None:
+            columns = zip(self.item_ids, *(column.tolist() for column in self._numbers), strict=True)
+            self._made = list(map(tuple.__new__, itertools.repeat(Match), columns))  # half of the time of Match(...)
+        return self._made
 
 
 class Matches(Sequence[Match]):
     """The items of one question, best first: some rows of `found`. Equal to any sequence of the same matches."""
 
-    __slots__ = ("_found", "_made", "_part")
+    __slots__ = ("_found", "_part")
 
     def __init__(self, found: Found, start: int, stop: int) -> None:
         self._found, self._part = found, slice(start, stop)
-        self._made: list[Match] | None = None
 
     @property
     def item_ids(self) -> list[str]:
@@ -67,10 +76,7 @@ class Matches(Sequence[Match]):
         return repr(self._all())
 
     def _all(self) -> list[Match]:
-        if self._made is None:
-            columns = zip(self.item_ids, *(column[self._part].tolist() for column in self._found.numbers), strict=True)
-            self._made = list(map(tuple.__new__, itertools.repeat(Match), columns))  # half of the time of Match(...)
-        return self._made
+        return self._found.matches()[self._part]
 
 
 NONE = Matches(Found([], ()), 0, 0)
