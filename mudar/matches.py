@@ -1,7 +1,7 @@
 """What a search gives: the items of one question, best first.
 
-A batch of questions finds thousands of them, and to make an object of each takes a fifth of the time in a small library;
-so they lie in columns until they are read. Knows numpy only.
+A batch of questions finds thousands of them, and to make an object of each takes a fifth of the time in a small
+library; so they lie in columns until they are read. Knows numpy only.
 """
 
 from __future__ import annotations
