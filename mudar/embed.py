@@ -168,7 +168,7 @@ class Embedder:
         strokes = _placed(read.times_s, read.strengths, motion, fps)
         peaks = _placed(read.peaks_s, read.peak_strengths, motion, fps)
         impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
-        speed = picture_speed(motion.native_times_s, motion.native_displacement, SPEED_FPS)
+        speed = picture_speed(motion.native_times_s, motion.native_directed, SPEED_FPS)
         tempi = read.tempo_bpm, read.tempo_alternatives
         points = *strokes, read.curve, fps, *tempi, read.beats_s, read.bars_s, impacts_s
         return Rhythm(*points, speed, SPEED_FPS, *peaks)

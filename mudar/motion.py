@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mudar.errors import MediaTooShort, StillVideo
 from mudar.features.flow import FlowEstimator, Size, as_square, make_flow, scaled_size
-from mudar.features.hoof import camera, mean_descriptor
+from mudar.features.hoof import camera, four_directions, mean_descriptor
 from mudar.media.container import open_media
 from mudar.media.decode import NativeFrame, iter_dual
 from mudar.media.pipe import Ahead
@@ -42,18 +42,24 @@ _REPORT_EVERY = 32  # native frames
 class Motion:
     """between: (T - 1, M), row k the motion between frames k and k + 1 of a clock of `fps`, in sides a second.
 
-    native_times_s: (K,) when each frame of the file is shown; native_displacement: (K,) its mean motion from the one
-    before, in picture sides. change_levels: of 255, how much the most changed hundredth of the picture changed from one
-    sample to the next. stage_s: seconds that each stage was busy; decoding runs beside the rest.
+    native_times_s: (K,) when each frame of the file is shown; native_directed: (K, 4) its mean motion from the one
+    before, in picture sides, to the right, down, left and up; native_displacement: (K,) their sums. change_levels: of
+    255, how much the most changed hundredth of the picture changed from one sample to the next. stage_s: seconds that
+    each stage was busy; decoding runs beside the rest.
     """
 
     between: Array
     fps: float
     duration_s: float
     native_times_s: NDArray[np.float64]
-    native_displacement: NDArray[np.float64]
+    native_directed: NDArray[np.float64]
     change_levels: NDArray[np.float64]
     stage_s: dict[str, float]
+
+    @property
+    def native_displacement(self) -> NDArray[np.float64]:
+        """(K,)."""
+        return self.native_directed.sum(axis=1)
 
     @property
     def frames(self) -> int:
@@ -111,7 +117,7 @@ class _Watcher:
         self._small: Image | None = None
         self._sampled: tuple[float, Image] | None = None  # when it was really shown, and what
         self._native_times_s: list[float] = []
-        self._displacement: list[float] = []
+        self._directed: list[NDArray[np.float64]] = []
         self._sampled_small: Image | None = None
         self._change: list[float] = []
         self._middles_s: list[float] = []
@@ -129,19 +135,20 @@ class _Watcher:
         """One more frame of the file."""
         began = time.perf_counter()
         self._native_times_s.append(frame.time_s)
-        self._displacement.append(0.0 if self._small is None else self._moved(self._small, frame.gray_small))
+        none = np.zeros(4)
+        self._directed.append(none if self._small is None else self._moved(self._small, frame.gray_small))
         self._small = frame.gray_small
         if frame.sampled:
             self._sample(frame)
         self._busy_s += time.perf_counter() - began
 
-    def _moved(self, before: Image, after: Image) -> float:
-        """Mean motion in picture sides, without the camera's."""
+    def _moved(self, before: Image, after: Image) -> NDArray[np.float64]:
+        """(4,) mean motion in picture sides by direction, without the camera's."""
         flow = self._native_flow.calc(before, after, None)  # type: ignore[call-overload]
         u, v = cv2.split(flow)
         if self.spec.remove_camera:
             u, v = u - camera(u), v - camera(v)
-        return float(cv2.magnitude(u, v).mean()) / self.spec.native_size_px
+        return four_directions(u, v) / self.spec.native_size_px**3  # the mean of the picture's pixels
 
     def _sample(self, frame: NativeFrame) -> None:
         """Frames are sampled from whatever the file has: their true distance, not 1/fps, makes a motion a speed.
@@ -173,7 +180,7 @@ class _Watcher:
             fps=self.spec.fps,
             duration_s=float(times[-1]) + step_s if len(times) else 0.0,
             native_times_s=times,
-            native_displacement=np.array(self._displacement),
+            native_directed=np.array(self._directed).reshape(-1, 4),
             change_levels=np.array(self._change),
             stage_s={"decode": decode_s, "flow": self._busy_s},
         )

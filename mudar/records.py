@@ -22,8 +22,9 @@ class Rhythm:
     peaks_s, peak_strengths: (P,) where the network alone saw strokes, if `times_s` is an even chain of beats that a
     filter found (dance_rhythm.py); else empty.
     impacts_s: (I,) seconds at which a dancer's body visibly brakes, may be empty; music has none.
-    speed: (J,) mean speed of the picture without the camera's, in picture sides a second, sample j from j/speed_fps
-    to (j + 1)/speed_fps; may be empty; music has none.
+    speed: (J, 4) mean speed of the picture without the camera's, in picture sides a second, to the right, down, left
+    and up, sample j from j/speed_fps to (j + 1)/speed_fps; (J,), their sum, in records made before; may be empty; music
+    has none.
     """
 
     times_s: Array

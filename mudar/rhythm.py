@@ -88,18 +88,22 @@ def braking_s(native_times_s: Times, displacement: Times) -> Array:
 
 
 def picture_speed(native_times_s: Times, displacement: Times, fps: float) -> Array:
-    """(J,) mean speed of the picture between j / fps and (j + 1) / fps; arguments as for `landmarks`, unit a second.
+    """(J, D) mean speed of the picture by direction between j / fps and (j + 1) / fps, in the displacement's unit a
+    second. native_times_s as for `landmarks`; displacement: (K, D) from the frame before, or (K,): then (J,).
 
     A frame shown twice is no pause: the way from one picture to the next is taken evenly.
     """
     times_s, moved = np.asarray(native_times_s, np.float64), np.asarray(displacement, np.float64)
     if len(times_s) < 2:
-        return np.zeros(0, np.float32)
-    fresh = ~_duplicates(moved)
+        return np.zeros((0, *moved.shape[1:]), np.float32)
+    by_direction = moved.reshape(len(moved), -1)
+    fresh = ~_duplicates(by_direction.sum(axis=1))
     fresh[[0, -1]] = True
-    times_s, gone = times_s[fresh], np.cumsum(moved)[fresh]
+    times_s, gone = times_s[fresh], np.cumsum(by_direction, axis=0)[fresh]
     clock = np.arange(int(times_s[-1] * fps) + 1) / fps
-    return np.round(np.diff(np.interp(clock, times_s, gone)) * fps, _SPEED_DIGITS).astype(np.float32)
+    way = np.stack([np.interp(clock, times_s, column) for column in gone.T], axis=1)
+    speed = np.round(np.diff(way, axis=0) * fps, _SPEED_DIGITS).astype(np.float32)
+    return speed.reshape(-1, *moved.shape[1:])
 
 
 def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, window_s: float = 1 / 15) -> Array:

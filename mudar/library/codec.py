@@ -12,7 +12,7 @@ import numpy as np
 from mudar.errors import BadRequest
 from mudar.records import Array, Rhythm, Segment
 
-_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "speed", "peaks_s", "peak_strengths")
+_ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "peaks_s", "peak_strengths")
 
 
 def numbers(values: Array) -> list[float]:
@@ -26,6 +26,7 @@ def numbers(values: Array) -> list[float]:
 def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
     """A Rhythm as JSON: lists of seconds and shares, `fps`, `tempo_bpm` and its alternatives."""
     record: dict[str, Any] = {name: numbers(getattr(rhythm, name)) for name in _ARRAYS}
+    record["speed"] = [numbers(row) for row in rhythm.speed] if rhythm.speed.ndim > 1 else numbers(rhythm.speed)
     record["fps"] = float(rhythm.fps)
     record["speed_fps"] = float(rhythm.speed_fps)
     record["tempo_bpm"] = float(rhythm.tempo_bpm)
@@ -37,6 +38,7 @@ def rhythm_of(record: dict[str, Any]) -> Rhythm:
     """The inverse of `rhythm_record`."""
     return Rhythm(
         **{name: np.asarray(record.get(name, ()), np.float32) for name in _ARRAYS},
+        speed=np.asarray(record.get("speed", ()), np.float32),
         fps=record["fps"],
         speed_fps=record.get("speed_fps", 0.0),
         tempo_bpm=record["tempo_bpm"],

@@ -43,12 +43,21 @@ _BRAKING = _braking_of_path()
 
 
 class Picture:
-    """How far the source's picture has moved by any of its seconds."""
+    """How far the source's picture has moved by any of its seconds. speed: (K, D) by direction, or (K,)."""
 
     def __init__(self, speed: Floats, fps: float) -> None:
-        usual = float(np.quantile(speed, 0.95))
-        self._seconds = np.arange(len(speed) + 1) / fps
-        self._gone = np.append(0.0, np.cumsum(np.minimum(speed, CUT * usual)) / fps)
+        directed = np.asarray(speed, np.float64).reshape(len(speed), -1)
+        total = directed.sum(axis=1)
+        usual = float(np.quantile(total, 0.95))
+        calm = directed * np.minimum(1.0, CUT * usual / np.maximum(total, 1e-12))[:, None]
+        self._fps, self._seconds = fps, np.arange(len(calm) + 1) / fps
+        self._directed = np.vstack([np.zeros((1, calm.shape[1])), np.cumsum(calm, axis=0) / fps]).T  # (D, K + 1)
+        self._gone = self._directed.sum(axis=0)
+
+    def directed(self) -> tuple[Floats, float]:
+        """(D, K + 1) way in each direction, in seconds at the picture's mean speed, and its samples a second."""
+        mean = float(self._gone[-1]) / float(self._seconds[-1])
+        return np.ascontiguousarray(self._directed / max(mean, 1e-12)), self._fps
 
     def gone(self, source_s: Floats) -> Floats:
         """Mean way in picture sides, any shape."""

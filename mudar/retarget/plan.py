@@ -18,6 +18,7 @@ from mudar.retarget.dtw import Bars, Chain, Limits, align
 from mudar.retarget.metrics import nearest_s
 from mudar.retarget.paper_dtw import paper_dtw
 from mudar.retarget.points import Floats, Points, anchors_s, believed, bridged, octaves, strokes, targets
+from mudar.retarget.polish import polish
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.settle import SEEN, STROKE_WIDTH_S, settle
 from mudar.retarget.shift import shift
@@ -87,7 +88,8 @@ def plan(
         warp = time_map(knots.music_s, knots.source_s, bounds)
         if settings.method == "dtw" and len(dance.speed) and not believed(dance):
             warp, knots = _settled(warp, knots, wanted, dance, (dance_duration_s, music_duration_s), settings, bounds)
-        warp = _eased(warp, knots, wanted, bounds, settings.accent)
+        else:
+            warp = _eased(warp, knots, wanted, bounds, settings.accent)
     return _fitted(warp, knots, dance_duration_s, music_duration_s, settings)
 
 
@@ -109,7 +111,8 @@ def _settled(
     settings: RetargetSettings,
     bounds: tuple[float, float],
 ) -> tuple[TimeMap, _Knots]:
-    """Map and knots moved to where the picture will be seen to strike (settle.py); as they are where that fails.
+    """The accented map and its knots moved to where the picture will be seen to strike (settle.py, polish.py); only
+    accented where that fails.
 
     The points of the music between those that the chain met at a double tempo are no longer promised.
     """
@@ -118,9 +121,18 @@ def _settled(
     strokes_s, picture = anchors_s(dance), Picture(np.asarray(dance.speed, float), dance.speed_fps)
     found = settle(warp, inside, picture, strokes_s, settings.accent, bounds)
     if found is None:
-        return warp, knots
-    landing = (found.blows >= SEEN) | (nearest_s(found.source_s, strokes_s) <= STROKE_WIDTH_S)
-    return found.warp, _Knots(found.music_s, found.source_s, landing, knots.octave, knots.gain)
+        return _eased(warp, knots, wanted, bounds, settings.accent), knots
+    plain, source_s, seen = found.warp, found.source_s, found.blows
+    warp = plain
+    if settings.accent > 0:
+        knots = _Knots(found.music_s, source_s, np.ones(len(source_s), bool), knots.octave, knots.gain)
+        eased = _eased(plain, knots, wanted, bounds, settings.accent)
+        span_s = _overlap(eased, *lengths_s, settings.music_start_s)
+        done = polish(eased, plain, span_s, found.music_s, picture, strokes_s, settings.accent, bounds)
+        warp, source_s = done.warp, done.warp.source_s(found.music_s)
+        seen = np.where(np.isnan(done.seen), seen, done.seen)
+    landing = (seen >= SEEN) | (nearest_s(source_s, strokes_s) <= STROKE_WIDTH_S)
+    return warp, _Knots(found.music_s, source_s, landing, knots.octave, knots.gain)
 
 
 def _knots(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings) -> _Knots:

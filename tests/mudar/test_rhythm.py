@@ -189,6 +189,16 @@ def test_picture_speed_is_the_way_over_the_time(fps: float) -> None:
     assert len(picture_speed(native_times_s[:1], moved[:1], 30.0)) == 0
 
 
+def test_picture_speed_by_direction_is_that_of_each_and_a_repetition_is_one_of_all() -> None:
+    native_times_s, moved = filmed(swaying(0.6, 0.2), 30.0, noise=0.0)
+    shares = np.array([0.5, 0.0, 0.2, 0.3])
+    whole, directed = (picture_speed(native_times_s, way, 30.0) for way in (moved, moved[:, None] * shares))
+    np.testing.assert_allclose(directed, whole[:, None] * shares, atol=2e-5)
+    pauses = np.tile([[1.0, 0.0], [0.0, 1.0]], (150, 1))  # turn about, but never still
+    np.testing.assert_allclose(picture_speed(np.arange(300) / 30, pauses, 30.0).sum(axis=1)[5:-5], 30.0)
+    assert picture_speed(native_times_s[:1], moved[:1, None] * shares, 30.0).shape == (0, 4)
+
+
 def test_frames_shown_twice_are_no_pause_of_the_picture() -> None:
     """15 frames a second in a file of 30: every other frame repeats the one before."""
     times_s = np.arange(600) / 30

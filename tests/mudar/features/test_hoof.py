@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mudar.features.hoof import camera, hoof, mirror, motion_descriptor
+from mudar.features.hoof import camera, four_directions, hoof, mirror, motion_descriptor
 from mudar.records import Array
 from mudar.spec import VideoSpec
 
@@ -39,6 +39,14 @@ def naive_hoof(flow: Array, bins: int) -> list[float]:
 def test_hoof_equals_the_naive_loop(bins: int) -> None:
     flow = random_flow(bins)
     np.testing.assert_allclose(hoof(flow, bins), naive_hoof(flow, bins), rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_four_directions_are_those_of_hoof(seed: int) -> None:
+    flow = random_flow(seed)
+    found = four_directions(np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1]))
+    np.testing.assert_allclose(found, naive_hoof(flow, 4), rtol=1e-5)
+    assert found.sum() == pytest.approx(np.hypot(flow[..., 0], flow[..., 1]).sum(), rel=1e-5)  # none is lost
 
 
 @pytest.mark.parametrize(("u", "v", "bin_of_8"), [(1, 0, 0), (1, 1, 1), (0, 1, 2), (-1, 0, 4), (0, -1, 6), (1, -1, 7)])

@@ -54,6 +54,18 @@ def test_the_json_records_hold_the_same_numbers(analysis: Make) -> None:
     assert np.array_equal(np.array(segment["embedding"], np.float32), given.segments[0].embedding)
 
 
+@pytest.mark.parametrize("shape", [(30,), (30, 4)])
+def test_the_speed_comes_back_by_direction_or_as_records_of_before_have_it(
+    analysis: Make, shape: tuple[int, ...]
+) -> None:
+    speed = np.random.default_rng(0).random(shape, np.float32)
+    given = dataclasses.replace(analysis().rhythm, speed=speed, speed_fps=30.0)
+    record = json.loads(json.dumps(codec.rhythm_record(given)))
+    again = codec.rhythm_of(record)
+    assert again.speed.dtype == np.float32
+    assert np.array_equal(again.speed, speed)
+
+
 def test_a_model_sees_only_its_own(database: Database, new_item: NewItem, analysis: Make) -> None:
     item_id = new_item()
     store(database, item_id, analysis(1, model="m@1"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mudar.retarget import settle as settling
 from mudar.retarget.blow import Picture
-from mudar.retarget.settle import CHANGE, REACH_S, ROOM, SPEED, settle
+from mudar.retarget.settle import CHANGE, FURTHEST_S, REACH_S, ROOM, SPEED, settle
 from mudar.retarget.timewarp import TimeMap, max_speed_step
 
 BOUNDS = (0.67, 1.5)
@@ -79,14 +79,13 @@ def test_the_bounds_hold_and_nobody_strays(gaps: list[float], speed: float, seed
     beats = np.cumsum(gaps)
     warp = TimeMap(np.zeros(1), np.array([1.0]), np.array([speed]))
     picture = Picture(np.random.default_rng(seed).gamma(2.0, 0.05, 1500), 30.0)
-    whole = settle(warp, beats, picture, np.zeros(0), 1.0, BOUNDS)
-    if whole is not None:
-        low, high = whole.warp.speed_range()
-        assert BOUNDS[0] - 1e-9 <= low <= high <= BOUNDS[1] + 1e-9
-    found = settling._settled(warp, beats, picture, np.zeros(0), 1.0, BOUNDS)
+    found = settle(warp, beats, picture, np.zeros(0), 1.0, BOUNDS)
     if found is None:
         return
-    assert np.abs(found.source_s - warp.source_s(beats)).max() <= settling.ROUNDS * REACH_S + 1e-9
+    low, high = found.warp.speed_range()
+    assert BOUNDS[0] - 1e-9 <= low <= high <= BOUNDS[1] + 1e-9
+    reach_s = min(max(float(np.median(np.diff(beats))) / 2, REACH_S), FURTHEST_S)
+    assert np.abs(found.source_s - warp.source_s(beats)).max() <= settling.ROUNDS * reach_s + 1e-9
     np.testing.assert_allclose(found.warp.source_s(beats), found.source_s, atol=1e-9)
 
 
@@ -95,14 +94,12 @@ def test_too_few_beats_stay(count: int) -> None:
     assert settle(PLAIN, np.arange(count) * 0.5, braking_at(np.arange(9.0)), np.zeros(0), 0.5, BOUNDS) is None
 
 
-def test_a_chain_that_is_half_a_beat_off_begins_anew() -> None:
+def test_a_chain_that_is_half_a_beat_off_reaches_the_brakes() -> None:
     beats = np.arange(1.0, 13.0, 1.2)
     picture = braking_at(beats + 0.6)
-    chain_alone = settling._settled(PLAIN, beats, picture, np.zeros(0), 0.0, BOUNDS)
     found = settle(PLAIN, beats, picture, np.zeros(0), 0.0, BOUNDS)
     assert found is not None
-    assert chain_alone is None or found.blows.mean() > chain_alone.blows.mean() + 0.1
     assert found.blows.mean() > 0.7
     on_time = settle(PLAIN, beats, braking_at(beats), np.zeros(0), 0.0, BOUNDS)
     assert on_time is not None
-    assert np.abs(on_time.source_s - beats).max() < 0.03  # what is right is not begun anew
+    assert np.abs(on_time.source_s - beats).max() < 0.03  # what is right stays
