@@ -41,6 +41,11 @@ class Rhythm:
     peaks_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
+    @property
+    def whole_speed(self) -> Array:
+        """(J,) `speed` in all directions together."""
+        return self.speed.sum(axis=1) if self.speed.ndim > 1 else self.speed
+
 
 # What of a Rhythm an edit may change: strokes with what would move them, and beats with what follows from them.
 STROKE_FIELDS = ("times_s", "strengths", "impacts_s", "peaks_s", "peak_strengths")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,3 +76,5 @@ def test_taps_go_to_what_the_body_does() -> None:
         ("tapped", taps), ("steadied", steadied(taps)), ("evened", evened(taps, dance)))}  # fmt: skip
     assert errors["steadied"] < 0.8 * errors["tapped"]
     assert errors["evened"] < 0.6 * errors["steadied"]
+    directed = dataclasses.replace(dance, speed=speed[:, None] * np.array([0.5, 0.0, 0.2, 0.3], np.float32))
+    np.testing.assert_allclose(evened(taps, directed), evened(taps, dance), atol=1e-4)
