@@ -131,7 +131,7 @@ def refine(times_s: Array, native_times_s: Times, native_motion: Times, *, windo
         return np.asarray(times_s, np.float32)
     if kind == "deceleration" and 1.48 * spread_s <= _TIGHT_S and abs(offset_s) <= _AT_THE_BRAKE_S:
         offset_s = 0.0
-    away = _nearest(coarse + offset_s, marks_s) - offset_s - coarse
+    away = nearest(coarse + offset_s, marks_s) - offset_s - coarse
     own_s, scatter_s = _COARSE_SHARE * model_frame_s, 1.48 * spread_s  # standard deviations
     share = min(1.0, (own_s / max(scatter_s, 1e-6)) ** 2)
     return np.where(np.abs(away) <= window_s, coarse + share * away, coarse).astype(np.float32)
@@ -146,7 +146,7 @@ def _fit(strokes_s: Times, marks_s: Times) -> tuple[float, float, Times]:
     """(spread, offset, marks): median distance of the landmarks from the strokes, and how they scatter about it."""
     offset_s = 0.0
     for _ in range(3):  # the nearest landmark to a stroke depends on the offset, which depends on the nearest
-        away = _nearest(strokes_s + offset_s, marks_s) - strokes_s
+        away = nearest(strokes_s + offset_s, marks_s) - strokes_s
         offset_s = float(np.median(away))
     return float(np.median(np.abs(away - offset_s))), offset_s, marks_s
 
@@ -157,8 +157,8 @@ def _usual_gap_s(strokes_s: Times, marks_s: Times) -> float:
     return min(gaps)
 
 
-def _nearest(times_s: Times, marks_s: Times) -> Times:
-    """The landmark nearest to each time."""
+def nearest(times_s: Times, marks_s: Times) -> Times:
+    """(N,) the mark nearest to each time, of (L,) ascending ones, L >= 1."""
     right = np.clip(np.searchsorted(marks_s, times_s), 1, max(len(marks_s) - 1, 1))
     left_s, right_s = marks_s[right - 1], marks_s[np.minimum(right, len(marks_s) - 1)]
     return np.where(times_s - left_s <= right_s - times_s, left_s, right_s)

@@ -11,6 +11,8 @@ J = landings, C = candidates of each, T = moments about a landing.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -54,10 +56,13 @@ class Picture:
         self._directed = np.vstack([np.zeros((1, calm.shape[1])), np.cumsum(calm, axis=0) / fps]).T  # (D, K + 1)
         self._gone = self._directed.sum(axis=0)
 
-    def directed(self) -> tuple[Floats, float]:
-        """(D, K + 1) way in each direction, in seconds at the picture's mean speed, and its samples a second."""
+    @cached_property
+    def directed(self) -> tuple[Floats, Floats, float]:
+        """(D, K + 1) way in each direction, in seconds at the picture's mean speed, (D, K + 1) way from each sample to
+        the next, none from the last, and the samples a second."""
         mean = float(self._gone[-1]) / float(self._seconds[-1])
-        return np.ascontiguousarray(self._directed / max(mean, 1e-12)), self._fps
+        gone = np.ascontiguousarray(self._directed / max(mean, 1e-12))
+        return gone, np.diff(gone, axis=1, append=gone[:, -1:]), self._fps
 
     def gone(self, source_s: Floats) -> Floats:
         """Mean way in picture sides, any shape."""

@@ -26,6 +26,7 @@ from mudar.retarget.accent import ACCENT_DEPTH
 from mudar.retarget.blow import LEAST_USUAL, SMOOTH_S, USUAL_S, Picture
 from mudar.retarget.points import Floats
 from mudar.retarget.timewarp import TimeMap
+from mudar.rhythm import nearest
 
 RATE_HZ = 60.0
 EVERY = 2  # moments to a node of the speed
@@ -122,8 +123,7 @@ class _Piece:
     ) -> None:
         self._moments = intervals * EVERY + 1
         self._source_s, self._aim_s, self._strokes_s = source_s, aim_s, strokes_s
-        self._gone, self._gone_fps = picture.directed()  # (D, K)
-        self._steps = np.diff(self._gone, axis=1, append=self._gone[:, -1:])
+        self._gone, self._steps, self._gone_fps = picture.directed
         self._ahead = np.arange(1.0, _PAD + 1)
         self._share = np.arange(EVERY) / EVERY
         at = (beats_s - start_s) * RATE_HZ
@@ -252,9 +252,7 @@ class _Piece:
         if not len(self._strokes_s):
             return 0.0, np.zeros(len(path))
         shown = path[self._beat] * (1 - self._beat_part) + path[self._beat + 1] * self._beat_part
-        after = np.clip(np.searchsorted(self._strokes_s, shown), 1, max(len(self._strokes_s) - 1, 1))
-        before, next_ = self._strokes_s[after - 1], self._strokes_s[np.minimum(after, len(self._strokes_s) - 1)]
-        away = shown - np.where(shown - before <= next_ - shown, before, next_)
+        away = shown - nearest(shown, self._strokes_s)
         near = STROKE / len(shown) * np.exp(-((away / STROKE_WIDTH_S) ** 2) / 2)
         by_shown = -near * away / STROKE_WIDTH_S**2
         by_path: Floats = np.bincount(self._beat, by_shown * (1 - self._beat_part), len(path)).astype(np.float64)

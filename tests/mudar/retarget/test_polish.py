@@ -45,7 +45,7 @@ def polished(
 
 def braking(picture: Picture, warp: TimeMap, at_s: Floats) -> Floats:
     """How hard the picture of this map brakes, by another way: differences of its smoothed ways, all directions."""
-    gone, fps = picture.directed()
+    gone, _, fps = picture.directed
     around = np.arange(-0.16, 0.161, 0.004)
     bell = np.exp(-((around / 0.04) ** 2) / 2)
     bell /= bell.sum()
