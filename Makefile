@@ -26,7 +26,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $(VENV)/.run $@
 
 demo: $(VENV)/.run ## embed, retrieve, retarget, end to end: make demo [DANCE=clip.mp4 MUSIC=song.ogg]
-	@$(BIN)/python -m service.demo $(if $(DANCE),--dance "$(DANCE)") $(if $(MUSIC),--music "$(MUSIC)")
+	@$(BIN)/python -m service.cli.demo $(if $(DANCE),--dance "$(DANCE)") $(if $(MUSIC),--music "$(MUSIC)")
 
 test: $(VENV)/.dev ## set up and run the whole suite
 	@tests/install-browser

@@ -20,23 +20,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mudar.dance_rhythm import read_dance
 from mudar.errors import MediaTooShort
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
-from mudar.features.music import MusicFeatures, model_input, music_features
-from mudar.look import MapReader
-from mudar.media.decode import decode_audio
+from mudar.features.motion import Motion, read_motion
+from mudar.features.windows import Window, stitch, windows
+from mudar.media.decode.video import decode_audio
+from mudar.model.frame_features import MapReader
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar
-from mudar.motion import Motion, read_motion
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm import braking_s, picture_speed
-from mudar.rhythm_vectors import of_dance, of_music
+from mudar.rhythm.descriptors import of_dance, of_music
+from mudar.rhythm.music import MusicFeatures, model_input, music_features
+from mudar.rhythm.peaks import braking_s, picture_speed
+from mudar.rhythm.postprocessing import read_dance
+from mudar.rhythm.smoothing import placed
 from mudar.spec import FeatureSpec
-from mudar.steady import placed
-from mudar.windows import Window, stitch, windows
 
 D = TypeVar("D", np.float16, np.float32)
 Maps = NDArray[np.float16]

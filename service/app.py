@@ -17,27 +17,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 from threadpoolctl import threadpool_limits
 
-from service import errors
-from service.background import Background
-from service.deps import build
-from service.linger import Lingering
+from service import errors, health
+from service.container import build
+from service.embed import endpoints as embed
+from service.items import endpoints as items
+from service.items import rhythm
+from service.jobs import endpoints as jobs
+from service.maintenance import Background
 from service.metrics import Measured
-from service.routes import (
-    embed,
-    exports,
-    health,
-    items,
-    jobs,
-    models,
-    retarget,
-    retrieve,
-    rhythm,
-    soundtrack,
-    videos,
-)
+from service.middleware import Lingering
+from service.models import endpoints as models
+from service.retarget import endpoints as retarget
+from service.retarget import exports, videos
+from service.retrieve import endpoints as retrieve
 from service.schemas import PROBLEMS
 from service.settings import Settings
 from service.settings import settings as read_settings
+from service.soundtrack import endpoints as soundtrack
 
 WEB = Path(__file__).parent / "web"
 DESCRIPTION = """Music and dance, understood together: **embed** a dance or a song, **retrieve** what fits it,

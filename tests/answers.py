@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mudar.matches import Match
+from mudar.index.results import Match
 
 
 def same(answers: Sequence[Sequence[Match]], others: Sequence[Sequence[Match]]) -> bool:

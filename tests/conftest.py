@@ -104,7 +104,10 @@ def start_stack(data_dir: Path, **settings: str) -> Stack:
     log_path = data_dir.parent / f"{data_dir.name}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "up", "--port", str(port)], env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "service.cli.main", "up", "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
     url = f"http://127.0.0.1:{port}"
     for _ in range(600):

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import Stack
-from training.data.clip import write_clip, write_song
+from training.data.synthetic.clip import write_clip, write_song
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

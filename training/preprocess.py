@@ -30,10 +30,10 @@ from rich.progress import Progress
 from mudar.errors import MudarError
 from mudar.spec import FeatureSpec, FlowShape
 from training.data.extract import MOTION_ALONE, GeneratedJob, Job, RealJob, Sight, extract
-from training.data.packer import Packer
+from training.data.records import save_record
+from training.data.shard_writer import Packer
 from training.data.shards import pieces, write_part
-from training.data.store import save_record
-from training.pool import Crashed, each
+from training.process_pool import Crashed, each
 
 CLIPS_PER_SONG = 3
 VIDEO_SUFFIXES = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"}
@@ -172,7 +172,11 @@ def main() -> None:
     parser.add_argument("--shards", action="store_true", help="WebDataset shards in place of a file for each clip")
     parser.add_argument("--frames", action="store_true", help="keep the frames, for networks that look at them")
     parser.add_argument("--recipe", default="small", help="whose features these are")
-    parser.add_argument("--flow-shape", choices=get_args(FlowShape), help="instead of the recipe's: see training.shown")
+    parser.add_argument(
+        "--flow-shape",
+        choices=get_args(FlowShape),
+        help="instead of the recipe's: see training.tools.convert_flow_shape",
+    )
     parser.add_argument("--flow-weights", type=Path, help="PWC-Net's, where the recipe's flow is its")
     args = parser.parse_args()
     if (args.origin == "real") != bool(args.folder):

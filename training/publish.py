@@ -33,10 +33,10 @@ from model_store.registry import SERVED, Registry
 from mudar.embed import Embedder
 from mudar.errors import ModelError, UnknownModel, WorseThanServed
 from mudar.model.mudar import Mudar
-from training import metrics
-from training.data.clip import write_clip
-from training.data.store import Record, Shelf
-from training.evaluate import (
+from training.data.records import Record, Shelf
+from training.data.synthetic.clip import write_clip
+from training.evaluation import metrics
+from training.evaluation.evaluate import (
     LAMBDAS,
     View,
     group_of,
@@ -139,7 +139,8 @@ def publish(
 ) -> Path:  # fmt: skip
     """Measure, compare, save and let `card.name@served` mean it. Raises WorseThanServed; ModelError if it is large.
 
-    held_out: by group, beats from filters that never saw the clip (training.folds); on the card they take the place of
+    held_out: by group, beats from filters that never saw the clip (training.evaluation.folds); on the card they take
+    the place of
     what the whole filter, which was fitted on these clips, makes of them.
     served_records: the same clips as the served network sees them, where its features are others.
     """
@@ -198,8 +199,10 @@ def main() -> None:
     parser.add_argument("--only", type=Path, help="of the real records only these clip ids (one a line)")
     parser.add_argument("--data", default="", help="what the run was trained on, in words")
     parser.add_argument("--trained-on", choices=sorted(LICENCES), required=True)
-    parser.add_argument("--metrics", type=Path, help="JSON of further figures, such as training.whole's")
-    parser.add_argument("--folds", type=Path, help="JSON of training.folds: the card's figures of beats of real clips")
+    parser.add_argument("--metrics", type=Path, help="JSON of further figures, such as training.evaluation.files's")
+    parser.add_argument(
+        "--folds", type=Path, help="JSON of training.evaluation.folds: the card's figures of beats of real clips"
+    )
     parser.add_argument("--root", type=Path, default=Path("model_store/checkpoints"))
     args = parser.parse_args()
     torch.set_num_threads(1)

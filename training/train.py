@@ -26,19 +26,19 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from training.baselines.registry import Network
+from training.checkpoint import load_state, save_state
 from training.data.batches import Source, make_batch
 from training.data.mixture import Mixture
+from training.data.records import Record, Shelf
 from training.data.shards import Shards
-from training.data.store import Record, Shelf
-from training.engine import State, advance
-from training.feed import Meter, Pieces, feed
-from training.log import Log, open_board
-from training.negatives import due, find_hardest
-from training.pictures import look
+from training.distributed import joined
+from training.hard_negatives import due, find_hardest
+from training.loader import Meter, Pieces, feed
 from training.recipe import Recipe
 from training.recipes import registry
-from training.saves import load_state, save_state
-from training.world import joined
+from training.tracking.images import look
+from training.tracking.logger import Log, open_board
+from training.trainer import State, advance
 
 SAVE_EVERY_S = 30.0
 WRITE_EVERY = 20  # steps

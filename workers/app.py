@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_init
 
-from workers import wire
+from mudar.library import protocol
 from workers.settings import Settings, settings
 
 
@@ -19,7 +19,7 @@ def make(told: Settings) -> Celery:
     """The application for these settings."""
     application = Celery("mudar", broker=told.redis_url, include=["workers.tasks"])
     application.conf.update(
-        task_default_queue=wire.QUEUE,
+        task_default_queue=protocol.QUEUE,
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,

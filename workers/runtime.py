@@ -18,17 +18,17 @@ from redis.retry import Retry
 
 from model_store.registry import Registry
 from mudar.errors import MudarError
-from mudar.library.answers import Follower
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
-from mudar.library.follow import IndexFollower
-from mudar.memory import return_freed
-from workers.presence import announce, die_with_parent
+from mudar.library.search.index_replica import IndexFollower
+from mudar.library.search.ports import Follower
+from mudar.media.malloc import return_freed
+from workers.liveness import announce, die_with_parent
 from workers.settings import Settings, settings
 
 if TYPE_CHECKING:
     from mudar.embed import Embedder
-    from mudar.media.interpolate_flow import PairFlow
+    from mudar.media.interpolation.flow import PairFlow
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Runtime:
         if interpolation != "flow":
             return None
         from model_store.loader import flow_weights
-        from mudar.media.interpolate_flow import pair_flow
+        from mudar.media.interpolation.flow import pair_flow
 
         with self.lock:
             if self.flow is None:
@@ -83,8 +83,8 @@ class Runtime:
 
 
 def _remote(database: Database, model: str, dims: tuple[int, int], told: Settings) -> Follower:
-    from mudar.library.follow_milvus import MilvusFollower
-    from mudar.remote.milvus import Milvus
+    from mudar.index.milvus import Milvus
+    from mudar.library.search.milvus_replica import MilvusFollower
 
     return MilvusFollower(database, model, *dims, Milvus(told.index_url, told.index_token), index_type=told.index_type)
 

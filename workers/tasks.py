@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from workers import wire
+from mudar.library import protocol
 from workers.app import app
 
 
-@app.task(name=wire.TASK)
+@app.task(name=protocol.TASK)
 def run_job(job_id: str) -> None:
     """Run the job unless somebody else does or did."""
-    from workers.run import run
+    from workers.executor import run
     from workers.runtime import runtime
 
     run(runtime(), job_id)

@@ -14,10 +14,10 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from mudar.errors import ItemDeleted, MudarError, NoIndex, NotReady, UnknownItem, WrongKind
 from mudar.library import changes
 from mudar.library import tables as t
-from mudar.library.codec import from_bytes, rhythm_of, rhythm_record, to_bytes
 from mudar.library.db import Session, clock
 from mudar.library.edition import carried
 from mudar.library.items import get_item
+from mudar.library.serialization import from_bytes, rhythm_of, rhythm_record, to_bytes
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
 
 _WORKING = ("queued", "running")  # states of an item whose job has not ended

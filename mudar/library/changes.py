@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, update
 
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
-from mudar.library.wake import tell
+from mudar.library.notifications import tell
 
 Action = Literal["stored", "deleted"]
 

@@ -18,8 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mudar.errors import BadRequest, ItemDeleted, UnknownItem
 from mudar.library import changes
 from mudar.library import tables as t
-from mudar.library.codec import clean_text, cursor_of, moment, parse_cursor
 from mudar.library.db import Session, clock
+from mudar.library.serialization import clean_text, cursor_of, moment, parse_cursor
 from mudar.records import Kind
 
 MAX_LABELS = 100

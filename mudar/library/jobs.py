@@ -23,9 +23,9 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, upda
 
 from mudar.errors import JobError, LeaseLost, MudarError, UnknownItem, UnknownJob, WorkerLost, from_code
 from mudar.library import tables as t
-from mudar.library.codec import cursor_of, moment, parse_cursor
 from mudar.library.db import Session, clock
 from mudar.library.items import Page, hold_blob, insert_new
+from mudar.library.serialization import cursor_of, moment, parse_cursor
 
 LEASE_S = 15.0
 HEARTBEAT_S = 3.0

@@ -1,6 +1,6 @@
 """What the network is fed of a dance: motion brought to one scale, the same for training and serving. numpy only.
 
-Music needs none of this: mudar/features/music.py's `model_input` lies within -1..1 already.
+Music needs none of this: mudar/rhythm/music.py's `model_input` lies within -1..1 already.
 Knows no files and no weights. Shapes: T frames; M = spec.motion_dim.
 """
 

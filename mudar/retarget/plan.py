@@ -11,18 +11,18 @@ import numpy as np
 
 from mudar.errors import RetargetRefused
 from mudar.records import Rhythm
-from mudar.retarget.acceleration import acceleration
-from mudar.retarget.accent import accented
-from mudar.retarget.blow import Picture
-from mudar.retarget.dtw import Bars, Chain, Limits, align
-from mudar.retarget.metrics import nearest_s
-from mudar.retarget.paper_dtw import paper_dtw
-from mudar.retarget.points import Floats, Points, anchors_s, believed, bridged, octaves, strokes, targets
-from mudar.retarget.polish import polish
+from mudar.retarget.align.acceleration import acceleration
+from mudar.retarget.align.dtw import Bars, Chain, Limits, align
+from mudar.retarget.align.paper import paper_dtw
+from mudar.retarget.align.shift import shift
+from mudar.retarget.events import Floats, Points, anchors_s, believed, bridged, octaves, strokes, targets
+from mudar.retarget.report.metrics import nearest_s
 from mudar.retarget.settings import RetargetSettings
-from mudar.retarget.settle import SEEN, STROKE_WIDTH_S, settle
-from mudar.retarget.shift import shift
-from mudar.retarget.timewarp import TimeMap, max_speed_step, time_map
+from mudar.retarget.warp.anchor_refinement import SEEN, STROKE_WIDTH_S, settle
+from mudar.retarget.warp.saliency import Picture
+from mudar.retarget.warp.speed_optimization import polish
+from mudar.retarget.warp.speed_ramps import accented
+from mudar.retarget.warp.time_map import TimeMap, max_speed_step, time_map
 
 WIDER = ((0.6, 1.67), (0.5, 2.0), (0.4, 2.5), (0.33, 3.0), (0.25, 4.0))  # bounds tried for the hint of a refusal
 MIN_LANDINGS = 3

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from mudar.media.interpolate_flow import DisFlows, PairFlow
-from mudar.media.measure import av_lengths
-from mudar.media.render import Rendered, Renderer, RenderSettings
+from mudar.media.interpolation.flow import DisFlows, PairFlow
+from mudar.media.render.readback import av_lengths
+from mudar.media.render.render import Rendered, Renderer, RenderSettings
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Rhythm
-from mudar.retarget.apart import LARGE_PIXELS, Task, render_apart
-from mudar.retarget.independent import Eyewitness
+from mudar.retarget.events import Floats
 from mudar.retarget.plan import Plan, plan
-from mudar.retarget.points import Floats
-from mudar.retarget.report import independent_report, motion_report, plan_report, rhythm_report
+from mudar.retarget.render_subprocess import LARGE_PIXELS, Task, render_apart
+from mudar.retarget.report.impact_detector import Eyewitness
+from mudar.retarget.report.report import independent_report, motion_report, plan_report, rhythm_report
 from mudar.retarget.settings import RetargetSettings
-from mudar.retarget.timewarp import TimeMap
+from mudar.retarget.warp.time_map import TimeMap
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import MudarError
-from mudar.media import picture
-from mudar.media.cuts import Cuts, small
-from mudar.media.planes import Plane, planes
-from mudar.media.sampling import maker
+from mudar.media.interpolation.cuts import Cuts, small
+from mudar.media.render import source
+from mudar.media.render.resample import maker
+from mudar.media.render.yuv import Plane, planes
 
 Triplet = tuple[av.VideoFrame, av.VideoFrame, av.VideoFrame]
 LONGEST_S = 9.0  # of each clip
@@ -35,7 +35,7 @@ DIFFERENT = 12  # grey levels by which the outer frames differ where it counts
 def triplets(path: Path, moments: int) -> Iterator[Triplet]:
     """The clip's moments of most motion that are no cut and no repetition."""
     frames, steps, cuts = [], [], Cuts()
-    for time_s, frame in picture.frames(path, picture.look(path)):
+    for time_s, frame in source.frames(path, source.look(path)):
         if time_s > LONGEST_S:
             break
         if frames:

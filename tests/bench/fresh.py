@@ -21,7 +21,7 @@ import numpy as np
 
 from mudar.library import analyses, items
 from mudar.library.db import Database
-from mudar.library.follow import IndexFollower
+from mudar.library.search.index_replica import IndexFollower
 from mudar.records import Analysis, Rhythm, Segment
 from service.settings import Settings
 

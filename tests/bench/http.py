@@ -26,8 +26,8 @@ from sqlalchemy import insert
 
 from model_store.registry import Registry
 from mudar.library import tables as t
-from mudar.library.codec import to_bytes
 from mudar.library.db import Database
+from mudar.library.serialization import to_bytes
 from service.settings import SHIPPED_MODELS
 from tests.bench import vectors
 from tests.bench.row import Row
@@ -150,7 +150,7 @@ def _cpu_s(pid: int) -> float:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            replica = int(fields[1]) == pid and "service.replica" in (folder / "cmdline").read_text()
+            replica = int(fields[1]) == pid and "service.cli.up.api_worker" in (folder / "cmdline").read_text()
         except OSError:
             continue
         if folder.name == str(pid) or replica:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from training.data.clip import write_clip, write_song
+from training.data.synthetic.clip import write_clip, write_song
 
 
 def clip_720p(folder: Path, duration_s: float = 30.0) -> Path:

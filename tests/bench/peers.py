@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mudar.nearest.probes import LAMBDAS
+from mudar.index.tuning import LAMBDAS
 from tests.bench.vectors import SEGMENTS, Vectors
 
 K, QUERIES = 10, 30

@@ -14,8 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from mudar.remote.milvus import ENGINES, Milvus, MilvusIndex
-from mudar.retrieve import HybridIndex
+from mudar.index.hybrid import HybridIndex
+from mudar.index.milvus import ENGINES, Milvus, MilvusIndex
 from tests.bench import vectors
 from tests.bench.row import seconds
 

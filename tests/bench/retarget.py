@@ -14,8 +14,8 @@ import av
 
 from model_store.loader import load_served
 from mudar.embed import Embedder
-from mudar.media.encode import AUDIO_BIT_RATE
-from mudar.media.render import RenderSettings
+from mudar.media.render.encode import AUDIO_BIT_RATE
+from mudar.media.render.render import RenderSettings
 from mudar.records import Rhythm
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.media.decode import iter_frames
+from mudar.media.decode.video import iter_frames
 
 Floats = NDArray[np.float64]
 THUMB_PX = 48

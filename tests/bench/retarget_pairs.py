@@ -27,10 +27,10 @@ from rich.table import Table
 from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import MediaError, RetargetRefused
-from mudar.media.container import open_media
+from mudar.media.probe.container import open_media
 from mudar.records import Analysis
-from mudar.retarget.independent import Watcher, watched
-from mudar.retarget.metrics import by_chance, hit_share
+from mudar.retarget.report.impact_detector import Watcher, watched
+from mudar.retarget.report.metrics import by_chance, hit_share
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.retarget import transcode

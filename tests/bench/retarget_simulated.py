@@ -21,8 +21,8 @@ from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
 from mudar.records import Analysis
-from mudar.retarget.independent import Watcher, watched
-from mudar.retarget.metrics import by_chance, hit_share
+from mudar.retarget.report.impact_detector import Watcher, watched
+from mudar.retarget.report.metrics import by_chance, hit_share
 from mudar.retarget.retarget import dry_run
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.retarget_pairs import interval

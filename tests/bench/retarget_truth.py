@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.by_hand import edited
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
-from mudar.retarget.metrics import by_chance, nearest_s
+from mudar.retarget.report.metrics import by_chance, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
+from mudar.rhythm.annotation import edited
 from tests.bench.retarget_file import moments
-from training.data.clip import write_clip, write_song
+from training.data.synthetic.clip import write_clip, write_song
 
 Floats = NDArray[np.float64]
 FIRST_SEED = {"tune": 71_001, "held-out": 74_001}  # settings were chosen with the first kind only

@@ -30,15 +30,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mudar.index_store import Stamp, load, save
-from mudar.nearest import grow
-from mudar.nearest.probes import LAMBDAS
-from mudar.retrieve import HybridIndex
+from mudar.index import builder
+from mudar.index.hybrid import HybridIndex
+from mudar.index.snapshot import Stamp, load, save
+from mudar.index.tuning import LAMBDAS
 from tests.bench import peers, vectors
 from tests.bench.vectors import SEGMENTS, Vectors
 
 K, BATCH, JUDGES = 10, 200, 1000
-CHOOSE = grow.QUERIES
+CHOOSE = builder.QUERIES
 Record = dict[str, Any]
 
 
@@ -136,7 +136,7 @@ def approximate_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Re
     truth = {lam: index.search_many(judges, [lam] * len(judges), K) for lam in LAMBDAS}
     two_ms = 1000 * cpu_s(lambda: [two_matrices(v, i, 1, 0.5) for i in range(3)])[0] / 3
     started = time.process_time()
-    if not grow.make_approximate(index, asked):
+    if not builder.make_approximate(index, asked):
         return
     built_s = time.process_time() - started
     rows: Any = index.rows
@@ -150,7 +150,7 @@ def approximate_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Re
             "mode": "approximate",
             "lambda": lam,
             "ms": one_ms,
-            "recall": grow.recall(index, judges, truth[lam], lam, K),
+            "recall": builder.recall(index, judges, truth[lam], lam, K),
             "speed_vs_flat": flat / one_ms,
             "speed_vs_two_matrices": two_ms / one_ms,
             "memory_vs_flat": memory,
@@ -168,7 +168,7 @@ def restart_s(index: HybridIndex) -> float:
         save(index, path, stamp)
         started = time.perf_counter()
         again, _ = load(path, stamp, index.embed_dim, index.rhythm_dim)
-        again.search_many(grow.held_out(again, 1), [0.5], K)
+        again.search_many(builder.held_out(again, 1), [0.5], K)
         return time.perf_counter() - started
 
 
@@ -222,7 +222,7 @@ def main() -> None:
 def _modes(n: int, dim: int, data: str, args: argparse.Namespace) -> Iterator[Iterator[Record]]:
     v = vectors.make(n, dim - vectors.RHYTHM_DIM, JUDGES + CHOOSE, data)
     flat, index = flat_ms(v), v.index()
-    grow.add_sieves(index)
+    builder.add_sieves(index)
     if not args.no_exact:
         yield exact_rows(v, index, flat)
     if n >= args.approximate_from:

@@ -23,8 +23,8 @@ from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import MudarError
 from mudar.records import Rhythm
-from mudar.sync import Sync, compare
-from training.data.clip import write_clip
+from mudar.rhythm.av_sync import Sync, compare
+from training.data.synthetic.clip import write_clip
 
 LAGS_S = (-0.4, -0.25, -0.12, -0.05, 0.0, 0.05, 0.12, 0.25, 0.4)
 RIGHT_S = 0.06

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.retrieve import HybridIndex, Query
-from mudar.tempo import lags_s
+from mudar.index.hybrid import HybridIndex, Query
+from mudar.rhythm.tempo import lags_s
 
 Array = NDArray[np.float32]
 KINDS = ("measured", "crowded", "uniform")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Stack
-from training.data.clip import Truth, write_clip, write_song
+from training.data.synthetic.clip import Truth, write_clip, write_song
 
 SONGS = {"own": 11, "slower": 12, "faster": 13}
 
@@ -78,7 +78,7 @@ def test_strokes_are_where_the_dancer_makes_them(
 
 def test_the_songs_own_tempo_is_heard(songs: dict[str, Any]) -> None:
     for name, seed in SONGS.items():
-        from training.data.music import make_song
+        from training.data.synthetic.music.music import make_song
 
         ratio = songs[name]["tempo_bpm"] / make_song(seed).tempo_bpm
         assert min(abs(ratio - r) for r in (0.5, 1, 2)) < 0.04, name

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.clip import write_clip, write_song
+from training.data.synthetic.clip import write_clip, write_song
 
 SAMPLE_RATE_HZ = 44_100
 DURATION_S = 10.0

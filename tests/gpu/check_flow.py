@@ -19,9 +19,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mudar.media.flow_pwc import PwcFlows, seen_size
-from mudar.media.interpolate_flow import Buffers, fill
-from mudar.media.moment import Between, Pair
+from mudar.media.interpolation.flow import Buffers, fill
+from mudar.media.interpolation.fusion import Between, Pair
+from mudar.media.interpolation.pwc import PwcFlows, seen_size
 from mudar.model.pwcnet import PwcNet, read_weights
 
 WIDTH, HEIGHT = 1280, 720

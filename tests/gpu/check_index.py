@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mudar.nearest import grow
-from mudar.nearest.card import place_on
-from mudar.nearest.probes import LAMBDAS
+from mudar.index import builder
+from mudar.index.gpu import place_on
+from mudar.index.tuning import LAMBDAS
 from tests.answers import same
 from tests.bench import vectors
 
@@ -30,12 +30,12 @@ def main() -> int:
     assert place is not None
     v = vectors.make(count, 256, QUERIES)
     index, asked = v.index(), [v.query(i) for i in range(QUERIES)]
-    grow.add_sieves(index)
+    builder.add_sieves(index)
     said: dict[str, object] = {"rows": count, "same": True}
     expected = {lam: index.search_many(asked, [lam] * QUERIES, K) for lam in LAMBDAS}
     for name, put in (("cpu", False), ("card", True)):
         if put:
-            grow.add_card(index, place)
+            builder.add_card(index, place)
         for kind, batches in (("single_ms", [[q] for q in asked[:50]]), ("batched_ms", [asked])):
             started = time.perf_counter()
             for batch in batches:

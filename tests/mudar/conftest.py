@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mudar.remote.milvus import Milvus
+from mudar.index.milvus import Milvus
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import torch
 from mudar import spec as specs
 from mudar.embed import Embedder
 from mudar.errors import Cancelled, MediaTooShort, NoAudioStream, NoVideoStream, SilentAudio, StillVideo
+from mudar.features.motion import read_motion
 from mudar.model.config import paper, small
 from mudar.model.mudar import build
-from mudar.motion import read_motion
 from mudar.records import Analysis
 from mudar.spec import FeatureSpec
 
@@ -158,7 +158,7 @@ def test_speed_does_not_depend_on_the_files_frame_rate(tmp_path: Path, fps: int)
 
 
 def test_native_motion_is_fastest_where_the_body_hurries(dance: Path) -> None:
-    from mudar.rhythm import landmarks
+    from mudar.rhythm.peaks import landmarks
 
     motion = read_motion(dance, SPEC)
     peaks = next(m for m in landmarks(motion.native_times_s, motion.native_displacement) if m.kind == "speed peak")

@@ -22,8 +22,8 @@ import pytest
 import uvicorn
 
 from service.app import create_app
-from service.deps import House
-from service.embedded import KEEP_ALIVE_S, free_port, listen
+from service.cli.up.supervisor import KEEP_ALIVE_S, free_port, listen
+from service.container import House
 from service.settings import Settings
 
 SHORT = {"MUDAR_LEASE_S": "2", "MUDAR_HEARTBEAT_S": "0.3", "MUDAR_SWEEP_S": "0.3", "MUDAR_PROGRESS_S": "0.1"}
@@ -257,7 +257,7 @@ def started(folder: Path, model_root: Path) -> Iterator[Up]:
     """`mudar up` as a user starts it, ready to work, with short leases."""
     port = free_port()
     told = {"MUDAR_DATA_DIR": str(folder), "MUDAR_ENABLE_NOOP": "1", "MUDAR_MODEL_ROOT": str(model_root), **SHORT}
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port)]
+    command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port)]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **told}, stdout=log, stderr=log)
     try:

@@ -219,7 +219,7 @@ def test_ready_models_docs_and_page(up: Any) -> None:
 
 def mudar(up: Any, *words: str) -> subprocess.CompletedProcess[str]:
     """The command line, talking to this service."""
-    command = [sys.executable, "-m", "service.cli", *words, "--url", str(up.http.base_url)]
+    command = [sys.executable, "-m", "service.cli.main", *words, "--url", str(up.http.base_url)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import service.settings
 import workers.settings
-from service import queue
-from workers import wire
+from mudar.library import protocol
+from service.jobs import queue
 
 EXAMPLE = (Path(__file__).resolve().parents[2] / ".env.example").read_text()
 DOORS = [service.settings.Settings, workers.settings.Settings]
@@ -40,7 +40,7 @@ def test_what_both_doors_read_has_the_same_default() -> None:
 
 def test_both_ends_of_the_wire_use_the_same_names() -> None:
     for name in ("TASK", "QUEUE", "ENQUEUED", "JOBS_CHANNEL", "WORKERS"):
-        assert getattr(queue, name) == getattr(wire, name)
+        assert getattr(queue, name) == getattr(protocol, name)
 
 
 def test_redelivery_waits_longer_than_any_job_may_take() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mudar.model.config import small
 from training.data.mixture import Mixture
-from training.data.store import Record
+from training.data.records import Record
 from training.recipe import DataRecipe, OptimiserRecipe, Recipe
 from training.recipes import registry
 

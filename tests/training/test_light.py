@@ -22,7 +22,7 @@ importlib.import_module({module!r})
 
 
 @pytest.mark.parametrize(
-    "module", ["training.train", "training.evaluate", "training.data.store", "training.bench_step"]
+    "module", ["training.train", "training.evaluation.evaluate", "training.data.records", "training.bench.step"]
 )
 def test_the_path_in_memory_needs_no_media_libraries(module: str) -> None:
     code = CODE.format(absent=ABSENT, module=module)

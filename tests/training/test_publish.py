@@ -18,8 +18,8 @@ from mudar.errors import ModelError, WorseThanServed
 from mudar.model.mudar import build
 from training import publish
 from training.data.mixture import Mixture
-from training.data.store import Record
-from training.evaluate import View, load_run, look, retrieval_figures
+from training.data.records import Record
+from training.evaluation.evaluate import View, load_run, look, retrieval_figures
 from training.recipe import Recipe
 from training.train import train
 

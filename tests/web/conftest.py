@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from training.data.clip import write_clip, write_song
+from training.data.synthetic.clip import write_clip, write_song
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # The sandbox needs rights that a container's root has not; videos play without a click, for a test has no finger.

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from mudar.media.render import Renderer, RenderSettings
+from mudar.media.render.render import Renderer, RenderSettings
 
 RATE, FRAMES, STEP = 25, 150, 1.4  # grey levels a frame
 SEEK = """(time_s) => new Promise((done, failed) => {

@@ -20,10 +20,10 @@ from mudar.library.db import Database
 from mudar.records import Rhythm
 from mudar.retarget.settings import RetargetSettings
 from workers import steps
-from workers.run import StepContext, run
+from workers.executor import StepContext, run
+from workers.handlers.retarget import render
 from workers.runtime import Runtime, connect
 from workers.settings import Settings
-from workers.steps.retarget import render
 
 SECONDS = 40
 WAIT_S = 60.0
@@ -125,6 +125,6 @@ def test_cancelled_in_the_middle(runtime: Runtime, tmp_path: Path, monkeypatch: 
 
 def _renders(pid: str) -> bool:
     try:
-        return b"mudar.retarget.apart" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"mudar.retarget.render_subprocess" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False

@@ -1,7 +1,8 @@
 """What makes two windows of one clip differ: stretch, mirror, framing, gain, noise. Plans are numpy, and small.
 
 A plan says where each window reads and how its columns are bent; the reading itself is a few gathers on whatever
-device the table is on (`training.data.cut`), so a batch costs the CPU almost nothing and is the same on every device.
+device the table is on (`training.data.windows`), so a batch costs the CPU almost nothing and is the same on every
+device.
 A stretch by r plays r times as much of the clip in a window: motion, music and their truth together.
 Shapes: B windows; T window frames; M spec.motion_dim.
 """
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from mudar.features.hoof import mirror
 from mudar.spec import FeatureSpec, VideoSpec
-from training.data.table import Table
+from training.data.ragged import Table
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mudar.spec import FeatureSpec
-from training.data import cut as read
+from training.data import windows as read
 from training.data.augment import Plan, draw, make_plan
-from training.data.cut import Cut
 from training.data.pairs import avc_allowed, draw_avts_shifts
-from training.data.table import Table
+from training.data.ragged import Table
+from training.data.windows import Cut
 from training.recipe import Recipe
 
 Ints = NDArray[np.int64]

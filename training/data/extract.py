@@ -18,13 +18,13 @@ import numpy as np
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.hoof import mean_descriptor
-from mudar.features.music import MusicFeatures, model_input, music_features
-from mudar.media.decode import decode_audio
-from mudar.motion import read_motion
+from mudar.features.motion import read_motion
+from mudar.media.decode.video import decode_audio
+from mudar.rhythm.music import MusicFeatures, model_input, music_features
 from mudar.spec import FeatureSpec, VideoSpec
-from training.data.clip import Clip, film, make_clip
 from training.data.jpegs import Picture, encode_jpeg
-from training.data.store import Array, Record
+from training.data.records import Array, Record
+from training.data.synthetic.clip import Clip, film, make_clip
 
 _SIZES = ((256, 144), (144, 256), (200, 200), (240, 180))  # generated clips are filmed in one of these
 _CODED = 2 / 3  # share of generated clips that are read from a file

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mudar.spec import FeatureSpec
 from training.data.batches import CPU
-from training.data.store import Record
-from training.data.table import Table, make_table
+from training.data.ragged import Table, make_table
+from training.data.records import Record
 
 Ints = NDArray[np.int64]
 

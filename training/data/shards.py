@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from mudar.spec import FeatureSpec
-from training.data.store import Record, read_arrays, write_arrays
-from training.data.table import Table, make_table
+from training.data.ragged import Table, make_table
+from training.data.records import Record, read_arrays, write_arrays
 
 Ints = NDArray[np.int64]
 PIECE_S: Final = 32.0  # longer clips are cut: a shuffle of long clips is a poor shuffle

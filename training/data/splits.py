@@ -14,8 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
+from training.data.records import Shelf
 from training.data.shards import Shards
-from training.data.store import Shelf
 
 
 class Named(Protocol):

@@ -1,7 +1,8 @@
 """`mudar-small`: motion only, 15 fps, a CPU and minutes.
 
-What is served: the network of `small_synthetic`, shown flow of pictures in their own shape too (`training.shown`), and
-a beat filter that `training.beat_filter` fits on real clips.
+What is served: the network of `small_synthetic`, shown flow of pictures in their own shape too
+(`training.tools.convert_flow_shape`), and
+a beat filter that `training.fit_beat_filter` fits on real clips.
 `small` mixes real clips into its batches instead, which was no better on people that it had not seen; it is here to be
 compared with.
 """

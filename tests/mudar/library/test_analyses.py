@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mudar.errors import ItemDeleted, NotReady, UnknownItem
-from mudar.library import analyses, changes, codec, edits, items
+from mudar.library import analyses, changes, items, serialization
+from mudar.library import annotations as edits
 from mudar.library.db import Database
 from mudar.records import Analysis, Rhythm
 
@@ -47,10 +48,10 @@ def test_every_number_comes_back_bit_for_bit(database: Database, new_item: NewIt
 
 def test_the_json_records_hold_the_same_numbers(analysis: Make) -> None:
     given = analysis()
-    record = json.loads(json.dumps(codec.rhythm_record(given.rhythm)))
+    record = json.loads(json.dumps(serialization.rhythm_record(given.rhythm)))
     assert record.keys() >= {"times_s", "strengths", "curve", "fps", "tempo_bpm"}
-    assert same_rhythm(codec.rhythm_of(record), given.rhythm)
-    segment = json.loads(json.dumps(codec.segment_record(given.segments[0])))
+    assert same_rhythm(serialization.rhythm_of(record), given.rhythm)
+    segment = json.loads(json.dumps(serialization.segment_record(given.segments[0])))
     assert np.array_equal(np.array(segment["embedding"], np.float32), given.segments[0].embedding)
 
 
@@ -60,8 +61,8 @@ def test_the_speed_comes_back_by_direction_or_as_records_of_before_have_it(
 ) -> None:
     speed = np.random.default_rng(0).random(shape, np.float32)
     given = dataclasses.replace(analysis().rhythm, speed=speed, speed_fps=30.0)
-    record = json.loads(json.dumps(codec.rhythm_record(given)))
-    again = codec.rhythm_of(record)
+    record = json.loads(json.dumps(serialization.rhythm_record(given)))
+    again = serialization.rhythm_of(record)
     assert again.speed.dtype == np.float32
     assert np.array_equal(again.speed, speed)
 

@@ -19,10 +19,10 @@ from training.baselines.registry import BASELINES, build_network
 from training.data.batches import Batch, make_batch
 from training.data.jpegs import encode_jpeg
 from training.data.mixture import Mixture
-from training.data.store import Record
+from training.data.records import Record
+from training.evaluation.tables.inference import see
 from training.recipe import Recipe
 from training.recipes import registry
-from training.tables.codes import see
 
 
 def _tiny(name: str) -> tuple[Recipe, Baseline]:

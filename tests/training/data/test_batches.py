@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from mudar.features.hoof import mirror
 from mudar.model.inputs import motion_input
 from mudar.spec import FeatureSpec
-from training.data import cut as read
+from training.data import windows as read
 from training.data.augment import Augmentation, Plan, draw, make_plan
 from training.data.batches import Batch, Part, make_batch
-from training.data.cut import Cut
 from training.data.mixture import Mixture
-from training.data.store import Record
-from training.data.table import Ragged, Table, make_table
+from training.data.ragged import Ragged, Table, make_table
+from training.data.records import Record
+from training.data.windows import Cut
 from training.recipe import Recipe
 from training.recipes.small import BENT
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mudar.motion import read_motion
+from mudar.features.motion import read_motion
 from mudar.spec import FeatureSpec
 from training.data import extract as extracting
-from training.data.clip import film, make_clip
 from training.data.extract import GeneratedJob, extract
+from training.data.synthetic.clip import film, make_clip
 
 SPEC = FeatureSpec()
 

@@ -19,16 +19,16 @@ from mudar.spec import FeatureSpec, paper
 from training.data.batches import Part, make_batch
 from training.data.extract import GeneratedJob, Sight, extract
 from training.data.jpegs import decode_jpegs, encode_jpeg
-from training.data.packer import Packer
+from training.data.records import Record
+from training.data.shard_writer import Packer
 from training.data.shards import Shards, pieces, write_part
 from training.data.splits import hold_out, listed
-from training.data.store import Record
-from training.engine import advance, fresh
-from training.feed import Meter, feed
+from training.distributed import ALONE
+from training.loader import Meter, feed
 from training.preprocess import apart, generated_jobs, real_jobs, run
 from training.recipe import DataRecipe, Recipe
 from training.recipes import registry
-from training.world import ALONE
+from training.trainer import advance, fresh
 
 SPEC = FeatureSpec()
 QUIET = Console(quiet=True)

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from mudar.spec import FeatureSpec
+from training.data.records import Record, Shelf, load_record, save_record
 from training.data.splits import components, hold_out
-from training.data.store import Record, Shelf, load_record, save_record
 from training.losses.rhythm import focal
 from training.preprocess import generated_jobs, real_jobs, run
 

@@ -1,0 +1,1 @@
+"""Searches segments of dances and songs by the hybrid score, on FAISS."""

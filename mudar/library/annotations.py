@@ -1,0 +1,69 @@
+"""A rhythm as a person corrected it: strokes, beats and downbeats in place of what a model found, vectors untouched.
+
+An edit counts up the rhythm's `edition`, so that work which stands for the old one is not taken for the new. What the
+model found stays beside it, as `found`, until somebody wants it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+
+from mudar.errors import NotReady
+from mudar.library import tables as t
+from mudar.library.analyses import newest_model
+from mudar.library.db import Session
+from mudar.library.edition import edition_of, found_in, is_edited
+from mudar.library.items import get_item
+from mudar.library.serialization import rhythm_of, rhythm_record
+from mudar.rhythm.annotation import edited
+
+
+def edit_rhythm(
+    session: Session, item_id: str, changes: Mapping[str, Sequence[float]], model: str | None = None, even: bool = False
+) -> dict[str, Any]:
+    """Put `changes` in place of the rhythm's own points (by_hand.edited); returns the whole record.
+
+    UnknownItem, NotReady, OutOfRange.
+    """
+    where, record, duration_s = _opened(session, item_id, model)
+    new = rhythm_record(edited(rhythm_of(record), changes, duration_s, even=even))
+    return _stored(session, where, new | {"found": found_in(record), "edition": edition_of(record)})
+
+
+def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
+    """The rhythm as the model found it, whatever was edited; returns the whole record. UnknownItem, NotReady."""
+    where, record, _ = _opened(session, item_id, model)
+    found = record.pop("found", None)
+    return _stored(session, where, record | found) if found else record
+
+
+def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as it is told: whether it was edited, and not what it was before."""
+    return {name: value for name, value in record.items() if name != "found"} | {"edited": is_edited(record)}
+
+
+def _opened(session: Session, item_id: str, model: str | None) -> tuple[ColumnElement[bool], dict[str, Any], float]:
+    """The row, its record and the item's seconds."""
+    model = model or newest_model(session, item_id)
+    where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
+    row = session.execute(select(t.analyses.c.rhythm, t.analyses.c.duration_s).where(where).with_for_update()).first()
+    if row is None:
+        get_item(session, item_id)  # UnknownItem
+        raise NotReady(f"item {item_id} has not been embedded with {model}")
+    return where, dict(row.rhythm), float(row.duration_s)
+
+
+def _stored(session: Session, where: ColumnElement[bool], record: dict[str, Any]) -> dict[str, Any]:
+    record["edition"] = edition_of(record) + 1
+    told = {"strokes": len(record["times_s"]), "tempo_bpm": float(record["tempo_bpm"])}
+    session.execute(update(t.analyses).where(where).values(rhythm=record, **told))
+    return record
+
+
+def edition(session: Session, item_id: str, model: str) -> int:
+    """How often the rhythm was edited; 0 also when there is none."""
+    where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
+    return edition_of(session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none() or {})

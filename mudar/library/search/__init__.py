@@ -1,0 +1,1 @@
+"""Answers a search from the library: filters, the index that follows it, titles."""

@@ -1,0 +1,1 @@
+"""Reads frames, samples and time stamps from media files."""

@@ -1,0 +1,1 @@
+"""Makes the frames that lie between two frames of a clip."""

@@ -1,0 +1,81 @@
+"""The flow between two frames by PWC-Net, for machines with a graphics card. Knows no moments and no large pictures.
+
+Each frame is encoded once, and both directions are decoded as one batch. torch is imported here and nowhere else in
+this folder: a rendering by DIS does without.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mudar.media.interpolation.fusion import Flow, Pair
+from mudar.media.render.yuv import Plane, planes
+from mudar.model.pwcnet import FLOW_UNIT_PX, PwcNet, as_input, read_weights
+
+if TYPE_CHECKING:
+    import av
+
+cv: Any = cv2
+
+STRIDE = 64  # PWC-Net takes sides that are multiples of this
+LARGEST_PX = 448  # shorter side of the picture that it sees
+
+
+class PwcFlows:
+    """PWC-Net on its device. `dtype` float32 is exact, bfloat16 about twice as fast."""
+
+    workers = 2  # one pair is warped on the CPU while the next is with the card
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, net: PwcNet, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self._net = net.to(device, dtype).eval()
+        self._device, self._dtype = device, dtype
+
+    @classmethod
+    def load(cls, weights: Path, device: str) -> PwcFlows:
+        """With the weights of this file (the public checkpoint or our safetensors). CardInvalid."""
+        return cls(PwcNet.from_state(read_weights(weights)), device)
+
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
+        """See `interpolate_flow.PairFlow`."""
+        return self.between(planes(first), planes(second))
+
+    def between(self, first: list[Plane], second: list[Plane]) -> Pair:
+        """The same from Y, U and V planes."""
+        size = seen_size(first[0].shape[1], first[0].shape[0])
+        forth, back = self.flows(np.stack([rgb(first, size), rgb(second, size)]))
+        grid = forth.shape[1], forth.shape[0]
+        a, b = (cv.resize(p[0], grid, interpolation=cv.INTER_AREA) for p in (first, second))
+        return Pair(a, b, forth, back)
+
+    @torch.inference_mode()
+    def flows(self, frames: NDArray[np.uint8]) -> tuple[Flow, Flow]:
+        """(2, H, W, 3) RGB to the flow from the first to the second and back, (h, w, 2) in pixels of that grid."""
+        maps = self._net.pyramid(as_input(frames).to(self._device, self._dtype))
+        finest = self._net.decode(maps, [m.flip(0) for m in maps])[0]
+        pixels = finest.float() * (FLOW_UNIT_PX / 2**self._net.stop_level)
+        forth, back = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return forth, back
+
+
+def seen_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) that the network is shown: multiples of 64, the shorter at most 448."""
+    scale = min(1.0, LARGEST_PX / min(width, height))
+    return tuple(max(1, round(n * scale / STRIDE)) * STRIDE for n in (width, height))  # type: ignore[return-value]
+
+
+def rgb(of: list[Plane], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) of the planes Y, U, V, scaled before they are converted."""
+    width, height = size
+    packed = np.empty((height * 3 // 2, width), np.uint8)
+    packed[:height] = cv.resize(of[0], size, interpolation=cv.INTER_AREA)
+    half = width // 2, height // 2
+    chroma = [cv.resize(plane, half, interpolation=cv.INTER_AREA).reshape(-1) for plane in of[1:]]
+    packed[height:] = np.concatenate(chroma).reshape(height // 2, width)
+    return np.asarray(cv.cvtColor(packed, cv.COLOR_YUV2RGB_I420), np.uint8)

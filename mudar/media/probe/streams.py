@@ -1,0 +1,224 @@
+"""The part of `probe` that asks FFmpeg: opens the file, decodes one frame of each stream, counts the rest.
+
+Frames are counted from the container's own index where it has a whole one (mp4), else from the packets; neither
+decodes anything. Knows of limits only what keeps it from starting something large.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream as AvAudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream as AvVideoStream
+
+from mudar.errors import MediaTooLong, PictureTooLarge, TruncatedMedia, UnreadableMedia
+from mudar.media.decode.demux import packets
+from mudar.media.decode.orientation import display_size, orientation, pixel_aspect
+from mudar.media.decode.timestamps import container_origin_s, ends_early, first_sound_s, promised_end_s
+from mudar.media.probe.container import audio_stream, open_media, read_only, video_stream
+from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream
+
+TRIES = 300  # packets that may fail before a stream counts as one that cannot be decoded
+HDR_TRANSFERS = {16, 18}  # PQ and HLG in ITU-T H.273
+JITTER = 0.2  # an interval this far from the usual one is another interval,
+VFR_SHARE = 0.01  # and more than this share of them makes the rate variable,
+VFR_COUNT = 2  # if they are more than the odd first and last
+LENGTH_IN_HEADER = {"wav", "w64", "aiff", "caf", "au"}  # plain samples: the header is exact, the packets are many
+
+
+@dataclass
+class Count:
+    """The packets of one stream, in the file's own seconds."""
+
+    start_s: float = float("inf")
+    end_s: float = float("-inf")
+    times_s: array[float] = field(default_factory=lambda: array("d"))  # kept for pictures only
+
+    @property
+    def any(self) -> bool:
+        """Whether there was a packet with a time stamp."""
+        return self.end_s >= self.start_s
+
+    def saw(self, start_s: float, duration_s: float, keep: bool) -> None:
+        """One more packet."""
+        self.start_s = min(self.start_s, start_s)
+        self.end_s = max(self.end_s, start_s + duration_s)
+        if keep:
+            self.times_s.append(start_s)
+
+
+def survey(path: str | Path, limits: ProbeLimits) -> MediaInfo:
+    """The streams of `path`, each known to decode. UnreadableMedia, PictureTooLarge, TruncatedMedia, MediaTooLong."""
+    name = Path(path).name
+    with open_media(path, limits.max_pixels) as container:
+        _check_size(container, limits, name)
+        picture = _first_picture(container, name)
+    with open_media(path, limits.max_pixels) as container:
+        has_sound = first_sound_s(container) is not None
+    if picture is None and not has_sound:
+        raise UnreadableMedia(f"{name} holds no picture and no sound that can be decoded.")
+    with open_media(path, limits.max_pixels) as container:
+        origin_s = container_origin_s(container)
+    with open_media(path, limits.max_pixels) as container:
+        video, audio = video_stream(container), audio_stream(container) if has_sound else None
+        counts = _count(container, video, audio, limits, name)
+        for stream in (video, audio):
+            if stream is not None:
+                _check_end(container, stream, counts[stream.index], name)
+        return MediaInfo(
+            path=str(path),
+            container=container.format.name,
+            duration_s=max(0.0, max(c.end_s for c in counts.values()) - origin_s),
+            video=_video(video, picture, counts[video.index], origin_s) if video and picture else None,
+            audio=_audio(audio, counts[audio.index], origin_s) if audio and counts[audio.index].any else None,
+        )
+
+
+def _check_size(container: InputContainer, limits: ProbeLimits, name: str) -> None:
+    length_s = (container.duration or 0) / av.time_base
+    if length_s > limits.max_duration_s and promised_length(container):
+        raise MediaTooLong(f"{name} lasts {length_s:.0f} s; the limit is {limits.max_duration_s:.0f} s.")
+    stream = video_stream(container)
+    if stream is not None:
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height * pixel_aspect(stream.sample_aspect_ratio) > limits.max_pixels:
+            raise PictureTooLarge(f"The picture of {name} is {width}x{height}.")
+
+
+def promised_length(container: InputContainer) -> bool:
+    """Whether the container's duration is stated by it, and not estimated from a bit rate."""
+    return container.format.name not in {"mp3", "aac", "ac3", "eac3", "dts", "h264", "hevc", "m4v", "mpegvideo", "amr"}
+
+
+def _first_picture(container: InputContainer, name: str) -> av.VideoFrame | None:
+    """The first frame that decodes, None without a picture track."""
+    stream = video_stream(container)
+    if stream is None:
+        return None
+    read_only(container, stream)
+    stream.codec_context.thread_count = 1  # each thread would hold a frame
+    for packet in itertools.islice(packets(container, stream), TRIES):
+        with suppress(av.FFmpegError):  # the next packet may do
+            for frame in packet.decode():
+                if isinstance(frame, av.VideoFrame):
+                    return frame
+    raise UnreadableMedia(f"The picture of {name} ({stream.codec_context.name}) cannot be decoded.")
+
+
+def _count(
+    container: InputContainer,
+    video: AvVideoStream | None,
+    audio: AvAudioStream | None,
+    limits: ProbeLimits,
+    name: str,
+) -> dict[int, Count]:
+    streams = [s for s in (video, audio) if s is not None]
+    counts = {s.index: _from_header(container, s) for s in streams}
+    left = [s for s in streams if counts[s.index] is None]
+    counted = {index: count for index, count in counts.items() if count is not None}
+    if left:
+        counted.update(_from_packets(container, left, limits, name))
+    return counted
+
+
+def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStream) -> Count | None:
+    """Without reading on: by the index of an mp4, or by the header of plain samples; None if there is no such thing."""
+    if not stream.duration or not stream.time_base:
+        return None
+    base, start = float(stream.time_base), stream.start_time or 0
+    count = Count(start * base, (start + stream.duration) * base)
+    if container.format.name in LENGTH_IN_HEADER:
+        return count
+    if not stream.frames or len(stream.index_entries) != stream.frames or container.format.name == "avi":
+        return None
+    if stream.type == "video":
+        count.times_s.extend(e.timestamp * base for e in stream.index_entries if not e.is_discard)
+    return count
+
+
+def _from_packets(
+    container: InputContainer, streams: list[AvVideoStream | AvAudioStream], limits: ProbeLimits, name: str
+) -> dict[int, Count]:
+    read_only(container, *streams)
+    counts = {s.index: Count() for s in streams}
+    first_s: float | None = None
+    is_avi = container.format.name == "avi"
+    for packet in packets(container, *streams):
+        if not packet.size:
+            continue
+        count = counts[packet.stream_index]
+        start_s, length_s = _span_s(packet, is_avi, count)
+        first_s = start_s if first_s is None else first_s
+        count.saw(start_s, length_s, packet.stream.type == "video")
+        if start_s - first_s > limits.max_duration_s + 1:
+            raise MediaTooLong(f"{name} lasts more than {limits.max_duration_s:.0f} s.")
+    if not any(c.end_s > c.start_s for c in counts.values()):
+        raise UnreadableMedia(f"{name} holds no media with time stamps.")
+    return counts
+
+
+def _span_s(packet: av.Packet[Any], is_avi: bool, count: Count) -> tuple[float, float]:
+    """(start, length) of a packet; bare streams have no time stamps, and some containers no lengths: the rate tells."""
+    rate = getattr(packet.stream, "average_rate", None)
+    length_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
+    stamp = packet.dts if packet.pts is None or is_avi else packet.pts
+    if stamp is None:
+        return (count.end_s if count.any else 0.0), length_s
+    return float(stamp * packet.time_base), length_s
+
+
+def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: Count, name: str) -> None:
+    promised_s = promised_end_s(container, stream)
+    if ends_early(count.end_s, promised_s):
+        raise TruncatedMedia(f"The {stream.type} of {name} ends at {count.end_s:.1f} s of {promised_s:.1f} s.")
+
+
+def _video(stream: AvVideoStream, picture: av.VideoFrame, count: Count, origin_s: float) -> VideoStream:
+    orient = orientation(picture)
+    aspect = pixel_aspect(stream.sample_aspect_ratio)
+    width, height = display_size(picture.width, picture.height, aspect, orient)
+    components = picture.format.components
+    fps, is_vfr = _rate(stream, count.times_s)
+    return VideoStream(
+        width=width,
+        height=height,
+        rotation_deg=orient.clockwise_deg,
+        fps=fps,
+        is_vfr=is_vfr,
+        frames=len(count.times_s) or None,
+        codec=stream.codec_context.codec.canonical_name,
+        pix_fmt=picture.format.name,
+        bit_depth=max(c.bits for c in components),
+        is_hdr=int(picture.color_trc) in HDR_TRANSFERS,
+        has_alpha=any(c.is_alpha for c in components) or stream.metadata.get("alpha_mode") == "1",
+        start_s=count.start_s - origin_s,
+        duration_s=count.end_s - count.start_s,
+    )
+
+
+def _audio(stream: AvAudioStream, count: Count, origin_s: float) -> AudioStream:
+    context = stream.codec_context
+    start_s = max(0.0, count.start_s - origin_s)  # packets may start with priming, which is not heard
+    name = context.codec.canonical_name
+    return AudioStream(context.sample_rate, context.channels, name, start_s, count.end_s - origin_s - start_s)
+
+
+def _rate(stream: AvVideoStream, times_s: array[float]) -> tuple[float, bool]:
+    """(average frames a second, whether the rate varies). A stated rate is kept when the frames bear it out."""
+    stated = float(stream.average_rate or stream.guessed_rate or 0)
+    ordered = sorted(times_s)
+    if len(ordered) < 2 or ordered[-1] <= ordered[0]:
+        return stated, False
+    measured = (len(ordered) - 1) / (ordered[-1] - ordered[0])
+    steps = sorted(b - a for a, b in itertools.pairwise(ordered))
+    usual = steps[len(steps) // 2]
+    slack = JITTER * usual + 1.5 * float(stream.time_base or 0)
+    is_vfr = sum(abs(step - usual) > slack for step in steps) > max(VFR_SHARE * len(steps), VFR_COUNT)
+    return (stated if not is_vfr and abs(stated - measured) < 0.01 * measured else measured), is_vfr

@@ -1,0 +1,1 @@
+"""Writes the video that a time map describes."""

@@ -1,0 +1,78 @@
+"""A file with its sound moved in time: packets are copied as they are, nothing is decoded or encoded."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+from mudar.errors import NoAudioStream, NoVideoStream, UnreadableMedia
+from mudar.media.decode.demux import packets
+from mudar.media.probe.container import audio_stream, open_media, read_only, video_stream
+from mudar.progress import Progress, ignore
+
+FORMATS = {"matroska": ("matroska", ".mkv"), "webm": ("matroska", ".mkv")}
+
+
+def suffix_for(container: str) -> str:
+    """What a moved file of this container (FFmpeg's names) is called: .mkv for its own kind, else .mp4."""
+    return next((FORMATS[name][1] for name in container.split(",") if name in FORMATS), ".mp4")
+
+
+def move_sound(path: str | Path, out_path: str | Path, delay_s: float, progress: Progress = ignore) -> None:
+    """Write `out_path` with the sound `delay_s` later (earlier if negative: what falls before 0 is dropped).
+
+    Raises NoVideoStream, NoAudioStream, UnreadableMedia when a codec does not go into the container; whatever
+    `progress` raises passes. No file is left behind then.
+    """
+    out = Path(out_path)
+    handle, name = tempfile.mkstemp(prefix=".remux-", suffix=out.suffix, dir=out.parent)
+    os.close(handle)
+    try:
+        try:
+            _copy(path, name, delay_s, progress)
+        except (av.FFmpegError, ValueError) as error:
+            raise UnreadableMedia(f"{Path(path).name} cannot be rewritten without encoding it: {error}.") from error
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _copy(path: str | Path, name: str, delay_s: float, progress: Progress) -> None:
+    with open_media(path) as source:
+        picture, sound = video_stream(source), audio_stream(source)
+        if picture is None:
+            raise NoVideoStream()
+        if sound is None:
+            raise NoAudioStream()
+        read_only(source, picture, sound)
+        length_s = (source.duration or 0) / av.time_base
+        form = "matroska" if name.endswith(".mkv") else "mp4"
+        options = {"movflags": "+faststart"} if form == "mp4" else {}
+        with av.open(name, "w", format=form, options=options) as target:
+            into = {s.index: target.add_stream_from_template(s) for s in (picture, sound)}
+            for packet in _moved(packets(source, picture, sound), sound.index, delay_s):
+                index = packet.stream.index
+                if index == picture.index and length_s and packet.pts is not None:
+                    progress(min(1.0, float(packet.pts * packet.time_base) / length_s), "remux")
+                packet.stream = into[index]
+                target.mux(packet)
+
+
+def _moved(found: Iterator[av.Packet[Any]], sound: int, delay_s: float) -> Iterator[av.Packet[Any]]:
+    """The packets, those of the sound later; without those that would sound before 0."""
+    for packet in found:
+        if packet.dts is None or packet.time_base is None:
+            continue
+        if packet.stream.index == sound:
+            ticks = round(delay_s / packet.time_base)
+            packet.dts += ticks
+            packet.pts = packet.pts + ticks if packet.pts is not None else packet.dts
+            if delay_s < 0 and packet.pts + (packet.duration or 0) <= 0:
+                continue
+        yield packet

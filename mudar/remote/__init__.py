@@ -1,1 +1,0 @@
-"""Search on an engine outside of this process."""

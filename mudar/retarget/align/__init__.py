@@ -1,0 +1,1 @@
+"""Aligns the strokes of a dance with the beats of a song."""

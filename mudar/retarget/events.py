@@ -1,0 +1,150 @@
+"""Strokes and targets as the alignment sees them: times, strengths, and stand-ins in the gaps.
+
+Which points of the music are met (`on`), and at which tempo octave. Knows no file and no alignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mudar.records import Array, Rhythm
+from mudar.retarget.settings import RetargetSettings
+from mudar.rhythm.postprocessing import sure
+
+Floats = NDArray[np.float64]
+MIN_GAP_S = 0.18  # two strokes or targets closer than this are one gesture: the stronger stands
+BRAKES_WITHIN_S = 0.1  # of a stroke: the brake that belongs to it
+WEAKEST = 0.15  # floor of a real point's strength, so that it is worth landing
+
+
+@dataclass(frozen=True)
+class Points:
+    """(N,) ascending times in seconds, (N,) strengths in 0..1; strength 0 = a stand-in nobody needs to see land."""
+
+    times_s: Floats
+    strengths: Floats
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.times_s)
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """(N,) which are no stand-ins."""
+        return self.strengths > 0
+
+
+def points(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s: float = MIN_GAP_S) -> Points:
+    """Sorted, thinned (the stronger of two within `min_gap_s` stays), strengths scaled to a maximum of 1."""
+    times = np.asarray(times_s, np.float64).ravel()
+    weights = np.ones_like(times) if strengths is None else np.asarray(strengths, np.float64).ravel()
+    order = np.argsort(times, kind="stable")
+    times, weights = times[order], weights[order]
+    top = weights.max(initial=0.0)
+    weights = np.clip(weights / top, WEAKEST, 1.0) if top > 0 else np.ones_like(weights)
+    keep = np.zeros(len(times), bool)
+    for i in np.argsort(-weights, kind="stable"):
+        lo, hi = np.searchsorted(times, [times[i] - min_gap_s + 1e-9, times[i] + min_gap_s - 1e-9])
+        keep[i] = not keep[lo:hi].any()
+    return Points(times[keep], weights[keep])
+
+
+def believed(dance: Rhythm) -> bool:
+    """Whether the strokes are to land as they are: a network that is sure, a user's own, or none to move them to."""
+    if not len(dance.times_s) or not len(dance.impacts_s):
+        return True
+    return not len(dance.peaks_s) and sure(dance.strengths)
+
+
+def _seen(dance: Rhythm) -> tuple[Array, Array]:
+    """Times and strengths of what can be seen to strike: the network's peaks, where the strokes are counted beats."""
+    if believed(dance) or not len(dance.peaks_s):
+        return dance.times_s, dance.strengths
+    return dance.peaks_s, dance.peak_strengths
+
+
+def anchors_s(dance: Rhythm) -> Floats:
+    """(N,) seconds at which the strokes of a dance are to be seen, ascending as they are.
+
+    A network that is sure of its strokes knows where in the motion they lie. One that is not gives the tempo and
+    roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there. An even
+    chain of beats says when to strike, not where in the motion, so the network's own peaks are taken in its place.
+    """
+    times, impacts = np.asarray(_seen(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
+    if believed(dance):
+        return times
+    nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
+    return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))
+
+
+def strokes(dance: Rhythm) -> Points:
+    """The strokes of a dance, weak doubles thinned out."""
+    return points(anchors_s(dance), _seen(dance)[1])
+
+
+def targets(music: Rhythm, settings: RetargetSettings) -> Points:
+    """The points of the music to land on. Beats weigh by their onset, downbeats most; none known: the onsets."""
+    onsets = points(music.times_s, music.strengths)
+    beats = np.asarray(music.beats_s, np.float64)
+    if settings.on == "onsets" or len(beats) < 2:
+        chosen = onsets
+    elif settings.on == "downbeats":
+        downbeats = np.asarray(music.downbeats_s, np.float64)
+        chosen = points(downbeats if len(downbeats) >= 2 else beats[::4])
+    else:
+        step = settings.nth if settings.on == "every_nth" else 1
+        chosen = _weighed(beats[::step], music)
+    keep = chosen.times_s >= settings.music_start_s
+    return Points(chosen.times_s[keep], chosen.strengths[keep])
+
+
+def _weighed(beats_s: Floats, music: Rhythm) -> Points:
+    """Beats with 0.6 + 0.4 x the onset curve near them (within 50 ms), and 1 for a downbeat."""
+    curve = np.asarray(music.curve, np.float64)
+    strengths = np.full(len(beats_s), 0.8)
+    if len(curve):
+        reach = max(1, round(0.05 * music.fps))
+        for k, frame in enumerate(np.round(beats_s * music.fps).astype(int)):
+            near = curve[max(0, frame - reach) : frame + reach + 1]
+            strengths[k] = 0.6 + 0.4 * float(near.max(initial=0.0))
+    if len(music.downbeats_s):
+        gap = np.abs(beats_s[:, None] - np.asarray(music.downbeats_s, np.float64)[None, :]).min(axis=1)
+        strengths[gap < 0.05] = 1.0
+    return points(beats_s, np.clip(strengths, 0.0, 1.0))
+
+
+def octaves(target: Points, on: str) -> Iterator[tuple[float, Points]]:
+    """(octave, targets) for the octaves 1, 1/2 (both phases) and 2 (midpoints, half as strong); onsets: 1 only."""
+    yield 1.0, target
+    if on == "onsets" or len(target) < 4:
+        return
+    for phase in (0, 1):
+        yield 0.5, Points(target.times_s[phase::2], target.strengths[phase::2])
+    between = (target.times_s[1:] + target.times_s[:-1]) / 2
+    weak = np.minimum(target.strengths[1:], target.strengths[:-1]) / 2
+    times = np.concatenate([target.times_s, between])
+    order = np.argsort(times)
+    yield 2.0, Points(times[order], np.concatenate([target.strengths, weak])[order])
+
+
+def bridged(given: Points) -> Points:
+    """The same with stand-ins of strength 0 in gaps over 1.6 typical intervals, so that a path can cross a pause."""
+    if len(given) < 3:
+        return given
+    gaps = np.diff(given.times_s)
+    typical = float(np.median(gaps))
+    extra = [
+        start + gap * np.arange(1, round(gap / typical)) / round(gap / typical)
+        for start, gap in zip(given.times_s[:-1], gaps, strict=True)
+        if gap > 1.6 * typical
+    ]
+    if not extra:
+        return given
+    filled = np.concatenate(extra)
+    times = np.concatenate([given.times_s, filled])
+    order = np.argsort(times, kind="stable")
+    return Points(times[order], np.concatenate([given.strengths, np.zeros(len(filled))])[order])

@@ -1,0 +1,1 @@
+"""Measures and draws how well a retargeted dance meets its song."""

@@ -1,0 +1,185 @@
+"""A second opinion on when a dance strikes: sudden decelerations of the optical flow, nothing learned.
+
+Our own detector chose what to land, so it cannot be the only judge of whether it landed. This one knows neither the
+model nor the map: it looks at a picture's frames, the source's or those of the finished file, and finds visible
+impacts after Davis and Agrawala (Visual Rhythm and Beat, 2018): the flow by direction (a directogram), how much of
+it vanishes from one moment to the next, and the peaks of that.
+
+F = frames seen; B directions; T moments of an even clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+from mudar.features.hoof import camera, hoof
+from mudar.media.decode.video import iter_frames
+from mudar.progress import Progress, ignore
+from mudar.retarget.events import Floats
+
+cv: Any = cv2  # its stubs know no DIS
+
+SIDE_PX = 96  # of the square picture that the flow is computed on
+DIRECTIONS = 12
+CLOCK_HZ = 120.0
+SMOOTH_S = 0.04  # below lies the noise of the flow
+USUAL_S = 1.0  # a peak is judged against this much on both sides
+STANDS_OUT = 0.25  # of the local height of the envelope
+MIN_GAP_S = 0.2
+REPEATED = 0.1  # of its neighbours' displacement: below, the frame is the one before once more
+CUT = 3.0  # times the usual displacement: above, it is a cut and no motion
+
+
+@dataclass(frozen=True)
+class Impacts:
+    """(N,) seconds of the visible impacts, ascending, and (N,) strengths in 0..1."""
+
+    times_s: Floats
+    strengths: Floats
+
+
+class Watcher:
+    """Shown the frames of a video one after another; says in the end when its picture struck. Not for threads."""
+
+    def __init__(self) -> None:
+        self._dis = cv.DISOpticalFlow_create(cv.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._before: NDArray[np.uint8] | None = None
+        self._times_s: list[float] = []
+        self._rows: list[NDArray[np.float32]] = []
+
+    def see(self, time_s: float, gray: NDArray[np.uint8]) -> None:
+        """The next frame, (h, w) gray of any size, shown from `time_s` on."""
+        skip = max(1, min(gray.shape) // (2 * SIDE_PX))  # averaging over all pixels would cost more than the flow
+        thinned = np.ascontiguousarray(gray[skip // 2 :: skip, skip // 2 :: skip])
+        small = cv.resize(thinned, (SIDE_PX, SIDE_PX), interpolation=cv.INTER_AREA)
+        if self._before is not None:
+            flow = self._dis.calc(self._before, small, None)
+            u, v = cv.split(flow)
+            moved = hoof(flow - (camera(u), camera(v)), DIRECTIONS) / SIDE_PX**3  # the mean over the picture, in sides
+            self._rows.append(np.asarray(moved, np.float32))
+        self._times_s.append(time_s)
+        self._before = small
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """(F,) times and (F-1, B) displacements so far."""
+        rows = np.stack(self._rows) if self._rows else np.zeros((0, DIRECTIONS), np.float32)
+        return {"times_s": np.array(self._times_s), "rows": rows}
+
+    def restore(self, times_s: Floats, rows: NDArray[np.float32]) -> None:
+        """As if these had been seen."""
+        self._times_s, self._rows = times_s.tolist(), list(rows)
+
+    def impacts(self) -> Impacts:
+        """What was seen to strike, by the file's own times."""
+        times_s = np.array(self._times_s)
+        if len(times_s) < 6:
+            return Impacts(np.zeros(0), np.zeros(0))
+        clock, envelope = impact_envelope(times_s, np.stack(self._rows))
+        return _peaks(clock, envelope)
+
+    def jerk(self) -> float | None:
+        """Mean size of the second derivative of the picture's speed, over that speed, in 1/s²; None when still."""
+        times_s = np.array(self._times_s)
+        if len(times_s) < 6:
+            return None
+        _, speed = even_speed(times_s, np.stack(self._rows))
+        total = speed.sum(axis=1)
+        mean = float(total.mean())
+        return float(np.abs(np.diff(total, 2)).mean()) * CLOCK_HZ**2 / mean if mean > 0 else None
+
+
+class Eyewitness:
+    """Sees what a rendering reads and what it writes, at no decoding of its own (media.render.Witness)."""
+
+    def __init__(self) -> None:
+        self.before, self.after = Watcher(), Watcher()
+
+    def source(self, time_s: float, luma: NDArray[np.uint8]) -> None:
+        """A frame of the source."""
+        self.before.see(time_s, luma)
+
+    def output(self, time_s: float, luma: NDArray[np.uint8]) -> None:
+        """A frame of the output."""
+        self.after.see(time_s, luma)
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """What was seen, as arrays by name, to be carried to another process."""
+        both = {"before": self.before, "after": self.after}
+        return {f"{name}_{what}": array for name, eye in both.items() for what, array in eye.kept().items()}
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, NDArray[Any]]) -> Eyewitness:
+        """The inverse; it can see on, but not join what it sees to what it saw."""
+        witness = cls()
+        for name, eye in (("before", witness.before), ("after", witness.after)):
+            eye.restore(kept[f"{name}_times_s"], kept[f"{name}_rows"])
+        return witness
+
+
+def watched(path: str | Path, progress: Progress = ignore) -> Watcher:
+    """A watcher that has seen a whole video file. Errors as for decode.iter_frames."""
+    watcher = Watcher()
+    for frame in iter_frames(path, fps=None, size=(SIDE_PX, SIDE_PX), pixel="gray"):
+        watcher.see(frame.time_s, frame.image)
+        progress(0.0, "watch")
+    return watcher
+
+
+def watch(path: str | Path, progress: Progress = ignore) -> Impacts:
+    """The impacts of a video file, decoded for the purpose. Errors as for decode.iter_frames."""
+    return watched(path, progress).impacts()
+
+
+def impact_envelope(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(T,) seconds of an even clock and the (T,) motion that vanishes there, summed over directions."""
+    clock, speed = even_speed(times_s, moved)
+    return clock, np.maximum(-np.gradient(speed, axis=0), 0.0).sum(axis=1)
+
+
+def even_speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(T,) seconds of an even clock and the smoothed (T, B) speed by direction there.
+
+    times_s: (F,) when the frames are shown; moved: (F-1, B) displacement by direction since the frame before. A frame
+    shown twice is left out: otherwise every repetition would look like a blow.
+    """
+    total = moved.sum(axis=1)
+    fresh = np.append(True, ~_repeated(total))
+    kept = np.flatnonzero(fresh)
+    at = times_s[kept]
+    step_s = np.maximum(np.diff(at), 1e-6)
+    speed = moved[kept[1:] - 1] / step_s[:, None]
+    usual = float(np.quantile(speed.sum(axis=1), 0.9))
+    calm = speed * np.minimum(1.0, CUT * usual / np.maximum(speed.sum(axis=1), 1e-12))[:, None]
+    middle_s = (at[1:] + at[:-1]) / 2
+    clock = np.arange(middle_s[0], middle_s[-1], 1 / CLOCK_HZ)
+    even = np.stack([np.interp(clock, middle_s, column) for column in calm.T], axis=1)
+    return clock, gaussian_filter1d(even, SMOOTH_S * CLOCK_HZ, axis=0, mode="nearest")
+
+
+def _repeated(displacement: Floats) -> NDArray[np.bool_]:
+    """(F-1,) pairs between which nothing moves although it does before and after."""
+    around = np.minimum(np.roll(displacement, 1), np.roll(displacement, -1))
+    alike = displacement < REPEATED * around
+    alike[:1] = alike[-1:] = False
+    return np.asarray(alike)
+
+
+def _peaks(clock: Floats, envelope: Floats) -> Impacts:
+    """Peaks that stand out from what is usual around them."""
+    if len(clock) < 8 or envelope.max() <= 0:
+        return Impacts(np.zeros(0), np.zeros(0))
+    width = USUAL_S * CLOCK_HZ
+    level = gaussian_filter1d(envelope, width, mode="nearest")
+    ratio = envelope / np.maximum(level, 0.05 * level.max())
+    frames, _ = find_peaks(ratio, distance=MIN_GAP_S * CLOCK_HZ, prominence=STANDS_OUT, height=1.0)
+    strengths = envelope[frames] / max(float(envelope[frames].max(initial=0.0)), 1e-12)
+    return Impacts(clock[frames], strengths)

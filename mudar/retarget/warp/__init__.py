@@ -1,0 +1,1 @@
+"""Turns an alignment into a smooth, speed-limited time map."""

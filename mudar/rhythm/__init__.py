@@ -1,0 +1,1 @@
+"""Finds and describes rhythm: beats, strokes, tempo, descriptors."""

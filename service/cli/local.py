@@ -1,0 +1,112 @@
+"""`--local`: the core in this process, no server. Imports what is heavy inside the functions that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mudar.errors import UnreadableMedia
+from mudar.media.malloc import return_freed
+from mudar.progress import Progress, scaled
+from mudar.records import Analysis, Kind
+from service.settings import settings
+
+if TYPE_CHECKING:
+    from mudar.embed import Embedder
+
+
+def embedder(model: str | None) -> Embedder:
+    """The embedder of this model, default the served one; this process returns freed memory from then on.
+
+    UnknownModel, ChecksumMismatch.
+    """
+    from model_store.loader import load
+    from mudar.embed import Embedder
+    from mudar.features.flow import make_flow
+
+    return_freed()
+    told = settings()
+    found = load(model or told.model_name, told.model_roots)
+    return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
+
+
+def looked_at(path: Path, asked: str | None) -> Kind:
+    """What the file is to be taken for, after a look at it; the media error that says why it cannot be used."""
+    from mudar.media.probe.probe import ProbeLimits, probe_in_child, require_dance, require_music
+
+    if not path.is_file():
+        raise UnreadableMedia(f"There is no file {path}.", hint="Check the path.")
+    told = settings()
+    limits = ProbeLimits(max_duration_s=told.max_duration_s, max_pixels=told.max_pixels)
+    info = probe_in_child(path, limits, timeout_s=told.probe_timeout_s)
+    kind: Kind = "music" if asked == "music" or (asked is None and info.video is None) else "dance"
+    (require_dance if kind == "dance" else require_music)(info)
+    return kind
+
+
+def analyse(path: Path, kind: str | None, model: str | None, progress: Progress) -> Analysis:
+    """All that embedding gives for a file."""
+    chosen = looked_at(path, kind)
+    progress(0.0, "model")
+    return embedder(model).file(path, chosen, progress)
+
+
+def embedded(path: Path, analysis: Analysis) -> dict[str, Any]:
+    """The record that the service gives for an item, with `?include=embedding,rhythm`; its id is the file's path."""
+    from mudar.library.serialization import segment_record
+
+    return {
+        "id": str(path),
+        "kind": analysis.kind,
+        "duration_s": analysis.duration_s,
+        "tempo_bpm": analysis.rhythm.tempo_bpm,
+        "strokes": len(analysis.rhythm.times_s),
+        "segments": len(analysis.segments),
+        "model": analysis.model,
+        "stage_s": analysis.stage_s,
+        "rhythm": rhythm(analysis),
+        "embedding": [segment_record(segment) for segment in analysis.segments],
+    }
+
+
+def rhythm(analysis: Analysis) -> dict[str, Any]:
+    """The rhythm record of the service."""
+    from mudar.library.serialization import rhythm_record
+
+    return rhythm_record(analysis.rhythm)
+
+
+def retarget(
+    dance: Path,
+    music: Path,
+    out: Path,
+    chosen: dict[str, Any],
+    model: str | None,
+    progress: Progress,
+    *,
+    strokes_s: Sequence[float] | None = None,
+    beats_s: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Renders `out`; the result that the service gives, with the file's path as its URL.
+
+    strokes_s of the dance and beats_s of the music take the place of what is found.
+    """
+    from mudar.retarget.retarget import retarget as render
+    from mudar.retarget.settings import RetargetSettings
+    from mudar.rhythm.annotation import edited
+
+    options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
+    looked_at(dance, "dance")
+    looked_at(music, "music")
+    progress(0.0, "model")
+    use = embedder(model)
+    seen = use.file(dance, "dance", scaled(progress, 0.0, 0.3))
+    heard = use.file(music, "music", scaled(progress, 0.3, 0.4))
+    dance_rhythm, music_rhythm = seen.rhythm, heard.rhythm
+    if strokes_s is not None:
+        dance_rhythm = edited(dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, seen.duration_s)
+    if beats_s is not None:
+        music_rhythm = edited(music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, heard.duration_s)
+    result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
+    return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

@@ -1,0 +1,1 @@
+"""Runs the API, a worker and a broker on one machine."""

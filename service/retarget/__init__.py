@@ -1,0 +1,1 @@
+"""POST /retarget and the videos that it makes."""

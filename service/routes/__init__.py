@@ -1,1 +1,0 @@
-"""One file for each word of the interface; a route declares, calls and returns."""

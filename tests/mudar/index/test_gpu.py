@@ -1,0 +1,116 @@
+"""Rows on a card: the same answers as without, whatever it names. FAISS's CPU index stands where the card's would:
+the same class and calls. tests/gpu/check_index.py asks a real card."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+
+from mudar.errors import IndexUnavailable
+from mudar.index import builder, compiled
+from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows
+from mudar.index.gpu import place_on
+from mudar.index.hybrid import HybridIndex, Query
+from mudar.index.tuning import LAMBDAS
+from tests.answers import same
+
+E_DIM, R_DIM, SEGMENTS = 24, 8, 4
+ROWS = 2 * SIEVE_FROM_ROWS
+
+
+@pytest.fixture(params=["plain", "compiled"])
+def agree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Any], bool]:
+    """Whether answers with and without a card agree: to the last bit, or where compiled loops add to nine digits."""
+    if request.param == "plain":
+        monkeypatch.setattr(compiled, "_kernels", None)
+        return operator.eq
+    assert compiled.load()
+    return same
+
+
+def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    x = rng.standard_normal(shape)
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def library(copies: bool = False) -> HybridIndex:
+    rng, index = np.random.default_rng(4), HybridIndex(E_DIM, R_DIM)
+    e, r = unit(rng, ROWS, E_DIM), unit(rng, ROWS, R_DIM)
+    if copies:  # more rows of one score than the card names
+        e[:1500], r[:1500] = e[0], r[0]
+    index.add(np.arange(ROWS), [f"i{row // SEGMENTS:05d}" for row in range(ROWS)], e, r, np.zeros(ROWS))
+    return index
+
+
+def questions(count: int = 30) -> list[Query]:
+    rng = np.random.default_rng(5)
+    many = Query(unit(rng, 3, E_DIM), unit(rng, 3, R_DIM), [0.0, 4.0, 8.0])
+    return [Query(unit(rng, 1, E_DIM), unit(rng, 1, R_DIM), [0.0]) for _ in range(count)] + [many]
+
+
+class Counting:
+    """An index that counts what it is asked."""
+
+    def __init__(self, index: Any) -> None:
+        self._index, self.asked = index, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += name == "search"
+        return getattr(self._index, name)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_card_changes_no_answer(copies: bool, agree: Callable[[Any, Any], bool]) -> None:
+    plain, index, asked = library(copies), library(copies), questions()
+    if copies:
+        rows = plain.rows.vectors()
+        asked.append(Query(rows[:1, :E_DIM].copy(), rows[:1, E_DIM:].copy(), [0.0]))
+    made: list[Counting] = []
+
+    def place(empty: Any) -> Any:
+        made.append(Counting(empty))
+        return made[-1]
+
+    assert builder.add_card(index, place)
+    assert not builder.add_card(index, place)
+    for lam in LAMBDAS:
+        for k in (1, 10, 100):
+            expected = plain.search_many(asked, [lam] * len(asked), k)
+            assert agree(index.search_many(asked, [lam] * len(asked), k), expected)
+            assert agree([index.search_many([q], [lam], k)[0] for q in asked[-3:]], expected[-3:])
+    assert made[0].asked >= 2 * len(LAMBDAS) * 3
+
+
+def test_rows_that_come_are_on_the_card_and_rows_that_go_take_it_off(agree: Callable[[Any, Any], bool]) -> None:
+    plain, index, asked = library(), library(), questions(10)
+    assert builder.add_card(index, lambda empty: empty)
+    rng = np.random.default_rng(6)
+    more = (np.arange(40), [f"new{n:02d}" for n in range(40)], unit(rng, 40, E_DIM), unit(rng, 40, R_DIM), np.zeros(40))
+    for each in (plain, index):
+        each.add(*more)
+    assert isinstance(index.rows, FlatRows)
+    assert index.rows.card is not None
+    assert len(index.rows.card) == len(index)
+    assert agree(index.search_many(asked, [0.5] * len(asked), 10), plain.search_many(asked, [0.5] * len(asked), 10))
+    exclude = {"new03", "i00007"}
+    without = [each.search_many(asked, [0.5] * len(asked), 10, exclude=exclude) for each in (index, plain)]
+    assert agree(*without)
+    for each in (plain, index):
+        each.remove("i00003")
+    assert index.rows.card is None
+    assert builder.add_card(index, lambda empty: empty)
+    assert agree(index.search_many(asked, [0.5] * len(asked), 10), plain.search_many(asked, [0.5] * len(asked), 10))
+
+
+@pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS knows cards")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_card_that_is_not_there_is_said(device: str) -> None:
+    assert place_on("cpu") is None
+    with pytest.raises(IndexUnavailable, match=f"{device}, but FAISS sees 0") as refused:
+        place_on(device)
+    assert "MUDAR_INDEX_DEVICE=cpu" in refused.value.hint

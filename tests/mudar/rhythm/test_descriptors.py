@@ -1,0 +1,77 @@
+"""R as each ModelConfig asks, of a dance and of music that keep the same tempo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mudar.features.windows import windows
+from mudar.model.config import ModelConfig, small
+from mudar.rhythm.descriptors import of_dance, of_music
+from mudar.spec import FeatureSpec
+
+SPEC = FeatureSpec()
+FPS = SPEC.video.fps
+
+
+def pulses(bpm: float, frames: int, phase: float = 0.0) -> np.ndarray:
+    beat = np.arange(frames) / FPS * bpm / 60 + phase
+    return np.exp(-0.5 * ((beat - np.rint(beat)) * 60 / bpm / 0.06) ** 2).astype(np.float32)
+
+
+def dancer(bpm: float, frames: int) -> np.ndarray:
+    """(T, M): two cells of the grid move in turn, each every other beat; the others hardly."""
+    rows = np.random.default_rng(0).random((frames, SPEC.video.motion_dim)).astype(np.float32) * 0.01
+    cells = SPEC.video.hoof_bins + 1
+    rows[:, cells] += pulses(bpm / 2, frames)
+    rows[:, cells + 40] += pulses(bpm / 2, frames, 0.5)
+    rows[:, SPEC.video.hoof_bins] += rows[:, cells] + rows[:, cells + 40]
+    return rows
+
+
+CONFIGS = {
+    "tempo": replace(small(), rhythm_vector="tempo", rhythm_vector_from="head"),
+    "curve": replace(small(), rhythm_vector="curve", rhythm_vector_from="deceleration"),
+    "head": replace(small(), rhythm_vector="repeats", rhythm_vector_from="head"),
+    "grid": small(),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("frames", [30, 120, 301])
+def test_each_segment_has_a_vector_of_norm_one(config: ModelConfig, frames: int) -> None:
+    where = windows(frames / FPS, frames, SPEC)
+    line = pulses(110, frames)
+    for found in (
+        of_dance(config, SPEC.video, dancer(110, frames), line, where),
+        of_music(config, SPEC.video, line, line, where),
+    ):
+        assert found.shape == (len(where), config.rhythm_dim)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+def test_a_dance_finds_music_of_its_tempo() -> None:
+    frames, tempi = 300, (80, 92, 106, 122, 140)
+    where = windows(frames / FPS, frames, SPEC)
+    dances = [of_dance(small(), SPEC.video, dancer(bpm, frames), pulses(bpm, frames), where) for bpm in tempi]
+    songs = [of_music(small(), SPEC.video, pulses(bpm, frames, 0.3), pulses(bpm, frames, 0.3), where) for bpm in tempi]
+    scores = np.array([[(dance @ song.T).max() for song in songs] for dance in dances])
+    np.testing.assert_array_equal(scores.argmax(axis=1), range(5))
+    np.testing.assert_array_equal(scores.argmax(axis=0), range(5))
+
+
+def test_without_a_grid_the_directions_are_compared() -> None:
+    spec = replace(SPEC.video, grid=0)
+    rows = dancer(100, 150)[:, : spec.motion_dim]
+    rows[:, 3] += pulses(100, 150)
+    found = of_dance(small(), spec, rows, pulses(100, 150), windows(10.0, 150, SPEC))
+    assert np.isfinite(found).all()
+    assert np.linalg.norm(found[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_one_curve_cannot_be_taken_from_a_grid() -> None:
+    with pytest.raises(ValueError, match="grid"):
+        replace(small(), rhythm_vector="tempo", rhythm_vector_from="grid")

@@ -1,0 +1,122 @@
+"""The whole of a song's features: click track by hand, the encoder's input, silence, and what it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mudar.errors import SilentAudio
+from mudar.records import Array
+from mudar.rhythm.music import model_input, music_features, require_sound
+from mudar.spec import AudioSpec, paper
+
+SPEC = AudioSpec()
+
+
+def click_track(
+    spec: AudioSpec, bpm: float = 120.0, seconds: float = 12.0, first_s: float = 0.2
+) -> tuple[Array, Array]:
+    """Click times in seconds and the sound: every fourth click is a thump of the bass."""
+    clicks_s = np.arange(first_s, seconds - 0.1, 60 / bpm)
+    samples = 1e-3 * np.random.default_rng(0).standard_normal(int(seconds * spec.sample_rate_hz))
+    time_s = np.arange(int(0.3 * spec.sample_rate_hz)) / spec.sample_rate_hz
+    for index, at in enumerate(np.rint(clicks_s * spec.sample_rate_hz).astype(int)):
+        samples[at : at + len(time_s)] += 0.4 * np.sin(2 * np.pi * 1000 * time_s) * np.exp(-time_s / 0.01)
+        if index % 4 == 0:
+            samples[at : at + len(time_s)] += 0.4 * np.sin(2 * np.pi * 70 * time_s) * np.exp(-time_s / 0.04)
+    return clicks_s, samples.astype(np.float32)
+
+
+@pytest.mark.parametrize("spec", [pytest.param(SPEC, id="ours"), pytest.param(paper().audio, id="paper")])
+def test_a_click_track_by_hand(spec: AudioSpec) -> None:
+    clicks_s, samples = click_track(spec)
+    found = music_features(samples, spec)
+    np.testing.assert_allclose(found.onset_times_s, clicks_s, atol=0.010)
+    np.testing.assert_allclose(found.beats.times_s, clicks_s, atol=0.010)
+    np.testing.assert_allclose(found.downbeats_s, clicks_s[::4], atol=0.010)
+    assert found.beats.tempo_bpm == pytest.approx(120, rel=0.005)
+    assert found.duration_s == pytest.approx(12)
+    assert ((found.onset_strengths > 0) & (found.onset_strengths <= 1)).all()
+
+
+def test_model_input_is_the_four_parts_side_by_side() -> None:
+    found = music_features(click_track(SPEC)[1], SPEC)
+    whole = model_input(found)
+    assert whole.shape == (1 + 12 * 120, SPEC.input_dim) == (1441, 80 + 1 + 1 + 46)
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(whole[:, :80], found.log_mel / 40 + 1, atol=1e-5)
+    assert whole[:, 80].max() == 1
+    np.testing.assert_array_equal(whole[:, 81], found.beat_curve)
+    np.testing.assert_array_equal(whole[:, 82:], found.tempogram)
+    assert whole.min() >= -1
+    assert whole.max() <= 1 + 1e-5
+
+
+def test_windows_of_the_model_input_and_the_silence_around_it() -> None:
+    found = music_features(click_track(SPEC)[1], SPEC)
+    whole = model_input(found)
+    np.testing.assert_array_equal(model_input(found, 2.0, 8.0), whole[240 : 240 + 960])
+    late, early = model_input(found, 8.0, 8.0), model_input(found, -1.0, 8.0)
+    assert late.shape == early.shape == (960, SPEC.input_dim)
+    np.testing.assert_array_equal(late[: 1441 - 960], whole[960:])
+    np.testing.assert_array_equal(early[120:], whole[:840])
+    for silence in (late[500:], early[:120]):
+        assert (silence[:, :80] == -1).all()
+        assert (silence[:, 80:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros(24_000), np.zeros(0), np.full(24_000, 5e-4), np.full(24_000, np.nan), np.full(24_000, np.inf)]
+)
+def test_silence_is_refused(samples: np.ndarray) -> None:
+    with pytest.raises(SilentAudio, match="dBFS"):
+        music_features(samples.astype(np.float32), SPEC)
+
+
+def test_one_short_sound_is_enough() -> None:
+    samples = np.zeros(240_000, np.float32)
+    samples[100_000:101_200] = 0.01
+    require_sound(samples, SPEC)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
+def test_ten_minutes_stay_within_their_memory_and_load_no_more_than_they_use() -> None:
+    """In a process of its own. Counted from a short song on: what Python, librosa and its compiler take is not ours.
+
+    The whole complex STFT alone would be 295 MB; the song is 58, its features 55.
+    """
+    code = (
+        "import re, sys, numpy as np\n"
+        "from mudar.rhythm.music import music_features\n"
+        "from mudar.spec import AudioSpec\n"
+        "def peak_mb():\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) / 1024\n"
+        "rng = np.random.default_rng(0)\n"
+        "def song(seconds):\n"
+        "    samples = rng.standard_normal(seconds * 24000, dtype=np.float32)\n"
+        "    samples.reshape(seconds * 4, 6000)[:] *= 0.1 * rng.random((seconds * 4, 1), dtype=np.float32)\n"
+        "    return samples\n"
+        "music_features(song(5), AudioSpec())\n"
+        "before = peak_mb()\n"
+        "features = music_features(song(600), AudioSpec())\n"
+        "print(peak_mb() - before)\n"
+        "print(sorted(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    grown_mb, loaded = done.stdout.splitlines()
+    assert float(grown_mb) < 200  # 107 here
+    for unused in ("librosa.beat", "librosa.decompose", "librosa.segment", "sklearn", "matplotlib", "torch"):
+        assert f"'{unused}'" not in loaded
+
+
+def test_importing_features_loads_neither_numba_nor_torch() -> None:
+    """librosa's parts come with the first song: whoever sees only dances does not wait for them."""
+    code = "import sys, mudar.rhythm.music, mudar.features.flow, mudar.features.hoof\nprint(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "'mudar.rhythm.beat_tracking'" in done.stdout
+    for heavy in ("librosa.core", "librosa.onset", "scipy.signal", "torch"):
+        assert f"'{heavy}'" not in done.stdout

@@ -1,0 +1,157 @@
+"""The tables, against cases that can be worked by hand: perfect networks, deaf ones, and folds that must not leak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mir_eval import onset
+
+from mudar.model.temporal import Code
+from training.baselines.registry import build_network
+from training.data.records import Record
+from training.data.splits import folds
+from training.evaluation.tables import synchrony, table1, table2, table3
+from training.evaluation.tables.figures import difference, figure, merge
+from training.evaluation.tables.inference import Seen, see
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _seen(record: Record, dance: np.ndarray, music: np.ndarray, strokes_s: np.ndarray) -> Seen:
+    """A clip as a network with these vectors and these strokes would see it."""
+    frames = record.frames
+    at = np.arange(frames)[:, None] / 15
+    curve = np.exp(-0.5 * ((at - strokes_s[None]) / 0.04) ** 2).max(axis=1).astype(np.float32)
+    code = lambda rows: Code(torch.zeros(len(rows), 4, 2), torch.from_numpy(rows))  # noqa: E731
+    return Seen(record, [], 15.0, ("beat", "onset"), np.stack([curve, curve], 1), curve, code(dance), code(music),
+                torch.zeros(len(dance), 4, 0), dance, music)  # fmt: skip
+
+
+@pytest.fixture
+def perfect(records: list[Record]) -> list[Seen]:
+    """Eight clips of four songs; a dance has its song's vector, and strokes on its beats."""
+    eye = np.eye(4, dtype=np.float32)
+    return [_seen(r, eye[[i // 2]], eye[[i // 2]], r.strokes_s) for i, r in enumerate(records)]
+
+
+def test_strokes_on_the_beats_are_right_and_late_ones_are_found_by_the_lag(perfect: list[Seen]) -> None:
+    columns = table1.table(perfect, "beat")
+    assert len(columns["f1"]) == 8
+    assert min(columns["f1"]) > 0.95
+    assert np.mean(columns["null"]) < 0.6
+    assert np.mean(columns["lift"]) == pytest.approx(np.mean(columns["f1"]) - np.mean(columns["chance"]))
+    late = [replace(one, curves=np.roll(one.curves, 3, axis=0)) for one in perfect]  # 200 ms
+    behind = table1.table(late, "beat")
+    assert np.mean(behind["f1"]) < 0.2
+    assert np.mean(behind["lag_f1"]) > 0.85
+    assert np.mean(behind["lag_chance"]) > np.mean(behind["chance"])
+
+
+def test_precision_and_recall_are_mir_evals() -> None:
+    events, strokes = np.array([0.5, 1.0, 1.5, 2.0]), np.array([0.52, 1.02, 1.75, 2.2, 2.8])
+    found = table1.clip_figures(events, strokes, events + 0.25, 4.0)
+    f1, precision, recall = onset.f_measure(events, strokes, window=table1.TOLERANCE_S)
+    assert (found["f1"], found["precision"], found["recall"]) == pytest.approx((f1, precision, recall))
+    assert found["error_ms"] == pytest.approx(20.0)
+
+
+def test_partners_are_of_another_song(perfect: list[Seen]) -> None:
+    for one, other in zip(perfect, table1.partners(perfect), strict=True):
+        assert one.record.song_id != other.record.song_id
+
+
+def test_perfect_vectors_find_every_dance_of_their_song(perfect: list[Seen], tiny) -> None:  # type: ignore[no-untyped-def]
+    found = table3.table(build_network(tiny("small")), perfect)
+    for lam in ("0.0", "0.5", "1.0"):
+        songs = found[lam]["songs"]
+        assert songs["r1"] == songs["map"] == [1.0] * 4
+        assert songs["p10"] == [0.25] * 4  # two of the eight dances there are
+        assert found[lam]["dances"]["rank"] == [1.0] * 8
+        assert found[lam]["null"]["r1"] == [0.0] * 4
+        assert found[lam]["chance"]["r1"] == pytest.approx([0.25])
+
+
+def test_best_pairs_are_the_best_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    queries, items = ([_unit(rng.normal(size=(n, 5))) for n in sizes] for sizes in ((1, 3), (2, 1, 4)))
+    by_hand = [[max(float(q @ x) for q in one for x in other) for other in items] for one in queries]
+    assert np.allclose(table3.best_pairs(queries, items), by_hand, atol=1e-6)
+
+
+def test_baselines_are_asked_pair_by_pair(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+    """What the table holds of a pair is the best answer over its segments, one at a time."""
+    recipe = replace(tiny("lla"), network="lla")
+    network = build_network(recipe).eval()
+    seen = [see(network, record) for record in records[:4:2]]
+    scores = table3.pair_scores(network, [s.dance for s in seen], [s.music for s in seen])
+    assert scores.shape == (2, 2)
+    dance, music = seen[0].dance, seen[1].music
+    one = lambda code, i: Code(code.sequence[i : i + 1], code.embedding[i : i + 1])  # noqa: E731
+    answers = [
+        float(network.match(one(dance, i), one(music, j)).detach())  # type: ignore[operator]
+        for i in range(len(dance.embedding))
+        for j in range(len(music.embedding))
+    ]
+    assert scores[0, 1] == pytest.approx(max(answers), abs=1e-5)
+    assert list(table3.table(network, seen)) == ["1.0"]
+
+
+def test_synchrony_by_a_curve_that_knows_the_beats(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+    """Strokes exactly on the music's beats: the true shift ranks first, save for other beats' shifts."""
+    network = build_network(tiny("small"))
+    clips = [replace(see(network, r), record=r) for r in records]
+    pulses = [one.pulses for one in clips]
+    told = [replace(one, curves=np.repeat(p[:, None], 4, axis=1)) for one, p in zip(clips, pulses, strict=True)]
+    columns = synchrony.table(network, told)
+    assert np.mean(columns["curve_rank"]) > 0.9
+    assert np.mean(columns["null_curve_rank"]) < np.mean(columns["curve_rank"])
+    assert np.mean(columns["null_curve_top1"]) < 0.5 < np.mean(columns["curve_top1"])
+    assert synchrony.rank_of(np.array([3.0, 1.0, 2.0]), 0) == 1.0
+    assert synchrony.rank_of(np.zeros(5), 2) == 0.5
+
+
+def test_styles_learn_from_others_alone(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+    network = build_network(tiny("small"))
+    seen = [see(network, replace(r, style="ab"[i % 2])) for i, r in enumerate(records)]
+    columns = table2.table((), seen, table2.HeadRecipe(epochs=2))
+    assert len(columns["accuracy"]) == len(columns["chance"]) == 8
+    taught = table2.table(seen[:4], seen[4:], table2.HeadRecipe(epochs=1))
+    assert len(taught["accuracy"]) == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_song_and_no_source_lies_in_two_folds(records: list[Record], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    clips = [
+        replace(records[0], clip_id=f"c{i}", song_id=f"song-{rng.integers(30)}", source=f"s{rng.integers(25)}")
+        for i in range(60)
+    ]
+    clips += [replace(clips[0], clip_id=f"big{i}", song_id=f"b{i // 4}", source="large") for i in range(40)]
+    parts = folds(clips, 3, seed, frozenset({"large"}))
+    assert sorted(clip_id for part in parts for clip_id in part) == sorted(r.clip_id for r in clips)
+    place = {clip_id: k for k, part in enumerate(parts) for clip_id in part}
+    for one in clips:
+        for other in clips:
+            shares = one.song_id == other.song_id or (one.source == other.source != "large")
+            if shares:
+                assert place[one.clip_id] == place[other.clip_id]
+    large = [sum(clip_id.startswith("big") for clip_id in part) for part in parts]
+    assert max(large) - min(large) <= 4
+    assert folds(clips, 3, seed + 1, frozenset({"large"})) != parts
+
+
+def test_figures_speak_of_clips_and_differences_are_paired() -> None:
+    one = [{"a": 1.0, "b": 0.0}, {"a": 0.0, "c": float("nan")}]
+    assert merge(one) == {"a": 0.5, "b": 0.0}
+    found = figure(one)
+    assert (found.mean, found.clips) == (0.25, 2)
+    assert found.seeds_sd == pytest.approx(np.std([0.5, 0.0], ddof=1))
+    hard = {f"c{i}": float(i) for i in range(20)}
+    better = difference([{clip: value + 0.5 for clip, value in hard.items()}], [hard])
+    assert (better.mean, better.low, better.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert figure([]).text() == "–"

@@ -1,0 +1,1 @@
+"""Speeds of training, each beside its floor."""

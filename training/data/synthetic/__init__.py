@@ -1,0 +1,1 @@
+"""Generated dancers, songs and flow, whose truth is known."""

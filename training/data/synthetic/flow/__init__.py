@@ -1,0 +1,1 @@
+"""Generated pairs of pictures with known flow."""

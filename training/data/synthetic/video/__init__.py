@@ -1,0 +1,1 @@
+"""Generated dancers and the pictures of them."""

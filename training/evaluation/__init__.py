@@ -1,0 +1,1 @@
+"""Measures a network on clips, each figure beside its chance level."""

@@ -1,0 +1,1 @@
+"""What embeddings are used for: retrieval and classification."""

@@ -1,0 +1,100 @@
+"""Offline negatives for the triplet (18): whose music does the network now take for a clip's own?
+
+Now and then every clip is looked at and heard once, in a window of its own; each process encodes its share of the
+clips, the music of all is gathered, and each clip keeps the K nearest of those that (16) allows. Which windows follows
+from (seed, step) alone, so a run that goes on finds the same.
+Shapes: C clips, of which this process has c; E embedding; T frames; K kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.baselines.registry import Network
+from training.data import windows as read
+from training.data.augment import Augmentation, draw, make_plan
+from training.data.batches import Hardest, Source
+from training.data.pairs import avc_allowed
+from training.data.windows import Cut
+from training.distributed import World
+from training.recipe import Recipe
+
+_CLIPS_AT_ONCE = 64
+_ROWS_AT_ONCE = 1024  # of the table of all pairs
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Some clips through the network: embeddings (c, E), onsets (c, T), songs (c,), window starts (c,) in seconds."""
+
+    dance: Tensor
+    music: Tensor
+    onsets: Tensor
+    songs: Tensor
+    start_s: Tensor
+
+
+def due(recipe: Recipe, step: int) -> bool:
+    """Whether negatives are to be looked for before this step; never before the first period, when all seem alike."""
+    every = recipe.loss.offline_every
+    return bool(every and recipe.loss.implicit_weight and step and step % every == 0)
+
+
+def find_hardest(network: Network, source: Source, recipe: Recipe, step: int, world: World) -> Hardest:
+    """The hardest allowed negatives of every clip, the same in every process."""
+    rows = -(-len(source) // world.size)
+    # Every process takes as many, so that they can be gathered; the last ones come round to the first clips again.
+    own = (np.arange(rows) + rows * world.rank) % len(source)
+    mine = listen(network, source, own, recipe, step)
+    music, onsets, songs, start_s = (
+        world.gather(part)[: len(source)] for part in (mine.music, mine.onsets, mine.songs, mine.start_s)
+    )
+    keep = min(recipe.loss.offline_keep, len(source))
+    kept = []
+    for first in range(0, rows, _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        likeness = mine.dance[some] @ music.T
+        allowed = avc_allowed(mine.onsets[some], mine.songs[some], recipe.loss.onset_alpha, onsets, songs)
+        best = likeness.masked_fill(~allowed, -2.0).topk(keep, dim=1)
+        kept.append(best.indices.masked_fill(best.values < -1.5, -1))
+    every = world.gather(torch.cat(kept))[: len(source)]
+    return Hardest(every.cpu().numpy(), start_s.cpu().numpy())
+
+
+@torch.inference_mode()
+def listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> Heard:
+    """One window of each of `clips`, as it is, through the network."""
+    calm = replace(recipe, data=replace(recipe.data, augmentation=Augmentation()))
+    device, was_training = next(network.parameters()).device, network.training
+    network.eval()
+    parts = [
+        _listen(network, source, clips[first : first + _CLIPS_AT_ONCE], calm, step)
+        for first in range(0, len(clips), _CLIPS_AT_ONCE)
+    ]
+    network.train(was_training)
+    return Heard(*(torch.cat([getattr(p, name) for p in parts]).to(device) for name in Heard.__annotations__))
+
+
+def _listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> Heard:
+    spec, device = recipe.features, next(network.parameters()).device
+    # Drawn for each clip by its own number: the same window, whichever process looks at it.
+    draws = draw(np.random.default_rng([recipe.seed, 47, step]), int(clips.max()) + 1, spec, Augmentation())
+    table, rows = source.open(clips, spec, device)
+    plan = make_plan(draws.part(clips), rows, table, spec, Augmentation())
+    where = Cut.of(plan, table, spec)
+    motion, _ = read.motion(table, where, plan)
+    frames = None
+    if recipe.model.needs_frames:
+        frames = read.pictures(table, where, plan).to(device)
+    return Heard(
+        dance=network.encode_dance(motion, frames).embedding.float(),
+        music=network.encode_music(read.audio(table, where), motion.shape[1]).embedding.float(),
+        onsets=read.soft_events(table, where, ("onset",), 0.0)[..., 0],
+        songs=table.songs[where.clips],
+        start_s=where.start_s[:, 0],
+    )

@@ -1,0 +1,1 @@
+"""The study: many trials, side by side, and their report."""

@@ -1,0 +1,78 @@
+"""What a run leaves to be read: `losses.jsonl`, and TensorBoard's curves and pictures. Knows no optimiser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from training.data.jpegs import Picture
+from training.distributed import World
+from training.loss import Parts
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@dataclass
+class Log:
+    """Losses on their way to disk: held on the device and written many at a time, for reading one waits for the GPU.
+
+    Only the process that leads writes; what it writes is the sum of everybody's shares.
+    """
+
+    folder: Path
+    world: World
+    board: SummaryWriter | None = None
+    held: list[tuple[int, Parts]] = field(default_factory=list)
+
+    def go_on_from(self, step: int) -> None:
+        """Forget what a killed run wrote of steps that now come again, and a line that it left unfinished."""
+        path = self.folder / "losses.jsonl"
+        if self.world.leads and path.exists():
+            lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+    def add(self, step: int, losses: Parts) -> None:
+        """The losses after `step` steps."""
+        self.held.append((step, losses))
+
+    def write(self) -> dict[str, float]:
+        """Append what is held; returns the last losses. All processes must call this at the same steps."""
+        if not self.held:
+            return {}
+        shares: list[Tensor] = [value for _, losses in self.held for value in losses.values()]
+        numbers = self.world.sum(torch.stack(shares)).tolist()
+        last: dict[str, float] = {}
+        lines = []
+        for step, losses in self.held:
+            last, numbers = dict(zip(losses, numbers, strict=False)), numbers[len(losses) :]
+            lines.append(json.dumps({"step": step, **last}))
+            for name, value in last.items():
+                self.number(f"loss/{name}", value, step)
+        self.held.clear()
+        if self.world.leads:
+            with (self.folder / "losses.jsonl").open("a") as out:
+                out.write("".join(line + "\n" for line in lines))
+        return last
+
+    def number(self, name: str, value: float, step: int) -> None:
+        """A curve on the board, if there is one."""
+        if self.board is not None:
+            self.board.add_scalar(name, value, step)
+
+    def picture(self, name: str, picture: Picture, step: int) -> None:
+        """(H, W, 3) RGB on the board, if there is one."""
+        if self.board is not None:
+            self.board.add_image(name, picture, step, dataformats="HWC")
+
+
+def open_board(folder: Path) -> SummaryWriter:
+    """TensorBoard's files of a run. Raises ModuleNotFoundError without tensorboard, which is in the extra `train`."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "board"))

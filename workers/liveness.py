@@ -1,0 +1,52 @@
+"""How the front door knows that a worker is there: a key in Redis that lives a little longer than its last word."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+import redis
+
+from mudar.library.protocol import WORKERS
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 2.0
+ALIVE_S = 15
+PR_SET_PDEATHSIG = 1
+
+
+def worker_name() -> str:
+    """host:process, which is what the job table keeps as the holder of a lease."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def die_with_parent() -> None:
+    """On Linux, end at once when the process that manages this one is gone, so that no orphan computes on."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def announce(redis_url: str, about: dict[str, Any]) -> threading.Thread:
+    """A thread that says `about` for as long as this process lives; an absent Redis is asked again."""
+
+    def run() -> None:
+        client = redis.Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
+        while True:
+            try:
+                client.set(f"{WORKERS}:{worker_name()}", json.dumps(about), ex=ALIVE_S)
+            except redis.RedisError as error:
+                log.debug("presence not announced: %s", error)
+            time.sleep(EVERY_S)
+
+    thread = threading.Thread(target=run, name="presence", daemon=True)
+    thread.start()
+    return thread
