@@ -23,19 +23,19 @@ from torch import Tensor
 from mudar.errors import MediaTooShort
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
-from mudar.features.motion import Motion, read_motion
-from mudar.features.windows import Window, stitch, windows
+from mudar.features.motion import Motion, extract_motion
+from mudar.features.windows import Window, overlap_add, windows
 from mudar.media.decode.video import decode_audio
-from mudar.model.frame_features import MapReader
+from mudar.model.frame_features import FrameFeatureExtractor
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
-from mudar.rhythm.descriptors import of_dance, of_music
+from mudar.rhythm.descriptors import dance_descriptor, music_descriptor
 from mudar.rhythm.music import MusicFeatures, model_input, music_features
 from mudar.rhythm.peaks import braking_s, picture_speed
-from mudar.rhythm.postprocessing import read_dance
-from mudar.rhythm.smoothing import placed
+from mudar.rhythm.postprocessing import postprocess
+from mudar.rhythm.smoothing import snap_and_smooth
 from mudar.spec import FeatureSpec
 
 D = TypeVar("D", np.float16, np.float32)
@@ -90,8 +90,8 @@ class Embedder:
         A progress callback that raises ends the work there; nothing is left behind.
         """
         clock = _Clock()
-        reader = MapReader(self.model) if self.model.config.needs_frames else None
-        motion = read_motion(
+        reader = FrameFeatureExtractor(self.model) if self.model.config.needs_frames else None
+        motion = extract_motion(
             path,
             self.spec,
             flow=self._flow,
@@ -105,10 +105,10 @@ class Embedder:
                 motion, reader.maps() if reader else None, where, scaled(progress, 0.9, 0.97)
             )
         with clock.stage("rhythm"):
-            stitched = stitch(curves, where, motion.frames)  # (T, H)
+            stitched = overlap_add(curves, where, motion.frames)  # (T, H)
             rows = motion_input(motion.between, self.spec.video)
             rhythm = self._dance_rhythm(stitched, rows, motion)
-            vectors = of_dance(self.config, self.spec.video, rows, rhythm.curve, where)
+            vectors = dance_descriptor(self.config, self.spec.video, rows, rhythm.curve, where)
         progress(1.0, "rhythm")
         return self._analysis("dance", motion.duration_s, rhythm, where, (embeddings, vectors), clock, motion.stage_s)
 
@@ -132,7 +132,7 @@ class Embedder:
         with clock.stage("rhythm"):
             rhythm = self._music_rhythm(heard, frames)
             pulses = curve_at(heard.beat_curve, self.spec.audio, self.spec.video.fps, frames)
-            vectors = of_music(self.config, self.spec.video, rhythm.curve, pulses, where)
+            vectors = music_descriptor(self.config, self.spec.video, rhythm.curve, pulses, where)
         progress(1.0, "rhythm")
         return self._analysis("music", duration_s, rhythm, where, (embeddings, vectors), clock, {})
 
@@ -164,7 +164,7 @@ class Embedder:
     def _dance_rhythm(self, curves: Array, rows: Array, motion: Motion) -> Rhythm:
         """Strokes at the file's own frame rate, from (T, H) curves and (T, M) rows of the whole clip."""
         fps = self.spec.video.fps
-        read = read_dance(self.config, curves, self.model.filtered(rows), fps)
+        read = postprocess(self.config, curves, self.model.filtered(rows), fps)
         strokes = _placed(read.times_s, read.strengths, motion, fps)
         peaks = _placed(read.peaks_s, read.peak_strengths, motion, fps)
         impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
@@ -209,7 +209,7 @@ def _placed(times_s: Array, strengths: Array, motion: Motion, fps: float) -> tup
     if not len(times_s):
         return times_s, strengths
     native = motion.native_times_s, motion.native_displacement
-    moved = placed(times_s, *native, window_s=1 / fps)
+    moved = snap_and_smooth(times_s, *native, window_s=1 / fps)
     kept = (moved >= 0) & (moved <= motion.duration_s)
     return moved[kept], strengths[kept]
 

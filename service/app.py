@@ -18,14 +18,14 @@ from starlette.responses import FileResponse
 from threadpoolctl import threadpool_limits
 
 from service import errors, health
-from service.container import build
+from service.container import build_container
 from service.embed import endpoints as embed
 from service.items import endpoints as items
 from service.items import rhythm
 from service.jobs import endpoints as jobs
 from service.maintenance import Background
 from service.metrics import Measured
-from service.middleware import Lingering
+from service.middleware import DrainRequestBody
 from service.models import endpoints as models
 from service.retarget import endpoints as retarget
 from service.retarget import exports, videos
@@ -43,30 +43,30 @@ DESCRIPTION = """Music and dance, understood together: **embed** a dance or a so
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Migrations first, then the quiet tasks; all ended in the reverse order."""
-    house = app.state.house
-    await run_in_threadpool(house.database.migrate)
-    house.events.start()
-    background = Background(house)
+    container = app.state.container
+    await run_in_threadpool(container.database.migrate)
+    container.events.start()
+    background = Background(container)
     background.start()
     with threadpool_limits(1, user_api="blas"):  # searches share the cores already; products must not divide them again
         yield
     await background.stop()
-    await house.events.stop()
-    house.queue.close()
-    house.database.close()
+    await container.events.stop()
+    container.queue.close()
+    container.database.close()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for these settings (default: from the environment)."""
     about = {"title": "MuDaR", "version": "0.1.0", "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
     app = FastAPIOffline(**about, lifespan=lifespan, responses=PROBLEMS)  # FastAPI, but /docs asks no other host
-    app.state.house = house = build(settings or read_settings())
-    app.add_middleware(Lingering)
-    app.add_middleware(Measured, metrics=house.metrics)
+    app.state.container = container = build_container(settings or read_settings())
+    app.add_middleware(DrainRequestBody)
+    app.add_middleware(Measured, metrics=container.metrics)
     errors.install(app)
     for room in (embed, retrieve, retarget, soundtrack, jobs, items, rhythm, models, videos, exports, health):
         app.include_router(room.router)
-    if house.settings.enable_noop:
+    if container.settings.enable_noop:
         app.include_router(jobs.noop_router)
     if WEB.is_dir():
         app.mount("/static", StaticFiles(directory=WEB), name="static")

@@ -14,8 +14,8 @@ from mudar.library.db import Database
 from service.jobs.events import Events
 from service.jobs.queue import Queue
 from service.metrics import Metrics
-from service.models.catalog import Shelf
-from service.retrieve.batching import Together
+from service.models.catalog import ModelCatalog
+from service.retrieve.batching import DynamicBatcher
 from service.retrieve.indexes import Indexes
 from service.retrieve.search import Search, Wanted
 from service.settings import Settings
@@ -24,7 +24,7 @@ MOST_TOGETHER = 16  # questions: of more, the first would wait longer than they 
 
 
 @dataclass(frozen=True)
-class House:
+class Container:
     """Made once, when the application starts."""
 
     settings: Settings
@@ -32,20 +32,20 @@ class House:
     blobs: BlobStore
     queue: Queue
     events: Events
-    shelf: Shelf
+    shelf: ModelCatalog
     indexes: Indexes
     metrics: Metrics
     search: Search
-    together: Together[Wanted, dict[str, Any]]
+    together: DynamicBatcher[Wanted, dict[str, Any]]
     searching: CapacityLimiter  # threads that search with filters: more than cores only wait for each other
 
 
-def build(settings: Settings) -> House:
+def build_container(settings: Settings) -> Container:
     """The parts for these settings; nothing is contacted yet."""
     database = Database(settings.database)
-    shelf, indexes = Shelf(settings.model_roots, settings.model_name), Indexes(database, settings)
+    shelf, indexes = ModelCatalog(settings.model_roots, settings.model_name), Indexes(database, settings)
     search, at_once = Search(database, shelf, indexes), max((os.cpu_count() or 1) // settings.api_processes, 1)
-    return House(
+    return Container(
         settings=settings,
         database=database,
         blobs=BlobStore(settings.blobs_dir),
@@ -55,15 +55,15 @@ def build(settings: Settings) -> House:
         indexes=indexes,
         metrics=Metrics(),
         search=search,
-        together=Together(search.by_items, at_once, MOST_TOGETHER),
+        together=DynamicBatcher(search.by_items, at_once, MOST_TOGETHER),
         searching=CapacityLimiter(at_once),
     )
 
 
-async def get_house(request: Request) -> House:
+async def get_container(request: Request) -> Container:
     """The running application's parts; tests may override this."""
-    house: House = request.app.state.house
-    return house
+    container: Container = request.app.state.container
+    return container
 
 
-HouseDep = Annotated[House, Depends(get_house)]
+ContainerDep = Annotated[Container, Depends(get_container)]

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from mudar.errors import WorkerLost
 from mudar.library.items import count_items
 from mudar.library.jobs import count_jobs
-from service.container import House, HouseDep
+from service.container import Container, ContainerDep
 
 router = APIRouter(tags=["health"])
 
@@ -24,14 +24,14 @@ def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-def ready(house: HouseDep) -> JSONResponse:
+def ready(container: ContainerDep) -> JSONResponse:
     """Database, broker, a worker, the model and what searches are there; 503 with what is missing otherwise."""
     checks: dict[str, Callable[[], object]] = {
-        "database": house.database.ping,
-        "redis": house.queue.ping,
-        "worker": lambda: _worker(house),
-        "model": lambda: house.shelf.resolve(None).id,
-        "index": house.indexes.ping,
+        "database": container.database.ping,
+        "redis": container.queue.ping,
+        "worker": lambda: _worker(container),
+        "model": lambda: container.shelf.resolve(None).id,
+        "index": container.indexes.ping,
     }
     found = {name: _tried(check) for name, check in checks.items()}
     all_well = all(answer["ok"] for answer in found.values())
@@ -47,26 +47,26 @@ def _tried(check: Callable[[], object]) -> dict[str, Any]:
     return {"ok": True, "detail": answer if isinstance(answer, (str, dict)) else "answers"}
 
 
-def _worker(house: House) -> dict[str, Any]:
-    workers = house.queue.workers()
+def _worker(container: Container) -> dict[str, Any]:
+    workers = container.queue.workers()
     if not workers:
         raise WorkerLost("No worker was heard of lately.")
     return workers
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(house: HouseDep) -> Response:
+def metrics(container: ContainerDep) -> Response:
     """Prometheus."""
-    told = house.metrics
-    with house.database.read() as session:
+    told = container.metrics
+    with container.database.read() as session:
         for state, count in count_jobs(session).items():
             told.jobs.labels(state).set(count)
         for kind, count in count_items(session).items():
             told.items.labels(kind).set(count)
-    for (model, kind), count in house.indexes.sizes().items():
+    for (model, kind), count in container.indexes.sizes().items():
         told.segments.labels(model, kind).set(count)
-    for (model, kind), whether in house.indexes.approximate().items():
+    for (model, kind), whether in container.indexes.approximate().items():
         told.approximate.labels(model, kind).set(whether)
-    _tried(lambda: told.waiting.set(house.queue.waiting()))
-    _tried(lambda: told.workers.set(len(house.queue.workers())))
+    _tried(lambda: told.waiting.set(container.queue.waiting()))
+    _tried(lambda: told.workers.set(len(container.queue.workers())))
     return Response(told.text(), media_type=CONTENT_TYPE_LATEST)

@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from mudar.errors import BrokerUnavailable, UnknownModel
 from mudar.library import jobs
-from mudar.library.blob_gc import collect
-from service.container import House
-from service.jobs.queue import Ticket
+from mudar.library.blob_gc import collect_garbage
+from service.container import Container
+from service.jobs.queue import JobMessage
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 class Background:
     """Starts and stops the tasks."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, container: Container) -> None:
+        self.container = container
         self.tasks: list[asyncio.Task[None]] = []
         self.queued_before: set[str] = set()
 
     def start(self) -> None:
         """Begin all of them, in the running loop."""
-        told = self.house.settings
+        told = self.container.settings
         for work, every_s in ((self.sweep, told.sweep_s), (self.tidy, told.tidy_s), (self.warm, told.sweep_s)):
             self.tasks.append(asyncio.create_task(self._repeat(work, every_s)))
 
@@ -43,7 +43,7 @@ class Background:
         for task in self.tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        await run_in_threadpool(self.house.indexes.stop)
+        await run_in_threadpool(self.container.indexes.stop)
 
     async def _repeat(self, work: Callable[[], None], every_s: float) -> None:
         quiet = True
@@ -58,32 +58,32 @@ class Background:
 
     def sweep(self) -> None:
         """Leases that ran out go back to the queue; queued jobs that the broker does not hold are sent again."""
-        house = self.house
-        with house.database.begin() as session:
-            swept = jobs.sweep(session)
+        container = self.container
+        with container.database.begin() as session:
+            swept = jobs.requeue_expired(session)
         with suppress(BrokerUnavailable, redis.RedisError):
-            house.queue.forget([*swept.enqueue, *swept.ended])
-            house.queue.forget_lost()
+            container.queue.forget([*swept.enqueue, *swept.ended])
+            container.queue.forget_lost()
             for job_id in self._overlooked(swept.enqueue):
-                house.queue.enqueue(Ticket(job_id, house.settings.longest_limit_s))
+                container.queue.enqueue(JobMessage(job_id, container.settings.longest_limit_s))
         for job_id in swept.ended:
-            house.queue.announce(job_id, "failed")
+            container.queue.announce(job_id, "failed")
 
     def _overlooked(self, expired: list[str]) -> list[str]:
         """Queued jobs that were there at the last sweep too: a newer one is still on its way from its own request."""
-        with self.house.database.read() as session:
+        with self.container.database.read() as session:
             queued = jobs.queued_jobs(session)
         known, self.queued_before = self.queued_before.union(expired), set(queued)
         return [job_id for job_id in queued if job_id in known]
 
     def tidy(self) -> None:
         """Jobs that ended long ago are forgotten, then the files that nobody needs any more."""
-        house = self.house
-        with house.database.begin() as session:
-            jobs.forget_jobs(session, house.settings.keep_jobs_s)
-        collect(house.database, house.blobs)
+        container = self.container
+        with container.database.begin() as session:
+            jobs.forget_jobs(session, container.settings.keep_jobs_s)
+        collect_garbage(container.database, container.blobs)
 
     def warm(self) -> None:
         """The served model's index is there before somebody asks."""
         with suppress(UnknownModel):
-            self.house.indexes.of(self.house.shelf.resolve(None))
+            self.container.indexes.of(self.container.shelf.resolve(None))

@@ -13,7 +13,7 @@ LINGER_S = 2.0
 LINGER_BYTES = 64_000_000
 
 
-class Lingering:
+class DrainRequestBody:
     """ASGI middleware; does nothing to a request whose body was read, or that has none."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from training.data.batches import Hardest
-from training.distributed import ALONE, World
+from training.data.batches import HardNegatives
+from training.distributed import SINGLE, DistContext
 from training.recipe import Recipe
-from training.trainer import State, fresh
+from training.trainer import State, init_state
 
 NAME = "state.pt"
 
@@ -31,9 +31,9 @@ def save_state(state: State, out: Path) -> None:
     part.replace(out / NAME)
 
 
-def load_state(recipe: Recipe, out: Path, world: World = ALONE) -> State:
+def load_state(recipe: Recipe, out: Path, world: DistContext = SINGLE) -> State:
     """The run in `out` where it stopped, or a fresh one."""
-    state = fresh(recipe, world)
+    state = init_state(recipe, world)
     if (out / NAME).exists():
         kept: dict[str, Any] = torch.load(out / NAME, weights_only=True, map_location=world.device)
         state.network.load_state_dict(kept["model"])
@@ -41,5 +41,5 @@ def load_state(recipe: Recipe, out: Path, world: World = ALONE) -> State:
         state.optimiser.load_state_dict(kept["optimiser"])
         state.step = int(kept["step"])
         if "hardest" in kept:
-            state.hardest = Hardest(kept["hardest"].cpu().numpy(), kept["heard_at_s"].cpu().numpy())
+            state.hardest = HardNegatives(kept["hardest"].cpu().numpy(), kept["heard_at_s"].cpu().numpy())
     return state

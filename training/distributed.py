@@ -21,7 +21,7 @@ TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class World:
+class DistContext:
     """`rank` of `size` processes, and the device that this one works on."""
 
     rank: int = 0
@@ -29,7 +29,7 @@ class World:
     device: torch.device = CPU
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes files and speaks."""
         return self.rank == 0
 
@@ -53,7 +53,7 @@ class World:
             dist.barrier()
 
 
-ALONE = World()
+SINGLE = DistContext()
 
 
 class _Gather(torch.autograd.Function):
@@ -81,18 +81,18 @@ def find_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[World]:
+def init_distributed(device: str) -> Iterator[DistContext]:
     """This process's place among those that torchrun started; alone, where it did not."""
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     place = find_device(device, local)
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if size == 1:
-        yield World(device=place)
+        yield DistContext(device=place)
         return
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield World(dist.get_rank(), size, place)
+        yield DistContext(dist.get_rank(), size, place)
         dist.barrier()  # who leaves first takes connections from under the others
     finally:
         dist.destroy_process_group()

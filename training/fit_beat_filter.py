@@ -28,7 +28,7 @@ from mudar.model.beat_filter import beat_input, cell_weights
 from mudar.model.config import FILTER_HEADS
 from mudar.model.mudar import Mudar, build
 from mudar.spec import VideoSpec
-from training.data.records import Array, Record, Shelf, motion_rows
+from training.data.records import Array, ClipFeatures, RecordStore, motion_rows
 from training.evaluation.evaluate import load_run
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ class Fit:
     bias: Floats
 
 
-def fit(records: Sequence[Record], video: VideoSpec, recipe: FilterRecipe | None = None) -> Fit:
+def fit(records: Sequence[ClipFeatures], video: VideoSpec, recipe: FilterRecipe | None = None) -> Fit:
     """The filter for these records; those without beats teach nothing."""
     recipe = recipe or FilterRecipe()
     useful = [(record, weight) for record, weight in zip(records, _weights(records, recipe), strict=True)
@@ -86,13 +86,13 @@ def attach(model: Mudar, found: Fit) -> Mudar:
     return whole.eval()
 
 
-def _weights(records: Sequence[Record], recipe: FilterRecipe) -> Floats:
+def _weights(records: Sequence[ClipFeatures], recipe: FilterRecipe) -> Floats:
     """How much each clip counts."""
     clips = Counter(record.source for record in records)
     return np.array([float(clips[record.source]) ** -recipe.source_power for record in records])
 
 
-def _views(record: Record, video: VideoSpec, recipe: FilterRecipe) -> Iterator[tuple[Array, Array]]:
+def _views(record: ClipFeatures, video: VideoSpec, recipe: FilterRecipe) -> Iterator[tuple[Array, Array]]:
     """What the filter sees of a clip (T, M) and its soft beats (T, F): as it is, mirrored, faster and slower."""
     rows, events = motion_rows(record, video), record.curves_s()
     weights = cell_weights(rows, video)
@@ -125,7 +125,7 @@ def _soft(times_s: Array, frames: int, fps: float, sigma_s: float) -> Array:
     return np.exp(-0.5 * (away / sigma_s) ** 2).astype(np.float32)
 
 
-def _directions(useful: Iterable[tuple[Record, float]], video: VideoSpec, recipe: FilterRecipe) -> Array:
+def _directions(useful: Iterable[tuple[ClipFeatures, float]], video: VideoSpec, recipe: FilterRecipe) -> Array:
     """(M, P): the principal directions of motion, each feature first brought to the same spread."""
     moment, frames = np.zeros((video.motion_dim, video.motion_dim)), 0.0
     for record, weight in useful:
@@ -149,7 +149,9 @@ def _standard(target: Array) -> Array:
     return np.asarray((target - target.mean(axis=0)) / np.where(spread > 1e-6, spread, np.inf), np.float32)
 
 
-def _calibrated(weight: Floats, useful: Iterable[tuple[Record, float]], video: VideoSpec, recipe: FilterRecipe) -> Fit:
+def _calibrated(
+    weight: Floats, useful: Iterable[tuple[ClipFeatures, float]], video: VideoSpec, recipe: FilterRecipe
+) -> Fit:
     """Scale and bias by logistic regression, so that the curve reads as the probability of a beat."""
     heads = len(FILTER_HEADS)
     kernel = weight.transpose(2, 1, 0).reshape(-1, heads).astype(np.float32)  # (L M, F)
@@ -182,7 +184,7 @@ def main() -> None:
     parser.add_argument("--hold-out", type=Path, help="a file with one clip id a line: not learnt from")
     args = parser.parse_args()
     without = set(args.hold_out.read_text().split()) if args.hold_out else set()
-    real = [record for record in Shelf(args.real).all() if record.clip_id not in without]
+    real = [record for record in RecordStore(args.real).all() if record.clip_id not in without]
     if not any(len(record.curves_s()["beat"]) for record in real):
         parser.error(
             f"none of the {len(real)} clips of {args.real} has beats in its sound: there is nothing to learn from"

@@ -18,10 +18,10 @@ from torch import Tensor
 from training.baselines.registry import Network
 from training.data import windows as read
 from training.data.augment import Augmentation, draw, make_plan
-from training.data.batches import Hardest, Source
+from training.data.batches import HardNegatives, Source
 from training.data.pairs import avc_allowed
 from training.data.windows import Cut
-from training.distributed import World
+from training.distributed import DistContext
 from training.recipe import Recipe
 
 _CLIPS_AT_ONCE = 64
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 1024  # of the table of all pairs
 
 
 @dataclass(frozen=True)
-class Heard:
+class MusicEmbeddings:
     """Some clips through the network: embeddings (c, E), onsets (c, T), songs (c,), window starts (c,) in seconds."""
 
     dance: Tensor
@@ -39,13 +39,13 @@ class Heard:
     start_s: Tensor
 
 
-def due(recipe: Recipe, step: int) -> bool:
+def should_mine(recipe: Recipe, step: int) -> bool:
     """Whether negatives are to be looked for before this step; never before the first period, when all seem alike."""
     every = recipe.loss.offline_every
     return bool(every and recipe.loss.implicit_weight and step and step % every == 0)
 
 
-def find_hardest(network: Network, source: Source, recipe: Recipe, step: int, world: World) -> Hardest:
+def mine(network: Network, source: Source, recipe: Recipe, step: int, world: DistContext) -> HardNegatives:
     """The hardest allowed negatives of every clip, the same in every process."""
     rows = -(-len(source) // world.size)
     # Every process takes as many, so that they can be gathered; the last ones come round to the first clips again.
@@ -63,11 +63,11 @@ def find_hardest(network: Network, source: Source, recipe: Recipe, step: int, wo
         best = likeness.masked_fill(~allowed, -2.0).topk(keep, dim=1)
         kept.append(best.indices.masked_fill(best.values < -1.5, -1))
     every = world.gather(torch.cat(kept))[: len(source)]
-    return Hardest(every.cpu().numpy(), start_s.cpu().numpy())
+    return HardNegatives(every.cpu().numpy(), start_s.cpu().numpy())
 
 
 @torch.inference_mode()
-def listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> Heard:
+def listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> MusicEmbeddings:
     """One window of each of `clips`, as it is, through the network."""
     calm = replace(recipe, data=replace(recipe.data, augmentation=Augmentation()))
     device, was_training = next(network.parameters()).device, network.training
@@ -77,10 +77,12 @@ def listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: R
         for first in range(0, len(clips), _CLIPS_AT_ONCE)
     ]
     network.train(was_training)
-    return Heard(*(torch.cat([getattr(p, name) for p in parts]).to(device) for name in Heard.__annotations__))
+    return MusicEmbeddings(
+        *(torch.cat([getattr(p, name) for p in parts]).to(device) for name in MusicEmbeddings.__annotations__)
+    )
 
 
-def _listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> Heard:
+def _listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> MusicEmbeddings:
     spec, device = recipe.features, next(network.parameters()).device
     # Drawn for each clip by its own number: the same window, whichever process looks at it.
     draws = draw(np.random.default_rng([recipe.seed, 47, step]), int(clips.max()) + 1, spec, Augmentation())
@@ -91,7 +93,7 @@ def _listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: 
     frames = None
     if recipe.model.needs_frames:
         frames = read.pictures(table, where, plan).to(device)
-    return Heard(
+    return MusicEmbeddings(
         dance=network.encode_dance(motion, frames).embedding.float(),
         music=network.encode_music(read.audio(table, where), motion.shape[1]).embedding.float(),
         onsets=read.soft_events(table, where, ("onset",), 0.0)[..., 0],

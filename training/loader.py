@@ -1,6 +1,6 @@
 """Batches on their way to the network: made on the spot from memory, or by loader processes that run ahead.
 
-Which batch comes at which step does not depend on how it is made. `Meter` says who waits for whom.
+Which batch comes at which step does not depend on how it is made. `ThroughputMeter` says who waits for whom.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from training.data.batches import CPU, Batch, Hardest, Part, Source, make_batch
-from training.distributed import World
+from training.data.batches import CPU, Batch, HardNegatives, Part, Source, make_batch
+from training.distributed import DistContext
 from training.recipe import Recipe
 
 
 @dataclass
-class Meter:
+class ThroughputMeter:
     """Seconds spent on making batches (in all makers together), on waiting for them, and in all; and clips seen."""
 
     made_s: float = 0.0
@@ -45,14 +45,14 @@ class Meter:
         return self.clips / max(self.whole_s - self.waited_s, 1e-9)
 
 
-Pieces = list[Batch]
+MicroBatches = list[Batch]
 
 
-class _Steps(Dataset[tuple[Pieces, float]]):
+class _Steps(Dataset[tuple[MicroBatches, float]]):
     """The pieces of this process's part of each step from `first` on, with the seconds that they took to make."""
 
     def __init__(
-        self, source: Source, recipe: Recipe, first: int, last: int, world: World, hardest: Hardest | None,
+        self, source: Source, recipe: Recipe, first: int, last: int, world: DistContext, hardest: HardNegatives | None,
         device: torch.device,
     ) -> None:  # fmt: skip
         self.source, self.recipe, self.first, self.last = source, recipe, first, last
@@ -61,7 +61,7 @@ class _Steps(Dataset[tuple[Pieces, float]]):
     def __len__(self) -> int:
         return self.last - self.first
 
-    def __getitem__(self, index: int) -> tuple[Pieces, float]:
+    def __getitem__(self, index: int) -> tuple[MicroBatches, float]:
         began = time.perf_counter()
         pieces, size = self.recipe.engine.accumulate, self.world.size
         step = self.first + index
@@ -73,16 +73,16 @@ class _Steps(Dataset[tuple[Pieces, float]]):
         return made, time.perf_counter() - began
 
 
-def feed(
-    source: Source, recipe: Recipe, first: int, last: int, world: World, hardest: Hardest | None, workers: int,
-    meter: Meter,
-) -> Iterator[Pieces]:  # fmt: skip
+def load_batches(
+    source: Source, recipe: Recipe, first: int, last: int, world: DistContext, hardest: HardNegatives | None,
+    workers: int, meter: ThroughputMeter,
+) -> Iterator[MicroBatches]:  # fmt: skip
     """The batches of steps first … last - 1, on the device. workers = 0: made here, where the network is."""
     on_the_spot = workers == 0
     steps = _Steps(source, recipe, first, last, world, hardest, world.device if on_the_spot else CPU)
     pinned = world.device.type == "cuda"
     meter.makers = max(workers, 1)
-    made: Iterator[tuple[Pieces, float]] = (steps[i] for i in range(len(steps)))
+    made: Iterator[tuple[MicroBatches, float]] = (steps[i] for i in range(len(steps)))
     if not on_the_spot:
         made = iter(
             DataLoader(

@@ -15,7 +15,7 @@ from mudar.model.temporal import Code
 from training.baselines.registry import Network
 from training.data.batches import Batch
 from training.data.pairs import avc_allowed
-from training.distributed import World
+from training.distributed import DistContext
 from training.losses.implicit import info_nce, triplet, triplet_all
 from training.losses.rhythm import bce, focal, masked_mean, regression
 from training.recipe import LossRecipe, Recipe
@@ -26,7 +26,7 @@ Parts = dict[str, Tensor]
 class Objective(nn.Module):
     """The network with its loss, as one module: what DDP wraps and torch.compile sees."""
 
-    def __init__(self, network: Network, recipe: Recipe, world: World) -> None:
+    def __init__(self, network: Network, recipe: Recipe, world: DistContext) -> None:
         super().__init__()
         self.network, self.recipe, self.world = network, recipe, world
         given = dict(recipe.loss.head_weights)
@@ -42,7 +42,9 @@ class Objective(nn.Module):
         return loss / self.world.size, {name: part / self.world.size for name, part in parts.items()}
 
 
-def _objective(model: Mudar, batch: Batch, head_weights: Tensor, recipe: Recipe, world: World) -> tuple[Tensor, Parts]:
+def _objective(
+    model: Mudar, batch: Batch, head_weights: Tensor, recipe: Recipe, world: DistContext
+) -> tuple[Tensor, Parts]:
     loss, total = recipe.loss, batch.motion.new_zeros(())
     parts: Parts = {}
     first, frames = len(batch.motion) - len(batch.audio), batch.motion.shape[1]
@@ -69,7 +71,13 @@ def _with_silence(music: Code | None, first: int) -> Code | None:
 
 
 def _rhythm(
-    model: Mudar, batch: Batch, maps: Tensor | None, music: Code | None, weights: Tensor, loss: LossRecipe, world: World
+    model: Mudar,
+    batch: Batch,
+    maps: Tensor | None,
+    music: Code | None,
+    weights: Tensor,
+    loss: LossRecipe,
+    world: DistContext,
 ) -> Tensor:
     if loss.rhythm == "crf":
         nll = model.rhythm_nll(batch.motion, batch.target, maps, music)
@@ -87,7 +95,7 @@ def _rhythm(
     return mean if world.size == 1 else mean * mask.sum() / world.sum(mask.sum()).clamp_min(1.0)
 
 
-def _implicit(model: Mudar, batch: Batch, dance: Tensor, music: Tensor, loss: LossRecipe, world: World) -> Tensor:
+def _implicit(model: Mudar, batch: Batch, dance: Tensor, music: Tensor, loss: LossRecipe, world: DistContext) -> Tensor:
     """(18) of everybody's clips: AVC against others' music and the hardest found; then AVTS, the own music shifted."""
     everybody_danced, everybody_heard = world.gather(dance), world.gather(music)
     allowed = batch.allowed

@@ -29,11 +29,11 @@ from rich.progress import Progress
 
 from mudar.errors import MudarError
 from mudar.spec import FeatureSpec, FlowShape
-from training.data.extract import MOTION_ALONE, GeneratedJob, Job, RealJob, Sight, extract
+from training.data.extract import MOTION_ALONE, FrameSource, GeneratedJob, Job, RealJob, extract
 from training.data.records import save_record
-from training.data.shard_writer import Packer
+from training.data.shard_writer import ShardWriter
 from training.data.shards import pieces, write_part
-from training.process_pool import Crashed, each
+from training.process_pool import WorkerCrashed, map_processes
 
 CLIPS_PER_SONG = 3
 VIDEO_SUFFIXES = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"}
@@ -72,7 +72,7 @@ class Maker:
 
     out: Path
     spec: FeatureSpec
-    sight: Sight = MOTION_ALONE
+    sight: FrameSource = MOTION_ALONE
     shards: bool = False
 
     def __call__(self, job: Job) -> float | MudarError:
@@ -94,21 +94,21 @@ def _part_name(job: Job) -> str:
 
 
 def run(
-    jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Console, sight: Sight = MOTION_ALONE,
+    jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Console, sight: FrameSource = MOTION_ALONE,
     shards: bool = False,
 ) -> dict[str, str]:  # fmt: skip
     """Make the records that are missing; returns what failed and why."""
-    packer = Packer(out, spec) if shards else None
+    packer = ShardWriter(out, spec) if shards else None
     there = packer.done if packer else {path.stem for path in out.glob("*.npz")}
     todo = [job for job in jobs if (_part_name(job) if shards else job.clip_id) not in there]
     failed: dict[str, str] = {}
     started, busy_s, seconds = time.monotonic(), _processor_s(), 0.0
     with Progress(console=console) as bar:
         task = bar.add_task(f"{len(todo)} of {len(jobs)} clips to do", total=max(len(todo), 1))
-        for job, done in each(Maker(out, spec, sight, shards), todo, workers):
+        for job, done in map_processes(Maker(out, spec, sight, shards), todo, workers):
             if isinstance(done, MudarError):
                 failed[job.clip_id] = f"{done.code}: {done.detail}"
-            elif isinstance(done, Crashed):
+            elif isinstance(done, WorkerCrashed):
                 failed[job.clip_id] = "crashed: the process that read it died"
             else:
                 seconds += done
@@ -185,7 +185,7 @@ def main() -> None:
         parser.error("--frames needs --shards: frames live in shards alone")
     from training.recipes import registry
 
-    sight = Sight(args.frames, args.flow_weights)
+    sight = FrameSource(args.frames, args.flow_weights)
     spec = registry.get(args.recipe).features
     if args.flow_shape:
         spec = replace(spec, video=replace(spec.video, flow_shape=args.flow_shape))

@@ -17,11 +17,11 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Crashed:
+class WorkerCrashed:
     """The process that did the job died, of a fault that Python cannot catch."""
 
 
-def each(do: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iterator[tuple[J, R | Crashed]]:
+def map_processes(do: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iterator[tuple[J, R | WorkerCrashed]]:
     """Each job as it ends, with what it gave. One worker means here, in this process."""
     if workers <= 1 or len(jobs) <= 1:
         yield from ((job, do(job)) for job in jobs)
@@ -32,7 +32,7 @@ def each(do: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iterator[tupl
     # A death breaks the pool for all: who is left is done in a pool of its own, so that only the culprit is blamed.
     for index, job in left.items():
         alone = list(_together(do, {index: job}, 1))
-        yield job, alone[0][1] if alone else Crashed()
+        yield job, alone[0][1] if alone else WorkerCrashed()
 
 
 def _together(do: Callable[[J], R], jobs: dict[int, J], workers: int) -> Iterator[tuple[int, R]]:
@@ -53,10 +53,10 @@ def _begin(parent: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    end_with(parent)
+    die_with_parent(parent)
 
 
-def end_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """End this process when that with the id `parent` is its parent no more: one that was killed tells nobody."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

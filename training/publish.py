@@ -33,7 +33,7 @@ from model_store.registry import SERVED, Registry
 from mudar.embed import Embedder
 from mudar.errors import ModelError, UnknownModel, WorseThanServed
 from mudar.model.mudar import Mudar
-from training.data.records import Record, Shelf
+from training.data.records import ClipFeatures, RecordStore
 from training.data.synthetic.clip import write_clip
 from training.evaluation import metrics
 from training.evaluation.evaluate import (
@@ -58,7 +58,7 @@ CORES: Final = 2
 SPEED_CLIP: Final = (10.0, 1280, 720)  # seconds, width, height
 
 
-def views_by_group(model: Mudar, records: list[Record]) -> dict[str, list[View]]:
+def views_by_group(model: Mudar, records: list[ClipFeatures]) -> dict[str, list[View]]:
     """What the network says of each clip."""
     found: dict[str, list[View]] = {}
     for record in track(records, "looking at held-out clips", transient=True):
@@ -133,9 +133,9 @@ def best_lambda(figures: dict[str, Any]) -> float:
 
 
 def publish(
-    run: Path, card: Card, records: list[Record], root: Path, console: Console,
+    run: Path, card: Card, records: list[ClipFeatures], root: Path, console: Console,
     clip: tuple[float, int, int] = SPEED_CLIP, held_out: dict[str, Any] | None = None,
-    served_records: list[Record] | None = None,
+    served_records: list[ClipFeatures] | None = None,
 ) -> Path:  # fmt: skip
     """Measure, compare, save and let `card.name@served` mean it. Raises WorseThanServed; ModelError if it is large.
 
@@ -168,7 +168,7 @@ def publish(
     return folder
 
 
-def _as_served(records: list[Record], served: list[Record] | None, alike: bool) -> list[Record]:
+def _as_served(records: list[ClipFeatures], served: list[ClipFeatures] | None, alike: bool) -> list[ClipFeatures]:
     """The records to measure the served network on. alike: whether it has the new one's features."""
     if served is None and not alike:
         raise ModelError(
@@ -180,9 +180,9 @@ def _as_served(records: list[Record], served: list[Record] | None, alike: bool) 
     return records if served is None else served
 
 
-def _read(folders: list[Path], only: set[str] | None) -> list[Record]:
+def _read(folders: list[Path], only: set[str] | None) -> list[ClipFeatures]:
     """All records of these folders; of the real ones only those named, if any are."""
-    every = [record for folder in folders for record in Shelf(folder).all()]
+    every = [record for folder in folders for record in RecordStore(folder).all()]
     return [r for r in every if only is None or r.origin == "generated" or r.clip_id in only]
 
 

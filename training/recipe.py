@@ -67,7 +67,9 @@ class EngineRecipe:
 
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: matrix products and convolutions; weights and losses stay fp32
     accumulate: int = 1  # parts that a process's batch is computed in; negatives are then those of a part
-    recompute: bool = False  # activations again in the backward pass, instead of keeping them: less memory, more work
+    activation_checkpointing: bool = (
+        False  # activations again in the backward pass, instead of keeping them: less memory, more work
+    )
     compiled: Literal["no", "default", "reduce-overhead"] = "no"  # torch.compile's mode
 
 

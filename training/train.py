@@ -29,16 +29,16 @@ from training.baselines.registry import Network
 from training.checkpoint import load_state, save_state
 from training.data.batches import Source, make_batch
 from training.data.mixture import Mixture
-from training.data.records import Record, Shelf
+from training.data.records import ClipFeatures, RecordStore
 from training.data.shards import Shards
-from training.distributed import joined
-from training.hard_negatives import due, find_hardest
-from training.loader import Meter, Pieces, feed
+from training.distributed import init_distributed
+from training.hard_negatives import mine, should_mine
+from training.loader import MicroBatches, ThroughputMeter, load_batches
 from training.recipe import Recipe
 from training.recipes import registry
 from training.tracking.images import look
 from training.tracking.logger import Log, open_board
-from training.trainer import State, advance
+from training.trainer import State, train_step
 
 SAVE_EVERY_S = 30.0
 WRITE_EVERY = 20  # steps
@@ -46,33 +46,33 @@ LOOK_EVERY = 200  # steps between two pictures on the board
 
 
 @dataclass(frozen=True)
-class How:
+class RuntimeConfig:
     """What of a run is not in its recipe: it changes nothing of what is learnt."""
 
     workers: int = 0  # loader processes; 0: batches are made where the network is, from memory
     board: bool = False
 
 
-USUAL = How()
+USUAL = RuntimeConfig()
 
 
 def train(
-    recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto", how: How = USUAL
+    recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto", how: RuntimeConfig = USUAL
 ) -> Network:
     """Run the recipe to its end, from where it was; returns the averaged network, on the CPU.
 
     Started by torchrun, all processes call this; the leading one writes. Raises ValueError for records without the
     frames that the recipe looks at, and for a batch that cannot be shared out.
     """
-    with joined(device) as world:
-        if world.leads:
+    with init_distributed(device) as world:
+        if world.is_main:
             out.mkdir(parents=True, exist_ok=True)
             (out / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1))
         world.wait()
         state = load_state(recipe, out, world)
-        log = Log(out, world, open_board(out) if how.board and world.leads else None)
+        log = Log(out, world, open_board(out) if how.board and world.is_main else None)
         log.go_on_from(state.step)
-        _run(Run(recipe, source, state, log, how), out, console if world.leads else Console(quiet=True))
+        _run(Run(recipe, source, state, log, how), out, console if world.is_main else Console(quiet=True))
         return state.average.cpu().eval()
 
 
@@ -84,8 +84,8 @@ class Run:
     source: Source
     state: State
     log: Log
-    how: How
-    meter: Meter = field(default_factory=Meter)
+    how: RuntimeConfig
+    meter: ThroughputMeter = field(default_factory=ThroughputMeter)
 
 
 def _run(run: Run, out: Path, console: Console) -> None:
@@ -96,30 +96,32 @@ def _run(run: Run, out: Path, console: Console) -> None:
         task = bar.add_task(recipe.name, total=recipe.optimiser.steps, completed=state.step, said="")
         while state.step < recipe.optimiser.steps:
             for pieces in _period(run):
-                run.log.add(state.step + 1, advance(state, pieces, recipe))
+                run.log.add(state.step + 1, train_step(state, pieces, recipe))
                 if state.step % WRITE_EVERY:
                     continue
                 losses = " ".join(f"{name} {value:.4f}" for name, value in run.log.write().items())
                 bar.update(task, completed=state.step, said=f"{losses} | {run.meter.said()}")
                 _show(run)
-                if time.monotonic() - saved_s > SAVE_EVERY_S and state.world.leads:
+                if time.monotonic() - saved_s > SAVE_EVERY_S and state.world.is_main:
                     save_state(state, out)
                     saved_s = time.monotonic()
     run.log.write()
-    if state.world.leads:
+    if state.world.is_main:
         save_state(state, out)
     state.world.wait()
     console.print(f"{recipe.name}: {state.step} steps | {run.meter.said()}")
 
 
-def _period(run: Run) -> Iterator[Pieces]:
+def _period(run: Run) -> Iterator[MicroBatches]:
     """The batches up to the next search for negatives, which is done first where it is time for it."""
     state, recipe = run.state, run.recipe
-    if due(recipe, state.step):
-        state.hardest = find_hardest(state.network, run.source, recipe, state.step, state.world)
+    if should_mine(recipe, state.step):
+        state.hardest = mine(state.network, run.source, recipe, state.step, state.world)
     every, last = recipe.loss.offline_every, recipe.optimiser.steps
     until = min((state.step // every + 1) * every, last) if every else last
-    yield from feed(run.source, recipe, state.step, until, state.world, state.hardest, run.how.workers, run.meter)
+    yield from load_batches(
+        run.source, recipe, state.step, until, state.world, state.hardest, run.how.workers, run.meter
+    )
 
 
 def _show(run: Run) -> None:
@@ -140,10 +142,10 @@ def _show(run: Run) -> None:
 def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: frozenset[str]) -> Mixture:
     """The records of the recipe; `without` are clips held out for evaluation."""
 
-    def read(folder: Path | None, fraction: float) -> list[Record]:
+    def read(folder: Path | None, fraction: float) -> list[ClipFeatures]:
         if folder is None:
             return []
-        shelf = Shelf(folder)
+        shelf = RecordStore(folder)
         ids = [clip_id for clip_id in shelf.clip_ids() if clip_id not in without]
         return [shelf.load(clip_id) for clip_id in ids[: max(round(len(ids) * fraction), 1)]]
 
@@ -177,7 +179,7 @@ def main() -> None:
     source: Source = (
         Shards(args.shards, without, args.seed) if args.shards else mixture(recipe, args.generated, args.real, without)
     )
-    train(recipe, source, args.out, Console(), args.device, How(args.workers, args.board))
+    train(recipe, source, args.out, Console(), args.device, RuntimeConfig(args.workers, args.board))
 
 
 def _as_told(recipe: Recipe, args: argparse.Namespace) -> Recipe:

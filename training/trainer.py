@@ -21,8 +21,8 @@ from torch.utils.checkpoint import checkpoint
 from mudar.model.dance import FrameMaps
 from mudar.model.temporal import DilatedLayer, TransformerLayer
 from training.baselines.registry import Network, build_network
-from training.data.batches import Batch, Hardest
-from training.distributed import ALONE, World
+from training.data.batches import Batch, HardNegatives
+from training.distributed import SINGLE, DistContext
 from training.loss import Objective, Parts
 from training.recipe import EngineRecipe, OptimiserRecipe, Recipe
 
@@ -35,12 +35,12 @@ class State:
     average: Network
     optimiser: torch.optim.AdamW
     step: int
-    world: World
+    world: DistContext
     module: nn.Module  # the network with its loss, compiled and spread over processes as the recipe says
-    hardest: Hardest | None = None
+    hardest: HardNegatives | None = None
 
 
-def fresh(recipe: Recipe, world: World = ALONE) -> State:
+def init_state(recipe: Recipe, world: DistContext = SINGLE) -> State:
     """A run that has not begun."""
     network = build_network(recipe).to(world.device)
     if network.frame_maps is not None and world.device.type == "cuda":
@@ -54,9 +54,9 @@ def fresh(recipe: Recipe, world: World = ALONE) -> State:
     return State(network, average, optimiser, 0, world, _module(network, recipe, world))
 
 
-def _module(network: Network, recipe: Recipe, world: World) -> nn.Module:
-    if recipe.engine.recompute:
-        _recompute(network)
+def _module(network: Network, recipe: Recipe, world: DistContext) -> nn.Module:
+    if recipe.engine.activation_checkpointing:
+        _activation_checkpointing(network)
     module: nn.Module = Objective(network, recipe, world)
     if recipe.engine.compiled != "no":
         module = cast(nn.Module, torch.compile(module, mode=recipe.engine.compiled, dynamic=False))
@@ -75,7 +75,7 @@ def _may_be_idle(recipe: Recipe) -> bool:
     return recipe.network != "mudar" or not whole
 
 
-def _recompute(network: nn.Module) -> None:
+def _activation_checkpointing(network: nn.Module) -> None:
     """Let the large pieces forget what they computed until the backward pass asks for it."""
     for piece in network.modules():
         if isinstance(piece, TransformerLayer | DilatedLayer):
@@ -96,7 +96,7 @@ def learning_rate(recipe: OptimiserRecipe, step: int) -> float:
     return recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def advance(state: State, batches: list[Batch], recipe: Recipe) -> Parts:
+def train_step(state: State, batches: list[Batch], recipe: Recipe) -> Parts:
     """One step on this process's part of the whole batch, in `engine.accumulate` pieces.
 
     Returns this process's share of the loss and of its parts, still on the device.
@@ -111,7 +111,7 @@ def advance(state: State, batches: list[Batch], recipe: Recipe) -> Parts:
             total[name] = total[name] + part if name in total else part
     nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.clip_norm)
     state.optimiser.step()
-    _follow(state.average, state.network, min(recipe.optimiser.ema, (1 + state.step) / (10 + state.step)))
+    _update_ema(state.average, state.network, min(recipe.optimiser.ema, (1 + state.step) / (10 + state.step)))
     state.step += 1
     return total
 
@@ -135,7 +135,7 @@ def _precision(engine: EngineRecipe, device: torch.device) -> AbstractContextMan
 
 
 @torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+def _update_ema(average: nn.Module, network: nn.Module, keep: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - keep)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
         mine.copy_(theirs)

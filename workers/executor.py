@@ -20,7 +20,7 @@ from mudar.library import jobs, protocol
 from mudar.library.blobs import room
 from mudar.library.db import Session
 from mudar.progress import Progress
-from workers.lease import Pulse, too_late
+from workers.lease import LeaseHeartbeat, too_late
 from workers.liveness import worker_name
 from workers.runtime import Runtime
 
@@ -60,7 +60,7 @@ def run(runtime: Runtime, job_id: str) -> None:
         return
     announce(runtime, job_id, "running")
     limit_s = float(claim.params.get("limit_s", told.base_limit_s))
-    pulse = Pulse(
+    pulse = LeaseHeartbeat(
         lambda fraction, stage: _beat(runtime, claim, fraction, stage),
         lambda: announce(runtime, job_id, _fail(runtime, claim, too_late(limit_s))),
         heartbeat_s=told.heartbeat_s,

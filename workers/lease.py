@@ -27,7 +27,7 @@ def too_late(limit_s: float) -> JobTimeout:
     return JobTimeout(f"The job took longer than the {limit_s:.0f} s that its media justify.")
 
 
-class Pulse:
+class LeaseHeartbeat:
     """Beats from entry to exit; `progress` is what the step is given.
 
     A step that goes on long after its time, deaf to `progress`, is given up: `overdue` ends the job, the beats stop,
@@ -75,7 +75,7 @@ class Pulse:
             log.warning("heartbeat not written: %s", error)
         return self._reason is not None
 
-    def __enter__(self) -> Pulse:
+    def __enter__(self) -> LeaseHeartbeat:
         self._thread.start()
         return self
 

@@ -20,9 +20,9 @@ from model_store.registry import Registry
 from mudar.errors import MudarError
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
-from mudar.library.search.index_replica import IndexFollower
-from mudar.library.search.ports import Follower
-from mudar.media.malloc import return_freed
+from mudar.library.search.index_replica import IndexReplica
+from mudar.library.search.ports import SearchBackend
+from mudar.media.malloc import use_fixed_mmap_threshold
 from workers.liveness import announce, die_with_parent
 from workers.settings import Settings, settings
 
@@ -44,7 +44,7 @@ class Runtime:
     blobs: BlobStore
     redis: redis.Redis
     embedders: dict[str, Embedder] = field(default_factory=dict)
-    followers: dict[str, Follower] = field(default_factory=dict)
+    followers: dict[str, SearchBackend] = field(default_factory=dict)
     flow: PairFlow | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,7 +69,7 @@ class Runtime:
                 self.flow = pair_flow(self.settings.device, flow_weights(self.settings.model_roots))
             return self.flow
 
-    def follower(self, model: str, embed_dim: int, rhythm_dim: int) -> Follower:
+    def follower(self, model: str, embed_dim: int, rhythm_dim: int) -> SearchBackend:
         """This process's own index of the model, or the one that all share; it catches up when it is asked."""
         with self.lock:
             if model not in self.followers and self.settings.index_url:
@@ -77,16 +77,16 @@ class Runtime:
             elif model not in self.followers:
                 # A folder of its own: the front door's processes write their snapshots elsewhere.
                 folder = self.settings.data_dir / "index" / "worker"
-                self.followers[model] = IndexFollower(self.database, model, embed_dim, rhythm_dim, folder)
+                self.followers[model] = IndexReplica(self.database, model, embed_dim, rhythm_dim, folder)
                 self.followers[model].open()
             return self.followers[model]
 
 
-def _remote(database: Database, model: str, dims: tuple[int, int], told: Settings) -> Follower:
+def _remote(database: Database, model: str, dims: tuple[int, int], told: Settings) -> SearchBackend:
     from mudar.index.milvus import Milvus
-    from mudar.library.search.milvus_replica import MilvusFollower
+    from mudar.library.search.milvus_replica import MilvusReplica
 
-    return MilvusFollower(database, model, *dims, Milvus(told.index_url, told.index_token), index_type=told.index_type)
+    return MilvusReplica(database, model, *dims, Milvus(told.index_url, told.index_token), index_type=told.index_type)
 
 
 def _load(model: str, told: Settings) -> Embedder:
@@ -121,7 +121,7 @@ def runtime() -> Runtime:
 def start() -> None:
     """Prepare this process for its first job; a model that does not load fails the jobs that need it, with a reason."""
     die_with_parent()
-    return_freed()
+    use_fixed_mmap_threshold()
     held = runtime()
     about = {"model": held.settings.model_name, "device": held.settings.device}
     try:

@@ -23,7 +23,7 @@ from mudar.features.flow import FlowEstimator, Size, as_square, make_flow, scale
 from mudar.features.hoof import camera, four_directions, mean_descriptor
 from mudar.media.decode.video import NativeFrame, iter_dual
 from mudar.media.probe.container import open_media
-from mudar.media.render.prefetch import Ahead
+from mudar.media.render.prefetch import Prefetcher
 from mudar.progress import Progress, ignore
 from mudar.records import Array
 from mudar.spec import FeatureSpec, VideoSpec
@@ -67,7 +67,7 @@ class Motion:
         return len(self.between) + 1
 
 
-def read_motion(
+def extract_motion(
     path: str | Path,
     spec: FeatureSpec,
     *,
@@ -81,7 +81,7 @@ def read_motion(
     `look` is shown each of the T sampled frames in order, (look_size_px, look_size_px, 3) RGB; the flow is then
     computed on what these are made of, scaled to its own size.
     """
-    watcher = _Watcher(spec.video, flow or make_flow(spec.video), look, look_size_px)
+    watcher = _MotionAccumulator(spec.video, flow or make_flow(spec.video), look, look_size_px)
     seconds = _stated_duration_s(path)
     spent = {"decode": 0.0}
 
@@ -96,7 +96,7 @@ def read_motion(
         )
         return _timed(frames, spent)
 
-    with Ahead(produce, _AHEAD_FRAMES) as frames:
+    with Prefetcher(produce, _AHEAD_FRAMES) as frames:
         for frame in frames:
             watcher.see(frame)
             if frame.index % _REPORT_EVERY == 0:
@@ -107,7 +107,7 @@ def read_motion(
     return motion
 
 
-class _Watcher:
+class _MotionAccumulator:
     """Sees the frames one by one and keeps their motion."""
 
     def __init__(self, spec: VideoSpec, flow: FlowEstimator, look: Look | None, look_size_px: int | None) -> None:

@@ -39,7 +39,7 @@ def windows(duration_s: float, frames: int, spec: FeatureSpec) -> list[Window]:
     return found
 
 
-def stitch(curves: Array, where: list[Window], frames: int) -> Array:
+def overlap_add(curves: Array, where: list[Window], frames: int) -> Array:
     """(T, H) from the (S, W, H) curves of its windows, each weighted towards its middle, where it sees both sides."""
     total = np.zeros((frames, curves.shape[2]), np.float64)
     weight = np.zeros((frames, 1), np.float64)

@@ -18,7 +18,7 @@ from mudar.library.db import Session
 from mudar.library.edition import edition_of, found_in, is_edited
 from mudar.library.items import get_item
 from mudar.library.serialization import rhythm_of, rhythm_record
-from mudar.rhythm.annotation import edited
+from mudar.rhythm.annotation import apply_annotation
 
 
 def edit_rhythm(
@@ -29,7 +29,7 @@ def edit_rhythm(
     UnknownItem, NotReady, OutOfRange.
     """
     where, record, duration_s = _opened(session, item_id, model)
-    new = rhythm_record(edited(rhythm_of(record), changes, duration_s, even=even))
+    new = rhythm_record(apply_annotation(rhythm_of(record), changes, duration_s, even=even))
     return _stored(session, where, new | {"found": found_in(record), "edition": edition_of(record)})
 
 
@@ -40,7 +40,7 @@ def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> 
     return _stored(session, where, record | found) if found else record
 
 
-def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+def rhythm_payload(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as it is told: whether it was edited, and not what it was before."""
     return {name: value for name, value in record.items() if name != "found"} | {"edited": is_edited(record)}
 

@@ -15,7 +15,7 @@ from mudar.library.db import Database, clock
 GRACE_S = 3600.0
 
 
-def collect(database: Database, store: BlobStore, *, grace_s: float = GRACE_S) -> list[str]:
+def collect_garbage(database: Database, store: BlobStore, *, grace_s: float = GRACE_S) -> list[str]:
     """Remove the files that nobody needs; returns their sha256. Safe beside uploads, jobs and other collectors."""
     with database.begin() as session:
         in_items = exists().where(t.items.c.sha256 == t.blobs.c.sha256)

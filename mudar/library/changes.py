@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, update
 
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
-from mudar.library.notifications import tell
+from mudar.library.notifications import notify
 
 Action = Literal["stored", "deleted"]
 
@@ -31,7 +31,7 @@ class Change:
     at: float
 
 
-class Head(NamedTuple):
+class LogPosition(NamedTuple):
     """Where a log ends: the library's own number, the last sequence number (0 before the first), its time."""
 
     library: int
@@ -54,7 +54,7 @@ def record(session: Session, seq: int, action: Action, item_id: str, kind: str, 
     """Write the change that has this number; followers hear of it at the commit."""
     row = {"seq": seq, "action": action, "item_id": item_id, "kind": kind, "model": model, "at": clock()}
     session.execute(insert(t.changes).values(row))
-    tell(session)
+    notify(session)
 
 
 _COUNTER, _LIBRARY = t.counters.alias(), t.counters.alias()
@@ -67,10 +67,10 @@ _HEAD = (  # built once: each search asks it
 )
 
 
-def head(session: Session) -> Head:
+def head(session: Session) -> LogPosition:
     """Where the log ends now."""
     row = session.execute(_HEAD).one()
-    return Head(int(row[0]), int(row[1]), float(row[2] or 0.0))
+    return LogPosition(int(row[0]), int(row[1]), float(row[2] or 0.0))
 
 
 def since(session: Session, seq: int, limit: int = 1000) -> list[Change]:

@@ -19,7 +19,7 @@ from mudar.errors import BadRequest, ItemDeleted, UnknownItem
 from mudar.library import changes
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
-from mudar.library.serialization import clean_text, cursor_of, moment, parse_cursor
+from mudar.library.serialization import clean_text, cursor_of, iso_time, parse_cursor
 from mudar.records import Kind
 
 MAX_LABELS = 100
@@ -210,7 +210,7 @@ def _item_dict(
         "info": row["info"],
         "sha256": row["sha256"],
         "linked_to": row["linked_to"],
-        "created_at": moment(row["created_at"]),
+        "created_at": iso_time(row["created_at"]),
         "state": "ready" if chosen else (job[1] if job else "new"),
         "job_id": job[0] if job else None,
         "models": [a["model"] for a in found],

@@ -25,7 +25,7 @@ from mudar.errors import JobError, LeaseLost, MudarError, UnknownItem, UnknownJo
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
 from mudar.library.items import Page, hold_blob, insert_new
-from mudar.library.serialization import cursor_of, moment, parse_cursor
+from mudar.library.serialization import cursor_of, iso_time, parse_cursor
 
 LEASE_S = 15.0
 HEARTBEAT_S = 3.0
@@ -45,7 +45,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Swept:
+class RequeuedJobs:
     """What a sweep did: these ids want to be enqueued again, these jobs have ended."""
 
     enqueue: list[str]
@@ -149,9 +149,9 @@ def _job_dict(row: Any, item_ids: list[str], files: dict[str, str]) -> dict[str,
     return {
         **{name: row[name] for name in same},
         "cancel_requested": row["stop_code"] == "cancelled",
-        "created_at": moment(row["created_at"]),
-        "started_at": moment(row["started_at"]),
-        "ended_at": moment(row["ended_at"]),
+        "created_at": iso_time(row["created_at"]),
+        "started_at": iso_time(row["started_at"]),
+        "ended_at": iso_time(row["ended_at"]),
         "item_ids": item_ids,
         "blobs": files,
     }
@@ -283,10 +283,10 @@ def give_back(session: Session, job_id: str, token: str) -> None:
         raise LeaseLost(f"job {job_id} is no longer this worker's")
 
 
-def sweep(session: Session, *, now: float | None = None) -> Swept:
+def requeue_expired(session: Session, *, now: float | None = None) -> RequeuedJobs:
     """Deal with leases that ran out: queue the job again, or end it when it was tried often enough or should stop."""
     expired = select(t.jobs).where(t.jobs.c.state == "running", t.jobs.c.lease_until < clock(now))
-    swept = Swept([], [])
+    swept = RequeuedJobs([], [])
     # Two sweepers must not wait for each other's rows in different orders: each takes what is free.
     for row in session.execute(expired.with_for_update(skip_locked=True)).mappings().all():
         error: JobError | MudarError | None = None

@@ -20,13 +20,13 @@ CHANNEL = "mudar_changes"
 _AGAIN_S = 1.0  # after a line was cut, so soon it is asked and listened again
 
 
-def tell(session: Session) -> None:
+def notify(session: Session) -> None:
     """Wake the followers when this transaction commits."""
     if session.dialect.name == "postgresql":
         session.execute(text(f"NOTIFY {CHANNEL}"))
 
 
-class Waker:
+class ChangeListener:
     """One follower's ear; used by one thread."""
 
     def __init__(self, engine: Engine) -> None:

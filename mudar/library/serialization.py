@@ -15,7 +15,7 @@ from mudar.records import Array, Rhythm, Segment
 _ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "peaks_s", "peak_strengths")
 
 
-def numbers(values: Array) -> list[float]:
+def json_floats(values: Array) -> list[float]:
     """The shortest decimals that give back the same float32 values; ValueError when one is not finite."""
     array = np.asarray(values, np.float32)
     if not np.isfinite(array).all():
@@ -25,8 +25,8 @@ def numbers(values: Array) -> list[float]:
 
 def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
     """A Rhythm as JSON: lists of seconds and shares, `fps`, `tempo_bpm` and its alternatives."""
-    record: dict[str, Any] = {name: numbers(getattr(rhythm, name)) for name in _ARRAYS}
-    record["speed"] = [numbers(row) for row in rhythm.speed] if rhythm.speed.ndim > 1 else numbers(rhythm.speed)
+    record: dict[str, Any] = {name: json_floats(getattr(rhythm, name)) for name in _ARRAYS}
+    record["speed"] = [json_floats(row) for row in rhythm.speed] if rhythm.speed.ndim > 1 else json_floats(rhythm.speed)
     record["fps"] = float(rhythm.fps)
     record["speed_fps"] = float(rhythm.speed_fps)
     record["tempo_bpm"] = float(rhythm.tempo_bpm)
@@ -51,8 +51,8 @@ def segment_record(segment: Segment) -> dict[str, Any]:
     return {
         "start_s": segment.start_s,
         "end_s": segment.end_s,
-        "embedding": numbers(segment.embedding),
-        "rhythm": numbers(segment.rhythm),
+        "embedding": json_floats(segment.embedding),
+        "rhythm": json_floats(segment.rhythm),
     }
 
 
@@ -69,7 +69,7 @@ def from_bytes(data: bytes) -> Array:
     return np.frombuffer(data, "<f4").astype(np.float32)
 
 
-def moment(seconds: float | None) -> str | None:
+def iso_time(seconds: float | None) -> str | None:
     """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
     if seconds is None:
         return None

@@ -13,7 +13,7 @@ MMAP_THRESHOLD_BYTES = 128 * 1024  # where glibc begins
 _M_MMAP_THRESHOLD = -3
 
 
-def return_freed() -> bool:
+def use_fixed_mmap_threshold() -> bool:
     """Have this process do so from now on; False where the C library knows nothing of it."""
     try:
         set_option = ctypes.CDLL(None).mallopt

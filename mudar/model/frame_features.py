@@ -14,7 +14,7 @@ from mudar.model.mudar import Mudar
 _FRAMES_AT_ONCE = 32
 
 
-class MapReader:
+class FrameFeatureExtractor:
     """Shown frames one by one, keeps their maps in half precision: 6 KB a frame where the frame had 200."""
 
     def __init__(self, model: Mudar) -> None:

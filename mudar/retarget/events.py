@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mudar.records import Array, Rhythm
 from mudar.retarget.settings import RetargetSettings
-from mudar.rhythm.postprocessing import sure
+from mudar.rhythm.postprocessing import is_confident
 
 Floats = NDArray[np.float64]
 MIN_GAP_S = 0.18  # two strokes or targets closer than this are one gesture: the stronger stands
@@ -22,7 +22,7 @@ WEAKEST = 0.15  # floor of a real point's strength, so that it is worth landing
 
 
 @dataclass(frozen=True)
-class Points:
+class Events:
     """(N,) ascending times in seconds, (N,) strengths in 0..1; strength 0 = a stand-in nobody needs to see land."""
 
     times_s: Floats
@@ -38,7 +38,7 @@ class Points:
         return self.strengths > 0
 
 
-def points(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s: float = MIN_GAP_S) -> Points:
+def rhythm_events(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s: float = MIN_GAP_S) -> Events:
     """Sorted, thinned (the stronger of two within `min_gap_s` stays), strengths scaled to a maximum of 1."""
     times = np.asarray(times_s, np.float64).ravel()
     weights = np.ones_like(times) if strengths is None else np.asarray(strengths, np.float64).ravel()
@@ -50,24 +50,24 @@ def points(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s:
     for i in np.argsort(-weights, kind="stable"):
         lo, hi = np.searchsorted(times, [times[i] - min_gap_s + 1e-9, times[i] + min_gap_s - 1e-9])
         keep[i] = not keep[lo:hi].any()
-    return Points(times[keep], weights[keep])
+    return Events(times[keep], weights[keep])
 
 
-def believed(dance: Rhythm) -> bool:
+def trust_strokes(dance: Rhythm) -> bool:
     """Whether the strokes are to land as they are: a network that is sure, a user's own, or none to move them to."""
     if not len(dance.times_s) or not len(dance.impacts_s):
         return True
-    return not len(dance.peaks_s) and sure(dance.strengths)
+    return not len(dance.peaks_s) and is_confident(dance.strengths)
 
 
 def _seen(dance: Rhythm) -> tuple[Array, Array]:
     """Times and strengths of what can be seen to strike: the network's peaks, where the strokes are counted beats."""
-    if believed(dance) or not len(dance.peaks_s):
+    if trust_strokes(dance) or not len(dance.peaks_s):
         return dance.times_s, dance.strengths
     return dance.peaks_s, dance.peak_strengths
 
 
-def anchors_s(dance: Rhythm) -> Floats:
+def stroke_anchors(dance: Rhythm) -> Floats:
     """(N,) seconds at which the strokes of a dance are to be seen, ascending as they are.
 
     A network that is sure of its strokes knows where in the motion they lie. One that is not gives the tempo and
@@ -75,34 +75,34 @@ def anchors_s(dance: Rhythm) -> Floats:
     chain of beats says when to strike, not where in the motion, so the network's own peaks are taken in its place.
     """
     times, impacts = np.asarray(_seen(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
-    if believed(dance):
+    if trust_strokes(dance):
         return times
     nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
     return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))
 
 
-def strokes(dance: Rhythm) -> Points:
+def strokes(dance: Rhythm) -> Events:
     """The strokes of a dance, weak doubles thinned out."""
-    return points(anchors_s(dance), _seen(dance)[1])
+    return rhythm_events(stroke_anchors(dance), _seen(dance)[1])
 
 
-def targets(music: Rhythm, settings: RetargetSettings) -> Points:
+def targets(music: Rhythm, settings: RetargetSettings) -> Events:
     """The points of the music to land on. Beats weigh by their onset, downbeats most; none known: the onsets."""
-    onsets = points(music.times_s, music.strengths)
+    onsets = rhythm_events(music.times_s, music.strengths)
     beats = np.asarray(music.beats_s, np.float64)
     if settings.on == "onsets" or len(beats) < 2:
         chosen = onsets
     elif settings.on == "downbeats":
         downbeats = np.asarray(music.downbeats_s, np.float64)
-        chosen = points(downbeats if len(downbeats) >= 2 else beats[::4])
+        chosen = rhythm_events(downbeats if len(downbeats) >= 2 else beats[::4])
     else:
         step = settings.nth if settings.on == "every_nth" else 1
         chosen = _weighed(beats[::step], music)
     keep = chosen.times_s >= settings.music_start_s
-    return Points(chosen.times_s[keep], chosen.strengths[keep])
+    return Events(chosen.times_s[keep], chosen.strengths[keep])
 
 
-def _weighed(beats_s: Floats, music: Rhythm) -> Points:
+def _weighed(beats_s: Floats, music: Rhythm) -> Events:
     """Beats with 0.6 + 0.4 x the onset curve near them (within 50 ms), and 1 for a downbeat."""
     curve = np.asarray(music.curve, np.float64)
     strengths = np.full(len(beats_s), 0.8)
@@ -114,24 +114,24 @@ def _weighed(beats_s: Floats, music: Rhythm) -> Points:
     if len(music.downbeats_s):
         gap = np.abs(beats_s[:, None] - np.asarray(music.downbeats_s, np.float64)[None, :]).min(axis=1)
         strengths[gap < 0.05] = 1.0
-    return points(beats_s, np.clip(strengths, 0.0, 1.0))
+    return rhythm_events(beats_s, np.clip(strengths, 0.0, 1.0))
 
 
-def octaves(target: Points, on: str) -> Iterator[tuple[float, Points]]:
+def tempo_octaves(target: Events, on: str) -> Iterator[tuple[float, Events]]:
     """(octave, targets) for the octaves 1, 1/2 (both phases) and 2 (midpoints, half as strong); onsets: 1 only."""
     yield 1.0, target
     if on == "onsets" or len(target) < 4:
         return
     for phase in (0, 1):
-        yield 0.5, Points(target.times_s[phase::2], target.strengths[phase::2])
+        yield 0.5, Events(target.times_s[phase::2], target.strengths[phase::2])
     between = (target.times_s[1:] + target.times_s[:-1]) / 2
     weak = np.minimum(target.strengths[1:], target.strengths[:-1]) / 2
     times = np.concatenate([target.times_s, between])
     order = np.argsort(times)
-    yield 2.0, Points(times[order], np.concatenate([target.strengths, weak])[order])
+    yield 2.0, Events(times[order], np.concatenate([target.strengths, weak])[order])
 
 
-def bridged(given: Points) -> Points:
+def fill_gaps(given: Events) -> Events:
     """The same with stand-ins of strength 0 in gaps over 1.6 typical intervals, so that a path can cross a pause."""
     if len(given) < 3:
         return given
@@ -147,4 +147,4 @@ def bridged(given: Points) -> Points:
     filled = np.concatenate(extra)
     times = np.concatenate([given.times_s, filled])
     order = np.argsort(times, kind="stable")
-    return Points(times[order], np.concatenate([given.strengths, np.zeros(len(filled))])[order])
+    return Events(times[order], np.concatenate([given.strengths, np.zeros(len(filled))])[order])

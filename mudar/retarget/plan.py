@@ -12,16 +12,25 @@ import numpy as np
 from mudar.errors import RetargetRefused
 from mudar.records import Rhythm
 from mudar.retarget.align.acceleration import acceleration
-from mudar.retarget.align.dtw import Bars, Chain, Limits, align
+from mudar.retarget.align.dtw import AlignmentPath, Bars, Limits, align
 from mudar.retarget.align.paper import paper_dtw
 from mudar.retarget.align.shift import shift
-from mudar.retarget.events import Floats, Points, anchors_s, believed, bridged, octaves, strokes, targets
+from mudar.retarget.events import (
+    Events,
+    Floats,
+    fill_gaps,
+    stroke_anchors,
+    strokes,
+    targets,
+    tempo_octaves,
+    trust_strokes,
+)
 from mudar.retarget.report.metrics import nearest_s
 from mudar.retarget.settings import RetargetSettings
-from mudar.retarget.warp.anchor_refinement import SEEN, STROKE_WIDTH_S, settle
-from mudar.retarget.warp.saliency import Picture
-from mudar.retarget.warp.speed_optimization import polish
-from mudar.retarget.warp.speed_ramps import accented
+from mudar.retarget.warp.anchor_refinement import SEEN, STROKE_WIDTH_S, refine_anchors
+from mudar.retarget.warp.saliency import MotionProfile
+from mudar.retarget.warp.speed_optimization import optimize_speed
+from mudar.retarget.warp.speed_ramps import apply_speed_ramps
 from mudar.retarget.warp.time_map import TimeMap, max_speed_step, time_map
 
 WIDER = ((0.6, 1.67), (0.5, 2.0), (0.4, 2.5), (0.33, 3.0), (0.25, 4.0))  # bounds tried for the hint of a refusal
@@ -86,26 +95,26 @@ def plan(
         if settings.method == "dtw":
             bounds = bounds[0] * (1 + SAFETY / 2), bounds[1] * (1 - SAFETY / 2)
         warp = time_map(knots.music_s, knots.source_s, bounds)
-        if settings.method == "dtw" and len(dance.speed) and not believed(dance):
+        if settings.method == "dtw" and len(dance.speed) and not trust_strokes(dance):
             warp, knots = _settled(warp, knots, wanted, dance, (dance_duration_s, music_duration_s), settings, bounds)
         else:
             warp = _eased(warp, knots, wanted, bounds, settings.accent)
     return _fitted(warp, knots, dance_duration_s, music_duration_s, settings)
 
 
-def _eased(plain: TimeMap, knots: _Knots, wanted: Points, bounds: tuple[float, float], accent: float) -> TimeMap:
+def _eased(plain: TimeMap, knots: _Knots, wanted: Events, bounds: tuple[float, float], accent: float) -> TimeMap:
     """The map accented at its landings, and at the points of the music that no stroke was found for."""
     if accent <= 0:
         return plain
     finer = plain.with_nodes(wanted.times_s)
     heard = np.isin(finer.output_s, np.concatenate([knots.music_s[knots.landing], wanted.times_s]))
-    return accented(finer, accent, heard, bounds)
+    return apply_speed_ramps(finer, accent, heard, bounds)
 
 
 def _settled(
     warp: TimeMap,
     knots: _Knots,
-    wanted: Points,
+    wanted: Events,
     dance: Rhythm,
     lengths_s: tuple[float, float],
     settings: RetargetSettings,
@@ -118,8 +127,8 @@ def _settled(
     """
     start, end = _overlap(warp, *lengths_s, settings.music_start_s)
     inside = wanted.times_s[(wanted.times_s >= start + EDGE_S) & (wanted.times_s <= end - EDGE_S)]
-    strokes_s, picture = anchors_s(dance), Picture(np.asarray(dance.speed, float), dance.speed_fps)
-    found = settle(warp, inside, picture, strokes_s, settings.accent, bounds)
+    strokes_s, picture = stroke_anchors(dance), MotionProfile(np.asarray(dance.speed, float), dance.speed_fps)
+    found = refine_anchors(warp, inside, picture, strokes_s, settings.accent, bounds)
     if found is None:
         return _eased(warp, knots, wanted, bounds, settings.accent), knots
     plain, source_s, seen = found.warp, found.source_s, found.blows
@@ -128,14 +137,14 @@ def _settled(
         knots = _Knots(found.music_s, source_s, np.ones(len(source_s), bool), knots.octave, knots.gain)
         eased = _eased(plain, knots, wanted, bounds, settings.accent)
         span_s = _overlap(eased, *lengths_s, settings.music_start_s)
-        done = polish(eased, plain, span_s, found.music_s, picture, strokes_s, settings.accent, bounds)
+        done = optimize_speed(eased, plain, span_s, found.music_s, picture, strokes_s, settings.accent, bounds)
         warp, source_s = done.warp, done.warp.source_s(found.music_s)
         seen = np.where(np.isnan(done.seen), seen, done.seen)
     landing = (seen >= SEEN) | (nearest_s(source_s, strokes_s) <= STROKE_WIDTH_S)
     return warp, _Knots(found.music_s, source_s, landing, knots.octave, knots.gain)
 
 
-def _knots(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings) -> _Knots:
+def _knots(given: Events, wanted: Events, bars: Bars, settings: RetargetSettings) -> _Knots:
     if settings.method == "dtw":
         return _warped(given, wanted, bars, settings)
     if settings.method == "acceleration":
@@ -145,7 +154,7 @@ def _knots(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings
     return _Knots(at, source, np.ones(len(at), bool))
 
 
-def _warped(given: Points, wanted: Points, bars: Bars, settings: RetargetSettings) -> _Knots:
+def _warped(given: Events, wanted: Events, bars: Bars, settings: RetargetSettings) -> _Knots:
     """The best chain over the tempo octaves; refuses when none is acceptable."""
     if min(len(given), len(wanted)) < 2:
         raise RetargetRefused(
@@ -166,14 +175,14 @@ def _warped(given: Points, wanted: Points, bars: Bars, settings: RetargetSetting
 
 
 def _best_chain(
-    given: Points, wanted: Points, bars: Bars, settings: RetargetSettings, bounds: tuple[float, float]
+    given: Events, wanted: Events, bars: Bars, settings: RetargetSettings, bounds: tuple[float, float]
 ) -> _Knots | None:
     """The chain of the highest gain over the octaves, or None when none is acceptable."""
     low, high = bounds[0] * (1 + SAFETY), bounds[1] * (1 - SAFETY)
     best: _Knots | None = None
-    source = bridged(given)
+    source = fill_gaps(given)
     for octave, level in _levels(source, wanted, settings.on, low, high):
-        goal = bridged(level)
+        goal = fill_gaps(level)
         chain = align(source, goal, _limits(source, goal, low, high), bars=bars)
         landing = source.real[chain.strokes] & goal.real[chain.targets]
         if (best is None or chain.gain > best.gain + 1e-9) and _acceptable(source, goal, chain, landing):
@@ -184,34 +193,34 @@ def _best_chain(
     return best
 
 
-def _levels(source: Points, wanted: Points, on: str, low: float, high: float) -> list[tuple[float, Points]]:
+def _levels(source: Events, wanted: Events, on: str, low: float, high: float) -> list[tuple[float, Events]]:
     """The octaves to try; for long media best first, as judged on a minute from the middle."""
-    levels = list(octaves(wanted, on))
+    levels = list(tempo_octaves(wanted, on))
     if len(source) * len(wanted) <= LONG_NODES:
         return levels
     excerpt = _middle(source, EXCERPT_S)
 
-    def gain(level: tuple[float, Points]) -> float:
-        goal = _middle(bridged(level[1]), EXCERPT_S * 1.5)
+    def gain(level: tuple[float, Events]) -> float:
+        goal = _middle(fill_gaps(level[1]), EXCERPT_S * 1.5)
         return align(excerpt, goal, _limits(excerpt, goal, low, high)).gain
 
     return sorted(levels, key=gain, reverse=True)
 
 
-def _middle(points: Points, length_s: float) -> Points:
+def _middle(points: Events, length_s: float) -> Events:
     centre = (points.times_s[0] + points.times_s[-1]) / 2
     inside = np.abs(points.times_s - centre) <= length_s / 2
-    return Points(points.times_s[inside], points.strengths[inside]) if inside.sum() >= 3 else points
+    return Events(points.times_s[inside], points.strengths[inside]) if inside.sum() >= 3 else points
 
 
-def _limits(source: Points, goal: Points, low: float, high: float) -> Limits:
+def _limits(source: Events, goal: Events, low: float, high: float) -> Limits:
     """How far an edge may reach follows from the typical intervals: the sparser side need skip little."""
     ratio = float(np.median(np.diff(goal.times_s)) / np.median(np.diff(source.times_s)))  # strokes a target
     reach = [int(np.clip(np.ceil(1.5 * r) + 1, 2, 8)) for r in (ratio, 1 / ratio)]
     return Limits(low, high, max_speed_step(low, high) * (1 - SAFETY), *reach)
 
 
-def _acceptable(source: Points, goal: Points, chain: Chain, landing: np.ndarray) -> bool:
+def _acceptable(source: Events, goal: Events, chain: AlignmentPath, landing: np.ndarray) -> bool:
     if int(landing.sum()) < min(MIN_LANDINGS, len(source), len(goal)) or len(chain.strokes) < 2:
         return False
     covered = goal.times_s[chain.targets[-1]] - goal.times_s[chain.targets[0]]

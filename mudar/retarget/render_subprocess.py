@@ -25,9 +25,9 @@ import numpy as np
 
 from mudar.errors import MudarError, UnreadableMedia, from_code
 from mudar.media.render.encode import unfinished
-from mudar.media.render.render import Rendered, Renderer, RenderSettings
+from mudar.media.render.render import Renderer, RenderResult, RenderSettings
 from mudar.progress import Progress
-from mudar.retarget.report.impact_detector import Eyewitness
+from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.warp.time_map import TimeMap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ ARRAYS = ("shown_s", "interpolated", "duplicate")
 
 
 @dataclass(frozen=True)
-class Task:
+class RenderTask:
     """One rendering: what `Renderer.render` is given, as plain values."""
 
     dance: str
@@ -56,7 +56,7 @@ class Task:
         return json.dumps(plain | {"settings": dataclasses.asdict(self.settings), "time_map": nodes})
 
     @classmethod
-    def from_json(cls, text: str) -> Task:
+    def from_json(cls, text: str) -> RenderTask:
         """The inverse."""
         plain: dict[str, Any] = json.loads(text)
         nodes = {name: np.array(values) for name, values in plain["time_map"].items()}
@@ -64,7 +64,7 @@ class Task:
         return cls(**{**plain, **made})
 
 
-def render_apart(task: Task, progress: Progress) -> tuple[Rendered, Eyewitness | None]:
+def render_in_subprocess(task: RenderTask, progress: Progress) -> tuple[RenderResult, RenderObserver | None]:
     """As `Renderer.render`, with its errors; UnreadableMedia when the process crashed. Leaves a whole file or none."""
     child = subprocess.Popen(
         [sys.executable, "-m", "mudar.retarget.render_subprocess"],
@@ -131,12 +131,12 @@ def _error(kind: str, text: str) -> Exception:
     return from_code(said["code"], said["detail"], said["hint"])
 
 
-def _result(answer: dict[str, Any], arrays: bytes) -> tuple[Rendered, Eyewitness | None]:
+def _result(answer: dict[str, Any], arrays: bytes) -> tuple[RenderResult, RenderObserver | None]:
     with np.load(io.BytesIO(arrays)) as held:
         found = {name: held[name] for name in ARRAYS}
         seen = {name: held[name] for name in held.files if name not in ARRAYS}
-    rendered = Rendered(**{**answer["rendered"], **found, "notes": tuple(answer["rendered"]["notes"])})
-    return rendered, Eyewitness.restored(seen) if answer["verified"] else None
+    rendered = RenderResult(**{**answer["rendered"], **found, "notes": tuple(answer["rendered"]["notes"])})
+    return rendered, RenderObserver.restored(seen) if answer["verified"] else None
 
 
 def main() -> int:
@@ -148,8 +148,8 @@ def main() -> int:
         out.write(line.encode() + b"\n")
         out.flush()  # a parent that is gone breaks the pipe here, and that ends the work
 
-    task = Task.from_json(sys.stdin.read())
-    witness = Eyewitness() if task.verify else None
+    task = RenderTask.from_json(sys.stdin.read())
+    witness = RenderObserver() if task.verify else None
     try:
         rendered = Renderer(task.dance, task.music, task.settings).render(
             task.out,

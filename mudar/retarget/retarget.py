@@ -11,13 +11,13 @@ import numpy as np
 
 from mudar.media.interpolation.flow import DisFlows, PairFlow
 from mudar.media.render.readback import av_lengths
-from mudar.media.render.render import Rendered, Renderer, RenderSettings
+from mudar.media.render.render import Renderer, RenderResult, RenderSettings
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Rhythm
 from mudar.retarget.events import Floats
 from mudar.retarget.plan import Plan, plan
-from mudar.retarget.render_subprocess import LARGE_PIXELS, Task, render_apart
-from mudar.retarget.report.impact_detector import Eyewitness
+from mudar.retarget.render_subprocess import LARGE_PIXELS, RenderTask, render_in_subprocess
+from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.report.report import independent_report, motion_report, plan_report, rhythm_report
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.warp.time_map import TimeMap
@@ -92,14 +92,16 @@ def _rendered(
     settings: RetargetSettings,
     progress: Progress,
     flow: PairFlow | None,
-) -> tuple[Rendered, Eyewitness | None]:
+) -> tuple[RenderResult, RenderObserver | None]:
     """Here, or for a large picture in a process of its own, unless its flow is on a device that this one holds."""
     if renderer.look.width * renderer.look.height > LARGE_PIXELS and isinstance(flow, DisFlows | None):
         files = str(renderer.dance_path), str(renderer.music_path), str(Path(out_path).absolute())
         times = chosen.time_map, chosen.offset_s, chosen.duration_s
-        rendered, witness = render_apart(Task(*files, renderer.settings, *times, settings.verify), progress)
+        rendered, witness = render_in_subprocess(
+            RenderTask(*files, renderer.settings, *times, settings.verify), progress
+        )
         return replace(rendered, notes=rendered.notes + (flow.notes if flow is not None else ())), witness
-    witness = Eyewitness() if settings.verify else None
+    witness = RenderObserver() if settings.verify else None
     rendered = renderer.render(
         out_path,
         chosen.time_map.source_s,

@@ -13,7 +13,7 @@ import numpy as np
 
 from mudar.errors import OutOfRange
 from mudar.records import STROKE_FIELDS, Array, Rhythm
-from mudar.rhythm.smoothing import evened, steadied
+from mudar.rhythm.smoothing import smooth_taps, smooth_times
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
 _MOVED_BY = tuple(name for name in STROKE_FIELDS if name not in EDITABLE)  # seen beside the strokes, would move them
@@ -22,7 +22,7 @@ _ROUNDING_S = 1e-3
 Points = Sequence[float] | Array
 
 
-def edited(rhythm: Rhythm, changes: Mapping[str, Points], duration_s: float, *, even: bool = False) -> Rhythm:
+def apply_annotation(rhythm: Rhythm, changes: Mapping[str, Points], duration_s: float, *, even: bool = False) -> Rhythm:
     """`rhythm` with `changes` of EDITABLE in place of its own points, in an item of `duration_s`. OutOfRange.
 
     Strokes without strengths are all strong; new strokes are not moved again when they are retargeted; new beats give
@@ -30,9 +30,9 @@ def edited(rhythm: Rhythm, changes: Mapping[str, Points], duration_s: float, *, 
     """
     given: dict[str, Any] = {name: _checked(name, values, duration_s) for name, values in changes.items()}
     if even and "times_s" in given:
-        given["times_s"] = np.clip(evened(given["times_s"], rhythm), 0.0, duration_s)
+        given["times_s"] = np.clip(smooth_taps(given["times_s"], rhythm), 0.0, duration_s)
     if even and "beats_s" in given:
-        given["beats_s"] = np.clip(steadied(given["beats_s"]), 0.0, duration_s)
+        given["beats_s"] = np.clip(smooth_times(given["beats_s"]), 0.0, duration_s)
     if "times_s" in given:
         given |= dict.fromkeys(_MOVED_BY, np.zeros(0, np.float32))
         given.setdefault("strengths", np.ones_like(given["times_s"]))

@@ -28,7 +28,9 @@ def lags_s(dim: int) -> Curves:
     return np.geomspace(MIN_LAG_S, MAX_LAG_S, dim)
 
 
-def repeats(curves: Array | Curves, fps: float, dim: int, weights: tuple[float, ...] | None = None) -> Curves:
+def autocorrelation_vector(
+    curves: Array | Curves, fps: float, dim: int, weights: tuple[float, ...] | None = None
+) -> Curves:
     """(R,) of (T, C) curves, not of norm 1; all zero when nothing moves.
 
     weights: how much each curve counts; default: by its own deviation, so that cells where nobody is are not heard.
@@ -47,7 +49,7 @@ def repeats(curves: Array | Curves, fps: float, dim: int, weights: tuple[float, 
     return np.where(told, repeated - _local_mean(repeated, told), 0.0)
 
 
-def in_context(vectors: Curves, starts_s: Curves, context_s: float) -> Array:
+def smooth_over_segments(vectors: Curves, starts_s: Curves, context_s: float) -> Array:
     """(S, R) of norm 1: each segment's vector averaged with its neighbours', weighted by how near they are in time.
 
     A song keeps its tempo longer than a segment lasts. context_s: standard deviation; 0 = each segment by itself.

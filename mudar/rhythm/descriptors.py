@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mudar.features.windows import Window
 from mudar.model.config import ModelConfig
 from mudar.records import Array
-from mudar.rhythm.autocorrelation import in_context, repeats
+from mudar.rhythm.autocorrelation import autocorrelation_vector, smooth_over_segments
 from mudar.rhythm.peaks import deceleration
 from mudar.rhythm.tempo import rhythm_vector
 from mudar.spec import VideoSpec
@@ -22,7 +22,7 @@ from mudar.spec import VideoSpec
 _BEATS, _ONSETS = 4.0, 1.0  # a beat is found in the whole song; onsets say what the finder of beats may have missed
 
 
-def of_dance(config: ModelConfig, spec: VideoSpec, rows: Array, curve: Array, where: list[Window]) -> Array:
+def dance_descriptor(config: ModelConfig, spec: VideoSpec, rows: Array, curve: Array, where: list[Window]) -> Array:
     """(S, R) of a dance with the network's (T, M) input and its (T,) rhythm curve."""
     source = config.rhythm_vector_from
     if source == "grid":
@@ -31,7 +31,7 @@ def of_dance(config: ModelConfig, spec: VideoSpec, rows: Array, curve: Array, wh
     return _of_line(config, spec, line, where)
 
 
-def of_music(config: ModelConfig, spec: VideoSpec, envelope: Array, beats: Array, where: list[Window]) -> Array:
+def music_descriptor(config: ModelConfig, spec: VideoSpec, envelope: Array, beats: Array, where: list[Window]) -> Array:
     """(S, R) of music with these (T,) curves at the model's rate: onset strength, and a bump at each beat."""
     if config.rhythm_vector == "repeats":
         return _repeats(config, spec, np.stack([beats, envelope], axis=1), where, (_BEATS, _ONSETS))
@@ -52,8 +52,10 @@ def _repeats(
     where: list[Window],
     weights: tuple[float, ...] | None = None,
 ) -> Array:
-    found = np.stack([repeats(curves[_of(window)], spec.fps, config.rhythm_dim, weights) for window in where])
-    return in_context(found, np.array([window.start_s for window in where]), config.rhythm_context_s)
+    found = np.stack(
+        [autocorrelation_vector(curves[_of(window)], spec.fps, config.rhythm_dim, weights) for window in where]
+    )
+    return smooth_over_segments(found, np.array([window.start_s for window in where]), config.rhythm_context_s)
 
 
 def _braking_cells(rows: Array, spec: VideoSpec) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ import numpy as np
 from mudar.model.config import FILTER_HEADS, ModelConfig
 from mudar.records import Array
 from mudar.rhythm.peaks import strokes_from_curve
-from mudar.rhythm.tempo import bar_starts, beat_grid, tempo
+from mudar.rhythm.tempo import bar_starts, tempo, track_beats
 
 SURE = 0.575  # median height of the network's peaks over their surroundings: generated dancers .72-.89, real .28-.51
 _USUAL_OCTAVES = 0.25  # a filter's curve repeats weakly, and at any tempo: an unusual one needs more evidence
@@ -25,7 +25,7 @@ _TIGHTNESS = 400.0  # and its summits scatter: the chain is held straighter than
 
 
 @dataclass(frozen=True)
-class Reading:
+class DanceRhythm:
     """times_s, strengths (N,): strokes. curve (T,): what they were read from. beats_s, bars_s: an even pulse.
 
     peaks_s, peak_strengths (P,): the network's peaks, where the strokes are a filter's beats.
@@ -42,28 +42,28 @@ class Reading:
     peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-def read_dance(config: ModelConfig, curves: Array, filtered: Array | None, fps: float) -> Reading:
+def postprocess(config: ModelConfig, curves: Array, filtered: Array | None, fps: float) -> DanceRhythm:
     """The rhythm of one clip from the network's curves (T, H) and, if it has one, its beat filter's (T, F)."""
     served = np.ascontiguousarray(curves[:, config.served_index])
     times_s, strengths = strokes_from_curve(served, fps)
-    if filtered is not None and not sure(strengths):
+    if filtered is not None and not is_confident(strengths):
         return replace(_by_filter(filtered, fps), peaks_s=times_s, peak_strengths=strengths)
     bpm, alternatives = tempo(served, fps)
-    beats_s = beat_grid(served, fps, bpm)
+    beats_s = track_beats(served, fps, bpm)
     heads = config.rhythm_heads
     bars = bar_starts(beats_s, curves[:, heads.index("downbeat")], fps) if "downbeat" in heads else beats_s[:0]
-    return Reading(times_s, strengths, served, bpm, alternatives, beats_s, bars)
+    return DanceRhythm(times_s, strengths, served, bpm, alternatives, beats_s, bars)
 
 
-def sure(strengths: Array) -> bool:
+def is_confident(strengths: Array) -> bool:
     """Whether strokes of these strengths are believed to the frame: a known kind of dancer's, or a user's."""
     return bool(len(strengths)) and float(np.median(strengths)) >= SURE
 
 
-def _by_filter(filtered: Array, fps: float) -> Reading:
+def _by_filter(filtered: Array, fps: float) -> DanceRhythm:
     """Strokes that are beats: the best chain through the beat curve, each as strong as the curve is high there."""
     beat, downbeat = (np.ascontiguousarray(filtered[:, FILTER_HEADS.index(name)]) for name in ("beat", "downbeat"))
     bpm, alternatives = tempo(beat, fps, prior_octaves=_USUAL_OCTAVES)
-    beats_s = beat_grid(beat, fps, bpm, tightness=_TIGHTNESS)
+    beats_s = track_beats(beat, fps, bpm, tightness=_TIGHTNESS)
     strengths = np.interp(beats_s, np.arange(len(beat)) / fps, beat).astype(np.float32)
-    return Reading(beats_s, strengths, beat, bpm, alternatives, beats_s, bar_starts(beats_s, downbeat, fps))
+    return DanceRhythm(beats_s, strengths, beat, bpm, alternatives, beats_s, bar_starts(beats_s, downbeat, fps))

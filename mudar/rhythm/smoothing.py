@@ -2,8 +2,8 @@
 
 Each stroke is moved half of the way to where its neighbours, by a straight line through them and the beats between,
 say that it should be. A slow change of tempo is followed, a stroke that is meant to be off the beat keeps half of it,
-one that is far off is left alone. Where it is known how the picture moves, `placed` and `evened` ask that too. Knows no
-curve and no file.
+one that is far off is left alone. Where it is known how the picture moves, `snap_and_smooth`
+and `smooth_taps` ask that too. Knows no curve and no file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEIGHBOURS = 12  # on each side: further ones weigh next to nothing
 ROUNDS = 2  # of weighing the neighbours by how far they are off
 
 
-def steadied(times_s: Array) -> Array:
+def smooth_times(times_s: Array) -> Array:
     """(N,) ascending seconds, each at most FAR_S / 2 from where it was; fewer than six stay."""
     times = np.asarray(times_s, np.float64)
     if len(times) < FEWEST:
@@ -38,20 +38,20 @@ def steadied(times_s: Array) -> Array:
     return np.maximum.accumulate(moved).astype(np.float32)
 
 
-def placed(times_s: Array, native_times_s: Times, displacement: Times, window_s: float) -> Array:
+def snap_and_smooth(times_s: Array, native_times_s: Times, displacement: Times, window_s: float) -> Array:
     """(N,) strokes that were read or tapped roughly, steadied, moved to what the body does there, steadied again.
 
     native_times_s, displacement: (K,) as for rhythm.refine; window_s: as far as the body may draw a stroke.
     """
-    return steadied(refine(steadied(times_s), native_times_s, displacement, window_s=window_s))
+    return smooth_times(refine(smooth_times(times_s), native_times_s, displacement, window_s=window_s))
 
 
-def evened(taps_s: Array, dance: Rhythm) -> Array:
+def smooth_taps(taps_s: Array, dance: Rhythm) -> Array:
     """(N,) what a hand tapped, (N,) ascending seconds, placed by the speed that `dance` keeps, or steadied without."""
     if not len(dance.speed):
-        return steadied(taps_s)
+        return smooth_times(taps_s)
     clock = np.arange(len(dance.speed) + 1) / dance.speed_fps
-    return placed(taps_s, clock, np.append(0.0, dance.whole_speed / dance.speed_fps), 1 / dance.fps)
+    return snap_and_smooth(taps_s, clock, np.append(0.0, dance.whole_speed / dance.speed_fps), 1 / dance.fps)
 
 
 def _expected(times: Times, steps: Times) -> Times:

@@ -51,7 +51,7 @@ def tempo(
     return best, tuple(ranked)
 
 
-def beat_grid(curve: Array, fps: float, bpm: float, *, tightness: float = TIGHTNESS) -> Array:
+def track_beats(curve: Array, fps: float, bpm: float, *, tightness: float = TIGHTNESS) -> Array:
     """Beats (M,) in seconds: of all chains whose steps are near the tempo's period, the one on the curve's summits.
 
     Dynamic programming (Ellis 2007), a step d costing tightness * ln(d / period)^2; from the first frame to the last.

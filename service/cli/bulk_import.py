@@ -45,7 +45,7 @@ def run(
         raise BadRequest(f"There is no video and no music in {folder}.", hint="Files are known by their endings.")
     outcomes: list[Outcome] = []
     with Client(url or settings().url) as client:
-        going = importer.Ingest(client, parallel)
+        going = importer.BulkImport(client, parallel)
         with _interrupted_by(going.stop) as interrupted:
             _follow(going, files, outcomes, as_json)
     _summary(len(files), outcomes, as_json)
@@ -72,7 +72,9 @@ def _interrupted_by(stop: Callable[[], None]) -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow(going: importer.Ingest, files: list[importer.Wanted], outcomes: list[Outcome], as_json: bool) -> None:
+def _follow(
+    going: importer.BulkImport, files: list[importer.ImportEntry], outcomes: list[Outcome], as_json: bool
+) -> None:
     with bar("ingest") as progress:
         for outcome in going.run(files):
             outcomes.append(outcome)

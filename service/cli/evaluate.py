@@ -106,15 +106,15 @@ def _figures(
     from model_store.loader import load
     from training import preprocess
     from training.data.extract import RealJob
-    from training.data.records import Shelf
+    from training.data.records import RecordStore
     from training.evaluation.downstream import retrieval
 
     told = settings()
     network = load(model or told.model_name, told.model_roots).model
     jobs = preprocess.real_jobs(folder, table)
     preprocess.run(jobs, records, network.spec, workers, Console(stderr=True))
-    there = set(Shelf(records).clip_ids())
-    usable = [Shelf(records).load(job.clip_id) for job in jobs if job.clip_id in there]
+    there = set(RecordStore(records).clip_ids())
+    usable = [RecordStore(records).load(job.clip_id) for job in jobs if job.clip_id in there]
     if not usable:
         raise BadRequest(f"No clip in {folder} can be used.", hint="See above why each was skipped.")
     with bar("network") as progress:

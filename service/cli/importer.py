@@ -26,7 +26,7 @@ _LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImportEntry:
     """A file, and what is said of it. `name`: its path below the folder."""
 
     path: Path
@@ -56,15 +56,17 @@ class Outcome:
         return dict(vars(self))
 
 
-def in_folder(folder: Path, kind: str | None = None, labels: Sequence[str] = ()) -> list[Wanted]:
+def in_folder(folder: Path, kind: str | None = None, labels: Sequence[str] = ()) -> list[ImportEntry]:
     """Every file below `folder` that looks like a video or like music, by name; hidden ones are left alone."""
     if not folder.is_dir():
         raise BadRequest(f"There is no folder {folder}.", hint="Give the folder that the clips lie in.")
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if _looks_right(path.relative_to(folder)))
-    return [Wanted(folder / name, str(name), kind, labels=tuple(labels)) for name in names if (folder / name).is_file()]
+    return [
+        ImportEntry(folder / name, str(name), kind, labels=tuple(labels)) for name in names if (folder / name).is_file()
+    ]
 
 
-def in_table(folder: Path, table: Path, kind: str | None = None, labels: Sequence[str] = ()) -> list[Wanted]:
+def in_table(folder: Path, table: Path, kind: str | None = None, labels: Sequence[str] = ()) -> list[ImportEntry]:
     """The files of a CSV table: `file` (below `folder`); `title`, `labels` (;), `kind`; all else is metadata."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as rows:
@@ -76,11 +78,13 @@ def in_table(folder: Path, table: Path, kind: str | None = None, labels: Sequenc
     return [_from_row(folder, row, kind, labels) for row in found]
 
 
-def _from_row(folder: Path, row: dict[str, Any], kind: str | None, labels: Sequence[str]) -> Wanted:
+def _from_row(folder: Path, row: dict[str, Any], kind: str | None, labels: Sequence[str]) -> ImportEntry:
     own = [label.strip() for label in (row.get("labels") or "").split(";") if label.strip()]
     metadata = {key: value for key, value in row.items() if key and key not in _PLAIN and value}
     every = tuple(dict.fromkeys([*labels, *own]))
-    return Wanted(folder / row["file"], row["file"], row.get("kind") or kind, row.get("title") or "", every, metadata)
+    return ImportEntry(
+        folder / row["file"], row["file"], row.get("kind") or kind, row.get("title") or "", every, metadata
+    )
 
 
 def _looks_right(name: Path) -> bool:
@@ -88,7 +92,7 @@ def _looks_right(name: Path) -> bool:
     return not hidden and name.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 
-class Ingest:
+class BulkImport:
     """One run. Each of `parallel` threads takes a file, sends it if it must, and waits for its job."""
 
     def __init__(self, client: Client, parallel: int) -> None:
@@ -98,7 +102,7 @@ class Ingest:
         self._seen: dict[str, str] = {}  # sha256: the first file of this run that has it
         self._lock = threading.Lock()
 
-    def run(self, files: Sequence[Wanted]) -> Iterator[Outcome]:
+    def run(self, files: Sequence[ImportEntry]) -> Iterator[Outcome]:
         """The outcomes as they come, until all are there or somebody says stop."""
         with ThreadPoolExecutor(self._parallel) as pool:
             try:
@@ -119,7 +123,7 @@ class Ingest:
         """Whether somebody said stop, or the run is over."""
         return self._stopping.is_set()
 
-    def _one(self, file: Wanted) -> Outcome:
+    def _one(self, file: ImportEntry) -> Outcome:
         pause_s = _FIRST_PAUSE_S
         for _ in range(_TRIES - 1):
             try:
@@ -132,7 +136,7 @@ class Ingest:
         except Unreachable as error:
             return _failed(file, error)
 
-    def _taken(self, file: Wanted) -> Outcome:
+    def _taken(self, file: ImportEntry) -> Outcome:
         try:
             sha256 = _hash(file.path)
             with self._lock:
@@ -145,7 +149,7 @@ class Ingest:
         except MudarError as error:
             return _failed(file, error)
 
-    def _known(self, file: Wanted, sha256: str) -> Outcome | None:
+    def _known(self, file: ImportEntry, sha256: str) -> Outcome | None:
         """The outcome when these bytes are in the library, or on their way into it, with all that is said of them."""
         there = list(self._client.items(sha256=sha256, model=self._model))
         there = [item for item in there if file.kind in (None, "both", item["kind"])]
@@ -157,11 +161,11 @@ class Ingest:
             return self._ended(file, next(item["job_id"] for item in there if item["state"] != "ready"))
         return None
 
-    def _sent(self, file: Wanted) -> Outcome:
+    def _sent(self, file: ImportEntry) -> Outcome:
         said: Json = {"kind": file.kind, "title": file.title, "labels": list(file.labels), "metadata": file.metadata}
         return self._ended(file, self._client.embed(file.path, **said)["job_id"])
 
-    def _ended(self, file: Wanted, job_id: str) -> Outcome:
+    def _ended(self, file: ImportEntry, job_id: str) -> Outcome:
         result = self._client.result(job_id, self._watch, look_s=_LOOK_S)
         return Outcome(file.name, "added", [item["id"] for item in result["items"]])
 
@@ -170,7 +174,7 @@ class Ingest:
             raise Cancelled("The run was ended; the job goes on.")
 
 
-def _failed(file: Wanted, error: MudarError) -> Outcome:
+def _failed(file: ImportEntry, error: MudarError) -> Outcome:
     return Outcome(file.name, "failed", error={"code": error.code, "detail": error.detail, "hint": error.hint})
 
 

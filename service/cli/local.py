@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mudar.errors import UnreadableMedia
-from mudar.media.malloc import return_freed
+from mudar.media.malloc import use_fixed_mmap_threshold
 from mudar.progress import Progress, scaled
 from mudar.records import Analysis, Kind
 from service.settings import settings
@@ -25,7 +25,7 @@ def embedder(model: str | None) -> Embedder:
     from mudar.embed import Embedder
     from mudar.features.flow import make_flow
 
-    return_freed()
+    use_fixed_mmap_threshold()
     told = settings()
     found = load(model or told.model_name, told.model_roots)
     return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
@@ -94,7 +94,7 @@ def retarget(
     """
     from mudar.retarget.retarget import retarget as render
     from mudar.retarget.settings import RetargetSettings
-    from mudar.rhythm.annotation import edited
+    from mudar.rhythm.annotation import apply_annotation
 
     options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
     looked_at(dance, "dance")
@@ -105,8 +105,8 @@ def retarget(
     heard = use.file(music, "music", scaled(progress, 0.3, 0.4))
     dance_rhythm, music_rhythm = seen.rhythm, heard.rhythm
     if strokes_s is not None:
-        dance_rhythm = edited(dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, seen.duration_s)
+        dance_rhythm = apply_annotation(dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, seen.duration_s)
     if beats_s is not None:
-        music_rhythm = edited(music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, heard.duration_s)
+        music_rhythm = apply_annotation(music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, heard.duration_s)
     result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
     return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

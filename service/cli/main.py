@@ -47,12 +47,12 @@ def finished(client: Client, accepted: Json, what: str) -> Json:
 @plain_errors
 def up(port: Annotated[int | None, typer.Option(help="0 = any free one; default: MUDAR_PORT.")] = None) -> None:
     """API, worker and broker on this machine, until Ctrl-C; everything is kept under MUDAR_DATA_DIR."""
-    from service.cli.up.supervisor import Embedded
+    from service.cli.up.supervisor import Supervisor
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     told = settings()
     chosen = told if port is None else told.model_copy(update={"port": port})
-    Embedded(chosen).run(lambda url: typer.echo(f"MuDaR is listening on {url} (Ctrl-C ends it)"))
+    Supervisor(chosen).run(lambda url: typer.echo(f"MuDaR is listening on {url} (Ctrl-C ends it)"))
 
 
 @app.command()
@@ -128,10 +128,10 @@ def retarget(
 ) -> None:
     """Put a dance onto another song's beat."""
     if export:
-        from mudar.retarget.report.export import form_of
+        from mudar.retarget.report.export import format_of
 
         for path in export:
-            form_of(path)  # a name that says no form fails before the work, not after it
+            format_of(path)  # a name that says no form fails before the work, not after it
     by_hand = seconds_in(strokes) if strokes else None, seconds_in(beats) if beats else None
     chosen: dict[str, Any] = {"method": method, "accent": accent, "min_speed": min_speed, "max_speed": max_speed}
     chosen |= {"interpolation": interpolation, "on": on}
@@ -181,11 +181,11 @@ def rhythm(
 def _leave(report: Json, out: Path, dance: str, music: str, exports: list[Path], chart: bool) -> None:
     """The report as a picture, and the map in the forms that the files' names ask for."""
     from mudar.retarget.report.chart import draw
-    from mudar.retarget.report.export import exported, form_of
+    from mudar.retarget.report.export import export, format_of
 
     names = [str(Path(name).absolute()) if Path(name).is_file() else name for name in (dance, music)]
     for path in exports:
-        path.write_text(exported(report, form_of(path), *names))
+        path.write_text(export(report, format_of(path), *names))
     if chart:
         draw(report, out.with_suffix(".report.png"), title=f"{Path(dance).name} on {Path(music).name}")
 

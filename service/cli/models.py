@@ -10,7 +10,7 @@ import typer
 
 from model_store.registry import Alias
 from service.cli.output import plain_errors, show, table
-from service.models.catalog import Shelf, describe
+from service.models.catalog import ModelCatalog, describe
 from service.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="Models: list, show, promote, roll back, bring PWC-Net's weights.")
@@ -19,10 +19,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print records, as GET /mod
 Name = Annotated[str, typer.Argument(help="name, name@alias or name@version")]
 
 
-def shelf() -> Shelf:
+def shelf() -> ModelCatalog:
     """The shelf that the settings name."""
     told = settings()
-    return Shelf(told.model_roots, told.model_name)
+    return ModelCatalog(told.model_roots, told.model_name)
 
 
 @app.command("list")

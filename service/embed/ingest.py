@@ -16,14 +16,14 @@ from mudar.library.db import Session
 from mudar.library.items import create_item
 from mudar.media.probe.probe import MediaInfo, ProbeLimits, probe_in_child, require_dance, require_music
 from mudar.records import Kind
-from service.container import House
+from service.container import Container
 from service.uploads import Form, Upload
 
 _AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "ogg": "audio/ogg", "flac": "audio/flac", "aac": "audio/aac"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredUpload:
     """A file that was looked at and lies in the blob store."""
 
     sha256: str
@@ -34,7 +34,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class About:
+class UploadMetadata:
     """What the sender said about a file."""
 
     title: str
@@ -42,9 +42,9 @@ class About:
     metadata: dict[str, Any]
 
 
-def look(house: House, upload: Upload) -> MediaInfo:
+def probe_upload(container: Container, upload: Upload) -> MediaInfo:
     """What the file holds; raises the media error that says why it cannot be used."""
-    told = house.settings
+    told = container.settings
     limits = ProbeLimits(max_duration_s=told.max_duration_s, max_pixels=told.max_pixels)
     name = upload.filename or "The file"  # the sender knows the file by its own name, not by ours
     try:
@@ -65,10 +65,12 @@ def kinds_of(info: MediaInfo, asked: str | None) -> list[Kind]:
     return kinds
 
 
-def keep(upload: Upload, info: MediaInfo) -> Kept:
+def store_upload(upload: Upload, info: MediaInfo) -> StoredUpload:
     """The file among the library's own; StorageFull leaves nothing behind."""
     blob = upload.keep()
-    return Kept(blob.sha256, blob.size_bytes, media_type(describe(info)), info, upload.filename.rsplit(".", 1)[0])
+    return StoredUpload(
+        blob.sha256, blob.size_bytes, media_type(describe(info)), info, upload.filename.rsplit(".", 1)[0]
+    )
 
 
 def media_type(info: dict[str, Any]) -> str:
@@ -81,7 +83,7 @@ def media_type(info: dict[str, Any]) -> str:
     return next((_AUDIO_TYPES[name] for name in names if name in _AUDIO_TYPES), "application/octet-stream")
 
 
-def about(form: Form) -> About:
+def upload_metadata(form: Form) -> UploadMetadata:
     """Title, labels and metadata of a form; BadRequest when metadata is no JSON object."""
     try:
         metadata = json.loads(form.one("metadata") or "{}")
@@ -89,10 +91,12 @@ def about(form: Form) -> About:
         raise BadRequest(f"metadata is not JSON: {error}") from error
     if not isinstance(metadata, dict):
         raise BadRequest('metadata must be a JSON object, like {"dancer": "Ana"}.')
-    return About(form.one("title") or "", form.many("labels"), metadata)
+    return UploadMetadata(form.one("title") or "", form.many("labels"), metadata)
 
 
-def write_items(session: Session, kept: Kept, kinds: Sequence[Kind], said: About) -> list[dict[str, Any]]:
+def write_items(
+    session: Session, kept: StoredUpload, kinds: Sequence[Kind], said: UploadMetadata
+) -> list[dict[str, Any]]:
     """The file's items, made if they are not there yet; the second is linked to the first."""
     made: list[dict[str, Any]] = []
     for kind in kinds:

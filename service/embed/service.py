@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from mudar.errors import MudarError, StorageFull
-from service.container import House
+from service.container import Container
 from service.embed import ingest
 from service.errors import problem
 from service.jobs import submit
 from service.uploads import Form, Upload
 
 
-def embed(house: House, form: Form) -> dict[str, Any]:
+def embed(container: Container, form: Form) -> dict[str, Any]:
     """The job that embeds the form's file; the one that did or does it already if the same bytes came before."""
-    return _embed(house, form, form.file("file"))
+    return _embed(container, form, form.file("file"))
 
 
-def embed_all(house: House, form: Form) -> list[dict[str, Any]]:
+def embed_all(container: Container, form: Form) -> list[dict[str, Any]]:
     """For each of the form's files its job, or the problem with it; one that cannot be used stops no other."""
-    ingest.about(form)  # what is wrong with the form is wrong for all
-    house.shelf.resolve(form.one("model"))
-    return [_one_of_many(house, form, upload) for upload in form.every("file")]
+    ingest.upload_metadata(form)  # what is wrong with the form is wrong for all
+    container.shelf.resolve(form.one("model"))
+    return [_one_of_many(container, form, upload) for upload in form.every("file")]
 
 
-def _one_of_many(house: House, form: Form, upload: Upload) -> dict[str, Any]:
+def _one_of_many(container: Container, form: Form, upload: Upload) -> dict[str, Any]:
     try:
-        job = _embed(house, form, upload)
+        job = _embed(container, form, upload)
     except StorageFull:
         raise
     except MudarError as error:
@@ -35,18 +35,18 @@ def _one_of_many(house: House, form: Form, upload: Upload) -> dict[str, Any]:
     return {"filename": upload.filename, **taken, "error": None}
 
 
-def _embed(house: House, form: Form, upload: Upload) -> dict[str, Any]:
-    said = ingest.about(form)
-    model = house.shelf.resolve(form.one("model"))
-    info = ingest.look(house, upload)
+def _embed(container: Container, form: Form, upload: Upload) -> dict[str, Any]:
+    said = ingest.upload_metadata(form)
+    model = container.shelf.resolve(form.one("model"))
+    info = ingest.probe_upload(container, upload)
     kinds = ingest.kinds_of(info, form.one("kind"))
-    kept = ingest.keep(upload, info)
-    with house.database.begin() as session:
+    kept = ingest.store_upload(upload, info)
+    with container.database.begin() as session:
         ids = [item["id"] for item in ingest.write_items(session, kept, kinds, said)]
-        job = submit.write(
-            house,
+        job = submit.create_job(
+            container,
             session,
-            submit.Wish(
+            submit.JobSpec(
                 kind="embed",
                 params={"model": model.id},
                 media_s=info.duration_s * len(ids),
@@ -54,4 +54,4 @@ def _embed(house: House, form: Form, upload: Upload) -> dict[str, Any]:
                 key=f"embed:{model.id}:{'+'.join(ids)}",
             ),
         )
-    return submit.send(house, job)
+    return submit.enqueue(container, job)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from mudar.library import annotations as edits
-from service.container import HouseDep
+from service.container import ContainerDep
 
 router = APIRouter(tags=["items"])
 
@@ -26,17 +26,17 @@ class RhythmEdit(BaseModel):
 
 
 @router.put("/items/{item_id}/rhythm")
-def put_rhythm(item_id: str, edit: RhythmEdit, house: HouseDep, model: str | None = None) -> dict[str, Any]:
+def put_rhythm(item_id: str, edit: RhythmEdit, container: ContainerDep, model: str | None = None) -> dict[str, Any]:
     """Correct an item's strokes, beats or downbeats; the next retargeting uses them, nothing is embedded again."""
-    chosen = house.shelf.resolve(model).id
+    chosen = container.shelf.resolve(model).id
     changes = edit.model_dump(exclude={"even"}, exclude_none=True)
-    with house.database.begin() as session:
-        return edits.shown(edits.edit_rhythm(session, item_id, changes, chosen, edit.even))
+    with container.database.begin() as session:
+        return edits.rhythm_payload(edits.edit_rhythm(session, item_id, changes, chosen, edit.even))
 
 
 @router.delete("/items/{item_id}/rhythm")
-def delete_rhythm(item_id: str, house: HouseDep, model: str | None = None) -> dict[str, Any]:
+def delete_rhythm(item_id: str, container: ContainerDep, model: str | None = None) -> dict[str, Any]:
     """Undo all corrections: the answer is the rhythm as the model found it."""
-    chosen = house.shelf.resolve(model).id
-    with house.database.begin() as session:
-        return edits.shown(edits.restore_rhythm(session, item_id, chosen))
+    chosen = container.shelf.resolve(model).id
+    with container.database.begin() as session:
+        return edits.rhythm_payload(edits.restore_rhythm(session, item_id, chosen))

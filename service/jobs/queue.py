@@ -34,7 +34,7 @@ HARD_LIMIT_GRACE_S = 40.0
 
 
 @dataclass(frozen=True)
-class Ticket:
+class JobMessage:
     """What the broker carries: the job's id, and how long it may take."""
 
     job_id: str
@@ -57,7 +57,7 @@ class Queue:
             task_default_queue=QUEUE,
         )
 
-    def enqueue(self, ticket: Ticket) -> bool:
+    def enqueue(self, ticket: JobMessage) -> bool:
         """Send the id unless it is on its way already; whether it was sent. BrokerUnavailable when Redis is away."""
         try:
             if not self.redis.zadd(ENQUEUED, {ticket.job_id: time.time()}, nx=True):
@@ -71,13 +71,13 @@ class Queue:
             raise BrokerUnavailable(f"Redis does not answer: {error}") from error
         return True
 
-    def _send(self, ticket: Ticket) -> None:
+    def _send(self, ticket: JobMessage) -> None:
         # Celery's own limits are the last resort: the step notices its deadline earlier, in its progress.
         soft_s, hard_s = ticket.limit_s + SOFT_LIMIT_GRACE_S, ticket.limit_s + HARD_LIMIT_GRACE_S
         limits = {"soft_time_limit": soft_s, "time_limit": hard_s}
         self.celery.send_task(TASK, args=[ticket.job_id], queue=QUEUE, retry=False, ignore_result=True, **limits)
 
-    def offer(self, ticket: Ticket) -> bool:
+    def offer(self, ticket: JobMessage) -> bool:
         """As `enqueue`, but an absent broker is no error: the sweeper sends the id when it is back."""
         try:
             return self.enqueue(ticket)

@@ -8,12 +8,12 @@ from typing import Any
 
 from mudar.library import jobs
 from mudar.library.db import Session
-from service.container import House
-from service.jobs.queue import Ticket
+from service.container import Container
+from service.jobs.queue import JobMessage
 
 
 @dataclass(frozen=True)
-class Wish:
+class JobSpec:
     """A job to be. `key` names the work, so that a wish made twice is one job; `media_s`: how long it may take."""
 
     kind: str
@@ -24,9 +24,9 @@ class Wish:
     blobs: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(house: House, session: Session, wish: Wish) -> dict[str, Any]:
+def create_job(container: Container, session: Session, wish: JobSpec) -> dict[str, Any]:
     """The job's row, in the transaction that also writes what it is about."""
-    told = house.settings
+    told = container.settings
     params = {**wish.params, "limit_s": told.limit_s(wish.media_s)}
     return jobs.create_job(
         session,
@@ -39,8 +39,8 @@ def write(house: House, session: Session, wish: Wish) -> dict[str, Any]:
     ) | {"limit_s": params["limit_s"]}
 
 
-def send(house: House, job: dict[str, Any]) -> dict[str, Any]:
+def enqueue(container: Container, job: dict[str, Any]) -> dict[str, Any]:
     """Give a queued job to the broker; if that is away, the sweeper does it later. Returns the job."""
     if job["state"] == "queued":
-        house.queue.offer(Ticket(job["id"], job["limit_s"]))
+        container.queue.offer(JobMessage(job["id"], job["limit_s"]))
     return job

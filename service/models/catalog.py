@@ -17,7 +17,7 @@ FRESH_S = 1.0  # how long an answer of the disk is believed: a promotion takes h
 
 
 @dataclass(frozen=True)
-class ServedModel:
+class ModelInfo:
     """What the front door must know of a model: `id` is name@version, E and R the lengths of its vectors."""
 
     id: str
@@ -26,15 +26,15 @@ class ServedModel:
     rhythm_dim: int
 
 
-class Shelf:
+class ModelCatalog:
     """Names to models, asked of the disk at most once a second."""
 
     def __init__(self, roots: Sequence[Path], default: str) -> None:
         self.registry, self._default = Registry(roots), default
-        self._known: dict[str, tuple[float, ServedModel]] = {}
+        self._known: dict[str, tuple[float, ModelInfo]] = {}
         self._lock = threading.Lock()
 
-    def resolve(self, name: str | None) -> ServedModel:
+    def resolve(self, name: str | None) -> ModelInfo:
         """The model of this name (name, name@alias, name@version; default: the served one). UnknownModel."""
         asked = name or self._default
         with self._lock:
@@ -44,9 +44,9 @@ class Shelf:
                 self._known[asked] = (time.monotonic(), model)
             return model
 
-    def _look(self, asked: str) -> ServedModel:
+    def _look(self, asked: str) -> ModelInfo:
         card = self.registry.card(asked)
-        return ServedModel(card.id, card.lambda_default, card.model.embed_dim, card.model.rhythm_dim)
+        return ModelInfo(card.id, card.lambda_default, card.model.embed_dim, card.model.rhythm_dim)
 
     def listed(self) -> list[dict[str, Any]]:
         """Every model on the shelf, as GET /models shows it."""

@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.container import HouseDep
+from service.container import ContainerDep
 from service.schemas import Models
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/models", response_model=Models)
-def get_models(house: HouseDep) -> dict[str, Any]:
+def get_models(container: ContainerDep) -> dict[str, Any]:
     """The checkpoints that this service can use, with what their cards say."""
-    return {"models": house.shelf.listed()}
+    return {"models": container.shelf.listed()}

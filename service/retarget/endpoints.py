@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service.container import HouseDep
+from service.container import ContainerDep
 from service.responses import accepted, multipart
 from service.retarget import service as retarget
 from service.schemas import Accepted, RetargetOptions, RetargetRequest
@@ -30,14 +30,14 @@ CONTENT = {
     response_model=Accepted,
     openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
 )
-async def post_retarget(request: Request, response: Response, house: HouseDep) -> dict[str, Any]:
+async def post_retarget(request: Request, response: Response, container: ContainerDep) -> dict[str, Any]:
     """Warp a dance's time so that its strokes land on another song's beat; by ids, or with both files."""
     try:
         if request.headers.get("content-type", "").startswith("multipart/"):
-            async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
-                return accepted(response, await run_in_threadpool(retarget.uploaded, house, form))
+            async with receive(request, container.blobs, container.settings.max_upload_bytes) as form:
+                return accepted(response, await run_in_threadpool(retarget.uploaded, container, form))
         asked = RetargetRequest.model_validate_json(await small_body(request))
-        return accepted(response, await run_in_threadpool(retarget.stored, house, asked))
+        return accepted(response, await run_in_threadpool(retarget.stored, container, asked))
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
         raise RequestValidationError(faults) from error

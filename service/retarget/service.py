@@ -15,45 +15,45 @@ from mudar.library.items import get_item
 from mudar.media.probe.probe import require_dance, require_music
 from mudar.records import Kind
 from mudar.retarget.settings import RetargetSettings
-from service.container import House
+from service.container import Container
 from service.embed import ingest
 from service.jobs import submit
-from service.models.catalog import ServedModel
+from service.models.catalog import ModelInfo
 from service.schemas import RetargetOptions, RetargetRequest, RetargetWish
 from service.uploads import Form
 
 
-def stored(house: House, asked: RetargetRequest) -> dict[str, Any]:
+def stored(container: Container, asked: RetargetRequest) -> dict[str, Any]:
     """The job for two items that are embedded. UnknownItem, WrongKind, NotReady, OutOfRange, UnknownMethod."""
-    model = house.shelf.resolve(None)
+    model = container.shelf.resolve(None)
     params = _params(asked, model)
-    with house.database.begin() as session:
+    with container.database.begin() as session:
         dance_s = _ready(session, asked.dance_id, "dance", model.id)
         media_s = dance_s + _ready(session, asked.music_id, "music", model.id)
         edited = tuple(edits.edition(session, item_id, model.id) for item_id in (asked.dance_id, asked.music_id))
         pair = asked.dance_id, asked.music_id
-        job = submit.write(house, session, _wish(pair, params, media_s, edited))
-    return submit.send(house, job)
+        job = submit.create_job(container, session, _wish(pair, params, media_s, edited))
+    return submit.enqueue(container, job)
 
 
-def uploaded(house: House, form: Form) -> dict[str, Any]:
+def uploaded(container: Container, form: Form) -> dict[str, Any]:
     """The job for two files; they become items, embedded on the way if they are new."""
     asked = RetargetWish.model_validate({name: values[-1] for name, values in form.fields.items()})
-    model, said = house.shelf.resolve(None), ingest.About("", [], {})
+    model, said = container.shelf.resolve(None), ingest.UploadMetadata("", [], {})
     params = _params(asked, model)
     dance, music = form.file("dance"), form.file("music")
-    require_dance(dance_info := ingest.look(house, dance))
-    require_music(music_info := ingest.look(house, music))
-    kept_dance, kept_music = ingest.keep(dance, dance_info), ingest.keep(music, music_info)
-    with house.database.begin() as session:
+    require_dance(dance_info := ingest.probe_upload(container, dance))
+    require_music(music_info := ingest.probe_upload(container, music))
+    kept_dance, kept_music = ingest.store_upload(dance, dance_info), ingest.store_upload(music, music_info)
+    with container.database.begin() as session:
         (dance_item,) = ingest.write_items(session, kept_dance, ["dance"], said)
         (music_item,) = ingest.write_items(session, kept_music, ["music"], said)
         # The rendering and the embedding each go through both files.
         media_s = 2 * (dance_info.duration_s + music_info.duration_s)
         pair = dance_item["id"], music_item["id"]
         edited = tuple(edits.edition(session, item_id, model.id) for item_id in pair)
-        job = submit.write(house, session, _wish(pair, params, media_s, edited))
-    return submit.send(house, job)
+        job = submit.create_job(container, session, _wish(pair, params, media_s, edited))
+    return submit.enqueue(container, job)
 
 
 def checked(options: RetargetOptions) -> RetargetSettings:
@@ -74,8 +74,8 @@ def _ready(session: Session, item_id: str, kind: Kind, model: str) -> float:
     return float(found["duration_s"])
 
 
-def _wish(pair: tuple[str, str], params: dict[str, Any], media_s: float, edited: tuple[int, ...]) -> submit.Wish:
-    return submit.Wish(
+def _wish(pair: tuple[str, str], params: dict[str, Any], media_s: float, edited: tuple[int, ...]) -> submit.JobSpec:
+    return submit.JobSpec(
         kind="retarget",
         params=params,
         media_s=media_s,
@@ -84,7 +84,7 @@ def _wish(pair: tuple[str, str], params: dict[str, Any], media_s: float, edited:
     )
 
 
-def _params(asked: RetargetWish, model: ServedModel) -> dict[str, Any]:
+def _params(asked: RetargetWish, model: ModelInfo) -> dict[str, Any]:
     """What the worker is told: the settings, and for a dry run the accents to foretell a report for.
 
     OutOfRange or UnknownMethod when they make no sense.

@@ -21,7 +21,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
-class Together(Generic[Q, A]):
+class DynamicBatcher(Generic[Q, A]):
     """Answers questions in threads, `at_once` batches of `most` questions at a time. Belongs to the loop that asks."""
 
     def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A | Exception]], at_once: int, most: int) -> None:

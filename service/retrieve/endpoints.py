@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from mudar.library.search.search import Filters
-from service.container import House, HouseDep
+from service.container import Container, ContainerDep
 from service.responses import accepted, multipart
 from service.retrieve import service as retrieve
 from service.retrieve.search import Asked, Wanted
@@ -30,7 +30,7 @@ BODY = multipart({"file": "a dance or a piece of music to search with; it does n
 )
 async def post_retrieve(
     request: Request,
-    house: HouseDep,
+    container: ContainerDep,
     music_id: str | None = None,
     dance_id: str | None = None,
     k: Annotated[int, Query(ge=1, le=100)] = 10,
@@ -50,15 +50,15 @@ async def post_retrieve(
     if not request.headers.get("content-type", "").startswith("multipart/"):
         wanted = retrieve.wanted(music_id, dance_id, asked)
         # As it is: to check what we made ourselves would cost more than to find it.
-        return JSONResponse(await _found(house, wanted))
-    async with receive(request, house.blobs, house.settings.max_upload_bytes) as form:
+        return JSONResponse(await _found(container, wanted))
+    async with receive(request, container.blobs, container.settings.max_upload_bytes) as form:
         held = Response()
-        body = accepted(held, await run_in_threadpool(retrieve.by_file, house, form, asked))
+        body = accepted(held, await run_in_threadpool(retrieve.by_file, container, form, asked))
     return JSONResponse(body, status_code=202, headers={"location": held.headers["location"]})
 
 
-async def _found(house: House, wanted: Wanted) -> Any:
+async def _found(container: Container, wanted: Wanted) -> Any:
     """Filters are looked up one question at a time, beside the batches: one may take longer than many without."""
     if wanted.asked.filters.all_pass:
-        return await house.together.ask(wanted)
-    return await to_thread.run_sync(house.search.by_item, wanted, limiter=house.searching)
+        return await container.together.ask(wanted)
+    return await to_thread.run_sync(container.search.by_item, wanted, limiter=container.searching)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from mudar.errors import IndexUnavailable
 from mudar.index.gpu import place_on
 from mudar.library.db import Database
-from mudar.library.search.index_replica import IndexFollower
-from mudar.library.search.ports import Follower
+from mudar.library.search.index_replica import IndexReplica
+from mudar.library.search.ports import SearchBackend
 from mudar.records import Kind
-from service.models.catalog import ServedModel
+from service.models.catalog import ModelInfo
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class Indexes:
     def __init__(self, database: Database, settings: Settings) -> None:
         """IndexUnavailable when the settings name a graphics card that is not there."""
         self._database, self._settings = database, settings
-        self._followers: dict[str, Follower] = {}
+        self._followers: dict[str, SearchBackend] = {}
         self._engine: Milvus | None = None
         self._place = None if settings.index_url else place_on(settings.index_device)
         self._lock = threading.Lock()
 
-    def of(self, model: ServedModel) -> Follower:
+    def of(self, model: ModelInfo) -> SearchBackend:
         """The model's follower; the first call loads or builds its indexes."""
         with self._lock:
             if model.id not in self._followers:
@@ -38,9 +38,9 @@ class Indexes:
                 self._followers[model.id] = follower
             return self._followers[model.id]
 
-    def _here(self, model: ServedModel) -> Follower:
+    def _here(self, model: ModelInfo) -> SearchBackend:
         told = self._settings
-        return IndexFollower(
+        return IndexReplica(
             self._database,
             model.id,
             model.embed_dim,
@@ -52,13 +52,13 @@ class Indexes:
             place=self._place,
         )
 
-    def _remote(self, model: ServedModel) -> Follower:
-        from mudar.library.search.milvus_replica import MilvusFollower
+    def _remote(self, model: ModelInfo) -> SearchBackend:
+        from mudar.library.search.milvus_replica import MilvusReplica
 
         told = self._settings
         dims = (model.embed_dim, model.rhythm_dim)
         poll_s, index_type = told.index_refresh_s, told.index_type
-        return MilvusFollower(self._database, model.id, *dims, self._milvus(), poll_s=poll_s, index_type=index_type)
+        return MilvusReplica(self._database, model.id, *dims, self._milvus(), poll_s=poll_s, index_type=index_type)
 
     def _milvus(self) -> Milvus:
         from mudar.index.milvus import Milvus
@@ -88,7 +88,7 @@ class Indexes:
 
     def approximate(self) -> dict[tuple[str, str], bool]:
         """Which indexes of this process look into lists, by model and kind."""
-        here = [(model, f) for model, f in list(self._followers.items()) if isinstance(f, IndexFollower)]
+        here = [(model, f) for model, f in list(self._followers.items()) if isinstance(f, IndexReplica)]
         kinds: tuple[Kind, ...] = ("dance", "music")
         return {(model, kind): follower.index(kind).approximate for model, follower in here for kind in kinds}
 

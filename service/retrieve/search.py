@@ -10,9 +10,9 @@ from mudar.errors import MudarError
 from mudar.library import analyses
 from mudar.library.analyses import Asking
 from mudar.library.db import Database
-from mudar.library.search.search import ANY, Filters, Question, ask_all, other_kind
+from mudar.library.search.search import ANY, Filters, Question, other_kind, search_many
 from mudar.records import Kind
-from service.models.catalog import ServedModel, Shelf
+from service.models.catalog import ModelCatalog, ModelInfo
 from service.retrieve.indexes import Indexes
 
 
@@ -26,11 +26,11 @@ class Asked:
     filters: Filters = ANY  # of stored items only: a file is searched with by k, lambda and label
     offset: int = 0
 
-    def weight(self, model: ServedModel) -> float:
+    def weight(self, model: ModelInfo) -> float:
         """λ."""
         return model.lambda_default if self.lam is None else self.lam
 
-    def echo(self, model: ServedModel) -> dict[str, Any]:
+    def echo(self, model: ModelInfo) -> dict[str, Any]:
         """What an answer says of its question."""
         return {"k": self.k, "lambda": self.weight(model), "label": self.filters.labels, "model": model.id}
 
@@ -49,7 +49,7 @@ class Search:
     """Where items, models and indexes are."""
 
     database: Database
-    shelf: Shelf
+    shelf: ModelCatalog
     indexes: Indexes
 
     def by_item(self, one: Wanted) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Search:
     def by_items(self, every: Sequence[Wanted]) -> list[dict[str, Any] | Exception]:
         """`by_item` for each, in one pass over the index; an error in the place of an answer."""
         answers: dict[int, dict[str, Any] | Exception] = {}
-        alike: dict[ServedModel, dict[int, Wanted]] = {}
+        alike: dict[ModelInfo, dict[int, Wanted]] = {}
         for place, one in enumerate(every):
             try:
                 alike.setdefault(self.shelf.resolve(one.asked.model), {})[place] = one
@@ -72,7 +72,7 @@ class Search:
             answers |= self._of_one_model(model, some)
         return [answers[place] for place in range(len(every))]
 
-    def _of_one_model(self, model: ServedModel, every: Mapping[int, Wanted]) -> dict[int, dict[str, Any] | Exception]:
+    def _of_one_model(self, model: ModelInfo, every: Mapping[int, Wanted]) -> dict[int, dict[str, Any] | Exception]:
         with self.database.read() as session:
             items = analyses.asking(session, [(one.item_id, one.kind) for one in every.values()], model.id)
         answers: dict[int, dict[str, Any] | Exception] = {}
@@ -84,14 +84,14 @@ class Search:
                 asked, lam = one.asked, one.asked.weight(model)
                 known[place] = item, Question(item.kind, item.segments, asked.k, lam, asked.filters, asked.offset)
         if known:
-            found = ask_all(self.database, self.indexes.of(model), [question for _, question in known.values()])
+            found = search_many(self.database, self.indexes.of(model), [question for _, question in known.values()])
             for (place, (item, _)), results in zip(known.items(), found, strict=True):
                 answers[place] = _told(every[place], item, model, results)
         return answers
 
 
 def _told(
-    one: Wanted, item: Asking, model: ServedModel, results: list[dict[str, Any]] | MudarError
+    one: Wanted, item: Asking, model: ModelInfo, results: list[dict[str, Any]] | MudarError
 ) -> dict[str, Any] | MudarError:
     if isinstance(results, MudarError):
         return results

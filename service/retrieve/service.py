@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mudar.errors import BadRequest, OutOfRange, WrongKind
-from service.container import House
+from service.container import Container
 from service.embed import ingest
 from service.jobs import submit
 from service.retrieve.search import Asked, Wanted
@@ -23,20 +23,20 @@ def wanted(music_id: str | None, dance_id: str | None, asked: Asked) -> Wanted:
     return Wanted(music_id, "music", asked) if music_id is not None else Wanted(str(dance_id), "dance", asked)
 
 
-def by_file(house: House, form: Form, asked: Asked) -> dict[str, Any]:
+def by_file(container: Container, form: Form, asked: Asked) -> dict[str, Any]:
     """The job that searches with a file, which does not become an item."""
     asked = _merged(form, asked)
-    model, upload = house.shelf.resolve(asked.model), form.file("file")
-    info = ingest.look(house, upload)
+    model, upload = container.shelf.resolve(asked.model), form.file("file")
+    info = ingest.probe_upload(container, upload)
     kinds = ingest.kinds_of(info, form.one("kind"))
     if len(kinds) != 1:
         raise WrongKind("Search with one thing at a time: kind=dance or kind=music.")
-    kept = ingest.keep(upload, info)
+    kept = ingest.store_upload(upload, info)
     params = {"kind": kinds[0], "sha256": kept.sha256, **asked.echo(model)}
-    wish = submit.Wish("retrieve", params, media_s=info.duration_s, blobs={"query": kept.sha256})
-    with house.database.begin() as session:
-        job = submit.write(house, session, wish)
-    return submit.send(house, job)
+    wish = submit.JobSpec("retrieve", params, media_s=info.duration_s, blobs={"query": kept.sha256})
+    with container.database.begin() as session:
+        job = submit.create_job(container, session, wish)
+    return submit.enqueue(container, job)
 
 
 def _merged(form: Form, asked: Asked) -> Asked:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mudar.errors import NoAudioStream, WrongKind
 from mudar.library.items import get_item
-from service.container import House
+from service.container import Container
 from service.embed import ingest
 from service.jobs import submit
 from service.retarget.service import checked
@@ -17,41 +17,41 @@ from service.uploads import Form
 RENDERED_SHARE = 3  # of the dance's length that searching, planning and rendering may take together
 
 
-def soundtrack(house: House, asked: SoundtrackRequest) -> dict[str, Any]:
+def soundtrack(container: Container, asked: SoundtrackRequest) -> dict[str, Any]:
     """The job that finds music for a dance and renders the best. UnknownItem, WrongKind, OutOfRange."""
-    settings, model = checked(asked), house.shelf.resolve(None)
+    settings, model = checked(asked), container.shelf.resolve(None)
     lam = model.lambda_default if asked.lam is None else asked.lam
     params = {"model": model.id, "settings": dataclasses.asdict(settings), "k": asked.k, "lambda": lam}
-    with house.database.begin() as session:
+    with container.database.begin() as session:
         item = _dance(get_item(session, asked.dance_id, model.id))
         media_s = RENDERED_SHARE * float(item["info"]["duration_s"])
-        job = submit.write(house, session, submit.Wish("soundtrack", params, media_s, [asked.dance_id]))
-    return submit.send(house, job)
+        job = submit.create_job(container, session, submit.JobSpec("soundtrack", params, media_s, [asked.dance_id]))
+    return submit.enqueue(container, job)
 
 
-def sync(house: House, item_id: str, fix: bool) -> dict[str, Any]:
+def sync(container: Container, item_id: str, fix: bool) -> dict[str, Any]:
     """The job that compares a stored clip's picture with its sound. UnknownItem, WrongKind, NoAudioStream."""
-    model = house.shelf.resolve(None)
-    with house.database.begin() as session:
+    model = container.shelf.resolve(None)
+    with container.database.begin() as session:
         item = _dance(get_item(session, item_id, model.id))
         if item["info"]["audio"] is None:
             raise NoAudioStream("The clip has no sound of its own to compare with.", hint="Send a clip with sound.")
-        wish = submit.Wish("sync", {"model": model.id, "fix": fix}, 2 * float(item["info"]["duration_s"]), [item_id])
-        job = submit.write(house, session, wish)
-    return submit.send(house, job)
+        wish = submit.JobSpec("sync", {"model": model.id, "fix": fix}, 2 * float(item["info"]["duration_s"]), [item_id])
+        job = submit.create_job(container, session, wish)
+    return submit.enqueue(container, job)
 
 
-def sync_upload(house: House, form: Form, fix: bool) -> dict[str, Any]:
+def sync_upload(container: Container, form: Form, fix: bool) -> dict[str, Any]:
     """The same for a file, which becomes an item."""
     upload = form.file("file")
-    info = ingest.look(house, upload)
+    info = ingest.probe_upload(container, upload)
     if info.audio is None:
         raise NoAudioStream("The clip has no sound of its own to compare with.", hint="Send a clip with sound.")
     kinds = ingest.kinds_of(info, "dance")
-    kept = ingest.keep(upload, info)
-    with house.database.begin() as session:
-        (item,) = ingest.write_items(session, kept, kinds, ingest.about(form))
-    return sync(house, str(item["id"]), fix or form.one("fix") in ("true", "1", "yes"))
+    kept = ingest.store_upload(upload, info)
+    with container.database.begin() as session:
+        (item,) = ingest.write_items(session, kept, kinds, ingest.upload_metadata(form))
+    return sync(container, str(item["id"]), fix or form.one("fix") in ("true", "1", "yes"))
 
 
 def _dance(item: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mudar.errors import MudarError
 from mudar.media.interpolation.cuts import Cuts, small
 from mudar.media.render import source
-from mudar.media.render.resample import maker
+from mudar.media.render.resample import make_interpolator
 from mudar.media.render.yuv import Plane, planes
 
 Triplet = tuple[av.VideoFrame, av.VideoFrame, av.VideoFrame]
@@ -35,7 +35,7 @@ DIFFERENT = 12  # grey levels by which the outer frames differ where it counts
 def triplets(path: Path, moments: int) -> Iterator[Triplet]:
     """The clip's moments of most motion that are no cut and no repetition."""
     frames, steps, cuts = [], [], Cuts()
-    for time_s, frame in source.frames(path, source.look(path)):
+    for time_s, frame in source.frames(path, source.inspect_video(path)):
         if time_s > LONGEST_S:
             break
         if frames:
@@ -66,7 +66,7 @@ def likeness(made: Plane, true: Plane) -> NDArray[np.float32]:
 
 def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.VideoFrame) -> tuple[float, float]:
     """(mean difference, similarity) of the made frame."""
-    make = maker(name)
+    make = make_interpolator(name)
     made = make(first, second, [0.5])[0] if make is not None else None
     luma, truth, a, b = (planes(f)[0] for f in (made or first, true, first, second))
     moving = cv2.dilate((cv2.absdiff(a, b) > DIFFERENT).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

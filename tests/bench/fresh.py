@@ -21,7 +21,7 @@ import numpy as np
 
 from mudar.library import analyses, items
 from mudar.library.db import Database
-from mudar.library.search.index_replica import IndexFollower
+from mudar.library.search.index_replica import IndexReplica
 from mudar.records import Analysis, Rhythm, Segment
 from service.settings import Settings
 
@@ -31,7 +31,7 @@ MODEL, DIMS = "m@1", (256, 64)
 def replica(url: str, folder: str, poll_s: float, seen: Any, ending: Event) -> None:
     """Puts (item, time) into `seen` for each item that appears in its index, and (-item, time) when it goes."""
     database = Database(url)
-    follower = IndexFollower(database, MODEL, *DIMS, Path(folder), poll_s=poll_s)
+    follower = IndexReplica(database, MODEL, *DIMS, Path(folder), poll_s=poll_s)
     follower.start()
     known: set[str] = set()
     seen.put(("ready", time.time()))

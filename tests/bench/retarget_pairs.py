@@ -29,8 +29,8 @@ from mudar.embed import Embedder
 from mudar.errors import MediaError, RetargetRefused
 from mudar.media.probe.container import open_media
 from mudar.records import Analysis
-from mudar.retarget.report.impact_detector import Watcher, watched
-from mudar.retarget.report.metrics import by_chance, hit_share
+from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts_of_frames
+from mudar.retarget.report.metrics import chance_level, hit_share
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.retarget import transcode
@@ -59,7 +59,12 @@ GOALS = {
 
 
 def measured(
-    clip: Path, song: Path, out: Path, rhythms: tuple[Analysis, Analysis], source: Watcher, wish: RetargetSettings
+    clip: Path,
+    song: Path,
+    out: Path,
+    rhythms: tuple[Analysis, Analysis],
+    source: ImpactDetector,
+    wish: RetargetSettings,
 ) -> Row:
     """One pair, read back from what was written. `source` has seen the clip."""
     dance, music = rhythms
@@ -81,11 +86,11 @@ def measured(
     }  # fmt: skip
 
 
-def judged(clip: Path, out: Path, beats_s: Floats, source: Watcher, fps: float, duration_s: float) -> Row:
+def judged(clip: Path, out: Path, beats_s: Floats, source: ImpactDetector, fps: float, duration_s: float) -> Row:
     """What is seen of a file of ours or of a peer, at these beats. `source` has seen the clip."""
-    made = watched(out)
+    made = detect_impacts_of_frames(out)
     after, hit = made.impacts().times_s, partial(hit_share, beats_s, tolerance_s=1 / fps)
-    chance, lags_s = by_chance(hit, after, duration_s), np.arange(-8, 9) / fps / 2
+    chance, lags_s = chance_level(hit, after, duration_s), np.arange(-8, 9) / fps / 2
     return {
         "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
         "best_lag_hit": max(hit(after + lag) for lag in lags_s), "late_ms": late_ms(after, beats_s),
@@ -109,7 +114,7 @@ def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -
     heard: dict[Path, Analysis] = {}
     for number, (clip, song) in enumerate(pairs(args.clips, args.music, which, args.pairs)):
         heard[song] = heard.get(song) or embedder.music(song)
-        dance, source = embedder.dance(clip), watched(clip)
+        dance, source = embedder.dance(clip), detect_impacts_of_frames(clip)
         plain_s = None
         for way in args.interpolation:
             about = {"side": which, "source": source_of(clip), "clip": clip.stem, "song": song.stem, "way": way}

@@ -21,8 +21,8 @@ from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
 from mudar.records import Analysis
-from mudar.retarget.report.impact_detector import Watcher, watched
-from mudar.retarget.report.metrics import by_chance, hit_share
+from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts_of_frames
+from mudar.retarget.report.metrics import chance_level, hit_share
 from mudar.retarget.retarget import dry_run
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.retarget_pairs import interval
@@ -42,7 +42,7 @@ def at_tempo(music: Analysis, bpm: float | None) -> Analysis:
     return dataclasses.replace(music, duration_s=music.duration_s / faster, rhythm=played)
 
 
-def shown(source: Watcher, source_s: np.ndarray, fps: float) -> Watcher:
+def shown(source: ImpactDetector, source_s: np.ndarray, fps: float) -> ImpactDetector:
     """A watcher that would have seen these source seconds, a frame each."""
     rows = np.stack(source._rows)
     gone = np.vstack([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
@@ -51,13 +51,13 @@ def shown(source: Watcher, source_s: np.ndarray, fps: float) -> Watcher:
     noise = (1 + NOISE * rng.standard_normal((len(moved), 1))) * (
         1 + NOISE_OF_A_DIRECTION * rng.standard_normal(moved.shape)
     )
-    watcher = Watcher()
+    watcher = ImpactDetector()
     watcher._times_s = list(np.arange(len(source_s)) / fps)
     watcher._rows = list(np.maximum(moved * noise, 0).astype(np.float32))
     return watcher
 
 
-def judged(dance: Analysis, source: Watcher, music: Analysis, wish: RetargetSettings) -> dict[str, Any]:
+def judged(dance: Analysis, source: ImpactDetector, music: Analysis, wish: RetargetSettings) -> dict[str, Any]:
     """What the detector would find in the file of this pair."""
     fps = 1 / float(np.median(np.diff(source._times_s)))
     chosen, report = dry_run(dance.rhythm, dance.duration_s, music.rhythm, music.duration_s, fps, wish)
@@ -68,7 +68,7 @@ def judged(dance: Analysis, source: Watcher, music: Analysis, wish: RetargetSett
         return hit_share(beats, at, 1 / fps)
 
     return {
-        "beats_hit": hit(after), "chance": by_chance(hit, after, chosen.duration_s),
+        "beats_hit": hit(after), "chance": chance_level(hit, after, chosen.duration_s),
         "own_beats_hit": report["beats_hit"]["after"], "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
         "speed_p1": report["speed"]["p1"], "speed_p99": report["speed"]["p99"], "source_used": report["source_used"],
     }  # fmt: skip
@@ -79,7 +79,7 @@ def rows(embedder: Embedder, args: argparse.Namespace) -> Iterator[dict[str, Any
     heard: dict[Path, Analysis] = {}
     for clip, song in pairs(args.clips, args.music, args.side, args.pairs):
         heard[song] = heard.get(song) or embedder.music(song)
-        dance, source = embedder.dance(clip), watched(clip)
+        dance, source = embedder.dance(clip), detect_impacts_of_frames(clip)
         for bpm in args.bpm or [None]:
             about = {"source": source_of(clip), "clip": clip.stem, "song": song.stem, "bpm": bpm}
             try:

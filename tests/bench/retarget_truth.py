@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
-from mudar.retarget.report.metrics import by_chance, nearest_s
+from mudar.retarget.report.metrics import chance_level, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
-from mudar.rhythm.annotation import edited
+from mudar.rhythm.annotation import apply_annotation
 from tests.bench.retarget_file import moments
 from training.data.synthetic.clip import write_clip, write_song
 
@@ -46,7 +46,7 @@ def dancers(embedder: Embedder, folder: Path, which: str, count: int, after: int
         strokes = np.array(truth.strokes_s)
         taps = np.sort(strokes + np.random.default_rng(seed).normal(0, HAND_S, len(strokes)))
         given, by_hand = (
-            edited(dance, {"times_s": points, "downbeats_s": []}, seen.duration_s, even=even)
+            apply_annotation(dance, {"times_s": points, "downbeats_s": []}, seen.duration_s, even=even)
             for points, even in ((strokes, False), (np.clip(taps, 0.0, seen.duration_s), True))
         )
         told = {"truth": given, "hand": by_hand, "network": dance}
@@ -80,7 +80,7 @@ def _judged(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> d
     return {
         "true_strokes": len(inside), "planned": len(onset), "meant_for_a_stroke": int((meant >= 0).sum()),
         "truth_landed": float(hit.mean()) if len(hit) else None,
-        "all_landed": all_landed(landed), "all_chance": by_chance(all_landed, landed, float(at[-1])),
+        "all_landed": all_landed(landed), "all_chance": chance_level(all_landed, landed, float(at[-1])),
         "landings_true": float((nearest_s(onset, landed) <= 1 / fps + 1e-9).mean()),
     }  # fmt: skip
 

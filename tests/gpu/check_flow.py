@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mudar.media.interpolation.flow import Buffers, fill
-from mudar.media.interpolation.fusion import Between, Pair
+from mudar.media.interpolation.fusion import Between, FlowPair
 from mudar.media.interpolation.pwc import PwcFlows, seen_size
 from mudar.model.pwcnet import PwcNet, read_weights
 
@@ -55,7 +55,7 @@ def network(path: str | None) -> PwcNet:
     return PwcNet()
 
 
-def middle(pair: Pair, first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray | None:
+def middle(pair: FlowPair, first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray | None:
     """Luma half-way, None where the flow explains too little (random weights may do that)."""
     moment = Between(pair).at(0.5)
     if moment is None:

@@ -16,7 +16,7 @@ import torch
 from mudar import spec as specs
 from mudar.embed import Embedder
 from mudar.errors import Cancelled, MediaTooShort, NoAudioStream, NoVideoStream, SilentAudio, StillVideo
-from mudar.features.motion import read_motion
+from mudar.features.motion import extract_motion
 from mudar.model.config import paper, small
 from mudar.model.mudar import build
 from mudar.records import Analysis
@@ -129,7 +129,7 @@ def test_a_segment_is_what_the_network_says_of_its_frames(embedder: Embedder, se
     """Against the network asked directly, for the middle window, alone."""
     from mudar.model.inputs import motion_input
 
-    motion = read_motion(dance, SPEC)
+    motion = extract_motion(dance, SPEC)
     rows = motion_input(motion.between, SPEC.video)[60:180]
     with torch.no_grad():
         code = embedder.model.encode_dance(torch.from_numpy(rows)[None])
@@ -149,7 +149,7 @@ def test_short_clips_are_one_or_two_segments(embedder: Embedder, tmp_path: Path,
 @pytest.mark.parametrize("fps", [12, 24, 30, 60])
 def test_speed_does_not_depend_on_the_files_frame_rate(tmp_path: Path, fps: int) -> None:
     """24 frames a second are sampled at 15 by unequal steps: the flow is divided by its true duration."""
-    motion = read_motion(film(tmp_path / "rate.mp4", 4.0, fps), SPEC)
+    motion = extract_motion(film(tmp_path / "rate.mp4", 4.0, fps), SPEC)
     speed = motion.between[:, SPEC.video.hoof_bins]
     clock = (np.arange(len(speed)) + 0.5) / 15
     expected = np.abs(np.sin(np.pi * clock / PERIOD_S))
@@ -160,7 +160,7 @@ def test_speed_does_not_depend_on_the_files_frame_rate(tmp_path: Path, fps: int)
 def test_native_motion_is_fastest_where_the_body_hurries(dance: Path) -> None:
     from mudar.rhythm.peaks import landmarks
 
-    motion = read_motion(dance, SPEC)
+    motion = extract_motion(dance, SPEC)
     peaks = next(m for m in landmarks(motion.native_times_s, motion.native_displacement) if m.kind == "speed peak")
     off_s = (peaks.times_s - PERIOD_S / 2 + PERIOD_S / 2) % PERIOD_S - PERIOD_S / 2
     assert len(peaks.times_s) == pytest.approx(28, abs=2)
@@ -217,10 +217,10 @@ def test_a_still_camera_and_a_panning_one_see_the_same_dance(tmp_path: Path) -> 
     def empty(time_s: float) -> np.ndarray:
         return wall[30:210, round(40 * time_s) : round(40 * time_s) + 320]
 
-    dancing = read_motion(film(tmp_path / "pan.mp4", 3.0, show=panned), SPEC).between[:, SPEC.video.hoof_bins]
+    dancing = extract_motion(film(tmp_path / "pan.mp4", 3.0, show=panned), SPEC).between[:, SPEC.video.hoof_bins]
     clock = (np.arange(len(dancing)) + 0.5) / 15
     assert np.corrcoef(dancing, np.abs(np.sin(np.pi * clock / PERIOD_S)))[0, 1] > 0.8
-    bare = read_motion(
+    bare = extract_motion(
         film(tmp_path / "wall.mp4", 3.0, show=empty),
         replace(SPEC),
     ).between[:, SPEC.video.hoof_bins]
@@ -229,7 +229,7 @@ def test_a_still_camera_and_a_panning_one_see_the_same_dance(tmp_path: Path) -> 
 
 def test_motion_of_a_wide_file_is_the_mean_of_both_shapes(dance: Path) -> None:
     both, kept, square = (
-        read_motion(dance, replace(SPEC, video=replace(SPEC.video, flow_shape=shape))).between
+        extract_motion(dance, replace(SPEC, video=replace(SPEC.video, flow_shape=shape))).between
         for shape in ("both", "kept", "square")
     )
     assert not np.allclose(kept, square, atol=1e-3)
@@ -242,10 +242,10 @@ def test_motion_of_a_wide_file_is_the_mean_of_both_shapes(dance: Path) -> None:
 def test_frames_are_shown_square_whatever_the_flow_sees(dance: Path, shape: specs.FlowShape) -> None:
     shown: list[np.ndarray] = []
     spec = replace(SPEC, video=replace(SPEC.video, flow_shape=shape))
-    motion = read_motion(dance, spec, look=shown.append, look_size_px=160)
+    motion = extract_motion(dance, spec, look=shown.append, look_size_px=160)
     assert len(shown) == motion.frames
     assert {picture.shape for picture in shown} == {(160, 160, 3)}
-    alone = read_motion(dance, spec).between[:, SPEC.video.hoof_bins]
+    alone = extract_motion(dance, spec).between[:, SPEC.video.hoof_bins]
     assert np.corrcoef(motion.between[:, SPEC.video.hoof_bins], alone)[0, 1] > 0.97
 
 

@@ -23,7 +23,7 @@ import uvicorn
 
 from service.app import create_app
 from service.cli.up.supervisor import KEEP_ALIVE_S, free_port, listen
-from service.container import House
+from service.container import Container
 from service.settings import Settings
 
 SHORT = {"MUDAR_LEASE_S": "2", "MUDAR_HEARTBEAT_S": "0.3", "MUDAR_SWEEP_S": "0.3", "MUDAR_PROGRESS_S": "0.1"}
@@ -63,7 +63,7 @@ class Api:
     """A running API: a client that talks to it, the parts it is made of."""
 
     http: httpx.Client
-    house: House
+    container: Container
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def running(settings: Settings) -> Iterator[Api]:
         time.sleep(0.01)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{bound.getsockname()[1]}", timeout=30) as http:
-            yield Api(http, app.state.house)
+            yield Api(http, app.state.container)
     finally:
         server.should_exit = True
         thread.join(20)

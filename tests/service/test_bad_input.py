@@ -18,7 +18,7 @@ MODEL = "mudar-small@0.0.0"
 def nothing_is_left(api: Any) -> Iterator[None]:
     """No half file stays behind, whatever was asked."""
     yield
-    assert list(api.house.blobs.temporary.iterdir()) == []
+    assert list(api.container.blobs.temporary.iterdir()) == []
 
 
 def huge(clip: bytes) -> bytes:
@@ -80,7 +80,7 @@ def embedded(api: Any, item_id: str, kind: Any) -> str:
     points = np.array([0.5, 1.0], np.float32)
     found = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 120.0)
     segment = Segment(0.0, 2.0, embedding / np.linalg.norm(embedding), rhythm / np.linalg.norm(rhythm))
-    with api.house.database.begin() as session:
+    with api.container.database.begin() as session:
         analyses.store_analysis(session, item_id, MODEL, Analysis(kind, 2.0, MODEL, found, (segment,)))
     return item_id
 

@@ -110,7 +110,7 @@ def test_an_upload_over_the_cap_is_cut_while_it_streams(api: Any, body: Callable
     headers = {"content-type": "multipart/form-data; boundary=xx"}
     answer = api.http.post("/embed", content=body(30), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")
-    assert list(api.house.blobs.temporary.iterdir()) == []
+    assert list(api.container.blobs.temporary.iterdir()) == []
 
 
 def test_an_announced_length_over_the_cap_is_refused_at_once(api: Any) -> None:
@@ -129,7 +129,7 @@ def test_a_client_that_goes_away_leaves_nothing(api: Any) -> None:
         part = '--xx\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
         raw.sendall(f"{head}Content-Length: 1500000\r\n\r\n{part}".encode() + bytes(1_200_000))
     for _ in range(100):
-        if not list(api.house.blobs.temporary.iterdir()):
+        if not list(api.container.blobs.temporary.iterdir()):
             return
         anyio.run(anyio.sleep, 0.02)
     pytest.fail("the half upload is still there")
@@ -168,6 +168,6 @@ def test_a_full_disk_answers_507_and_later_takes_the_file(
         ballast.write_bytes(bytes(max(0, os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_bsize - 600_000)))
         full = api.http.post("/embed", files={"file": ("a.mp4", files["large"])})
         assert (full.status_code, full.json()["code"]) == (507, "storage_full")
-        assert list(api.house.blobs.temporary.iterdir()) == []
+        assert list(api.container.blobs.temporary.iterdir()) == []
         ballast.unlink()
         assert api.http.post("/embed", files={"file": ("a.mp4", files["dance"])}).status_code == 202

@@ -9,12 +9,12 @@ import pytest
 
 from mudar.model.config import small
 from training.data.mixture import Mixture
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.recipe import DataRecipe, OptimiserRecipe, Recipe
 from training.recipes import registry
 
 
-def make_record(index: int, origin: str = "generated", seconds: float = 10.0) -> Record:
+def make_record(index: int, origin: str = "generated", seconds: float = 10.0) -> ClipFeatures:
     rng = np.random.default_rng(index)
     beats = np.arange(rng.uniform(0, 0.5), seconds, 60 / rng.uniform(90, 130)).astype(np.float32)
     frames = round(seconds * 15)
@@ -24,7 +24,7 @@ def make_record(index: int, origin: str = "generated", seconds: float = 10.0) ->
     audio = np.tile(rng.uniform(-1, 1, size=128).astype(np.float32), (round(seconds * 120) + 1, 1))  # its timbre
     audio[np.round(beats * 120).astype(int), :82] += 2.0
     onsets = np.sort(np.concatenate([beats, beats + np.float32(rng.uniform(0.15, 0.3))]))
-    return Record(
+    return ClipFeatures(
         f"clip-{index}", f"song-{index // 2}", f"source-{index}", "", origin, seconds, between, audio,
         np.interp(np.arange(frames) / 15, at, burst).clip(0, 1).astype(np.float32), onsets,
         beats if origin == "generated" else beats[:0], beats, beats[::4],
@@ -32,12 +32,12 @@ def make_record(index: int, origin: str = "generated", seconds: float = 10.0) ->
 
 
 @pytest.fixture
-def records() -> list[Record]:
+def records() -> list[ClipFeatures]:
     return [make_record(i) for i in range(8)]
 
 
 @pytest.fixture
-def source(records: list[Record]) -> Mixture:
+def source(records: list[ClipFeatures]) -> Mixture:
     return Mixture(records, [], 0.0, 0.5)
 
 

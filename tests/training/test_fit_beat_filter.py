@@ -15,7 +15,7 @@ from mudar.model.inputs import motion_input
 from mudar.model.mudar import build
 from mudar.spec import VideoSpec
 from training import fit_beat_filter
-from training.data.records import Record, save_record
+from training.data.records import ClipFeatures, save_record
 from training.evaluation import folds, metrics
 from training.evaluation.evaluate import load_run, look
 from training.recipe import Recipe
@@ -27,11 +27,11 @@ QUICK = fit_beat_filter.FilterRecipe(reach=8, directions=8, stretches=(1.0,))
 
 
 @pytest.fixture
-def clips() -> list[Record]:
+def clips() -> list[ClipFeatures]:
     return [make_record(index, "real", 14.0) for index in range(10)]
 
 
-def test_beats_of_clips_not_seen_are_found(clips: list[Record], tiny: Callable[..., Recipe]) -> None:
+def test_beats_of_clips_not_seen_are_found(clips: list[ClipFeatures], tiny: Callable[..., Recipe]) -> None:
     recipe = tiny("small")
     model = fit_beat_filter.attach(build(recipe.model, recipe.features), fit_beat_filter.fit(clips[:8], SPEC, QUICK))
     for record in clips[8:]:
@@ -39,7 +39,7 @@ def test_beats_of_clips_not_seen_are_found(clips: list[Record], tiny: Callable[.
         assert metrics.f1(record.beats_s, view.strokes_s, 0.07) > 0.8
 
 
-def test_its_curve_reads_as_a_probability(clips: list[Record], tiny: Callable[..., Recipe]) -> None:
+def test_its_curve_reads_as_a_probability(clips: list[ClipFeatures], tiny: Callable[..., Recipe]) -> None:
     recipe = tiny("small")
     model = fit_beat_filter.attach(build(recipe.model, recipe.features), fit_beat_filter.fit(clips[:8], SPEC, QUICK))
     curves = [model.filtered(motion_input(record.between, SPEC)) for record in clips[:8]]
@@ -48,7 +48,7 @@ def test_its_curve_reads_as_a_probability(clips: list[Record], tiny: Callable[..
     assert said == pytest.approx(float(asked.mean()), rel=0.05)
 
 
-def test_the_same_clips_give_the_same_filter_and_other_beats_another(clips: list[Record]) -> None:
+def test_the_same_clips_give_the_same_filter_and_other_beats_another(clips: list[ClipFeatures]) -> None:
     one, again = (fit_beat_filter.fit(clips[:3], SPEC, QUICK) for _ in range(2))
     assert np.array_equal(one.weight, again.weight)
     late = [replace(r, beats_s=r.beats_s + np.float32(0.2)) for r in clips[:3]]
@@ -57,7 +57,7 @@ def test_the_same_clips_give_the_same_filter_and_other_beats_another(clips: list
         fit_beat_filter.fit([replace(clips[0], beats_s=clips[0].beats_s[:0])], SPEC, QUICK)
 
 
-def test_a_stretched_clip_moves_faster_and_its_beats_come_closer(clips: list[Record]) -> None:
+def test_a_stretched_clip_moves_faster_and_its_beats_come_closer(clips: list[ClipFeatures]) -> None:
     rows = motion_input(clips[0].between, SPEC)
     fast = fit_beat_filter._stretched(rows, 1.25)
     assert len(fast) == round(len(rows) / 1.25)
@@ -66,7 +66,7 @@ def test_a_stretched_clip_moves_faster_and_its_beats_come_closer(clips: list[Rec
 
 
 def test_the_network_stays_and_the_run_is_read_again(
-    clips: list[Record], tiny: Callable[..., Recipe], tmp_path: Path
+    clips: list[ClipFeatures], tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     recipe = tiny("small")
     network = build(recipe.model, recipe.features, seed=1).eval()
@@ -90,7 +90,7 @@ def test_the_network_stays_and_the_run_is_read_again(
     ("main", "words"), [(fit_beat_filter.main, ["out"]), (folds.main, [])], ids=["beat_filter", "folds"]
 )
 def test_clips_without_beats_are_said_to_teach_nothing(
-    main: Callable[[], None], words: list[str], clips: list[Record], tmp_path: Path,
+    main: Callable[[], None], words: list[str], clips: list[ClipFeatures], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     for record in clips[:3]:
@@ -102,7 +102,7 @@ def test_clips_without_beats_are_said_to_teach_nothing(
 
 
 def test_folds_of_one_source_are_refused_unless_it_is_parted_by_song(
-    clips: list[Record], tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    clips: list[ClipFeatures], tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     recipe = tiny("small")
@@ -123,19 +123,19 @@ def test_folds_of_one_source_are_refused_unless_it_is_parted_by_song(
 
 
 def test_no_clip_is_read_by_a_filter_that_knows_its_song_or_source(
-    clips: list[Record], tiny: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+    clips: list[ClipFeatures], tiny: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: list[set[str]] = []
     real_fit = fit_beat_filter.fit
 
-    def fit(records: Sequence[Record], video: VideoSpec) -> fit_beat_filter.Fit:
+    def fit(records: Sequence[ClipFeatures], video: VideoSpec) -> fit_beat_filter.Fit:
         known.append({r.song_id for r in records} | {r.source for r in records})
         return real_fit(records, video, QUICK)
 
     read: list[set[str]] = []
     see_all = folds.see_all
 
-    def see(network: object, records: Sequence[Record]) -> object:
+    def see(network: object, records: Sequence[ClipFeatures]) -> object:
         read.append({r.song_id for r in records} | {r.source for r in records})
         return see_all(network, records)  # type: ignore[arg-type]
 

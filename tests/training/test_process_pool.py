@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from training.process_pool import Crashed, each, end_with
+from training.process_pool import WorkerCrashed, die_with_parent, map_processes
 
 
 class Dies:
@@ -25,15 +25,15 @@ class Dies:
 
 
 def test_a_file_that_kills_its_process_is_the_only_one_lost() -> None:
-    assert dict(each(Dies(), [0, 1, 2, 3], 2)) == {0: 0, 1: 10, 2: Crashed(), 3: 30}
+    assert dict(map_processes(Dies(), [0, 1, 2, 3], 2)) == {0: 0, 1: 10, 2: WorkerCrashed(), 3: 30}
 
 
 def test_one_worker_means_here() -> None:
-    assert list(each(str, [3, 4], 1)) == [(3, "3"), (4, "4")]
+    assert list(map_processes(str, [3, 4], 1)) == [(3, "3"), (4, "4")]
 
 
 def _wait(parent: int, told: str) -> None:
-    end_with(parent)
+    die_with_parent(parent)
     Path(told).write_text(str(os.getpid()))
     time.sleep(600)
 

@@ -18,7 +18,7 @@ from mudar.errors import ModelError, WorseThanServed
 from mudar.model.mudar import build
 from training import publish
 from training.data.mixture import Mixture
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation.evaluate import View, load_run, look, retrieval_figures
 from training.recipe import Recipe
 from training.train import train
@@ -27,11 +27,11 @@ NOTHING = np.zeros((1, 1), np.float32)
 CLIP = (2.0, 160, 90)
 
 
-def _view(record: Record, strokes_s: np.ndarray) -> View:
+def _view(record: ClipFeatures, strokes_s: np.ndarray) -> View:
     return View(record, np.zeros(1, np.float32), strokes_s, NOTHING, NOTHING, NOTHING, NOTHING)
 
 
-def test_worse_is_refused_and_noise_is_not(records: list[Record]) -> None:
+def test_worse_is_refused_and_noise_is_not(records: list[ClipFeatures]) -> None:
     rng = np.random.default_rng(0)
     good = {"generated": [_view(r, r.strokes_s) for r in records]}
     late = {"generated": [_view(r, r.strokes_s + 0.1) for r in records]}
@@ -44,7 +44,7 @@ def test_worse_is_refused_and_noise_is_not(records: list[Record]) -> None:
 
 
 def test_a_run_goes_to_the_shelf_with_its_figures(
-    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+    records: list[ClipFeatures], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     recipe, quiet, root = tiny("small", steps=2), Console(quiet=True), tmp_path / "shelf"
     trained = train(recipe, source, tmp_path / "run", quiet)
@@ -63,7 +63,7 @@ def test_a_run_goes_to_the_shelf_with_its_figures(
 
 
 def test_a_served_network_of_other_features_is_measured_on_its_own(
-    records: list[Record], tiny: Callable[..., Recipe], tmp_path: Path
+    records: list[ClipFeatures], tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     """What a network makes of features it was not made for is no measure of it."""
     quiet, root, recipe = Console(quiet=True), tmp_path / "shelf", tiny("small", steps=1)
@@ -85,7 +85,7 @@ def test_a_served_network_of_other_features_is_measured_on_its_own(
 
 
 def test_looking_at_records_is_what_the_embedder_does(
-    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+    records: list[ClipFeatures], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     """The curve of a clip longer than a window, by hand: each frame the weighted mean of the windows over it."""
     train(tiny("small", steps=1), source, tmp_path, Console(quiet=True))
@@ -95,7 +95,7 @@ def test_looking_at_records_is_what_the_embedder_does(
     assert np.allclose(np.linalg.norm(view.music, axis=1), 1.0, atol=1e-5)
 
 
-def test_retrieval_finds_what_is_alike(records: list[Record]) -> None:
+def test_retrieval_finds_what_is_alike(records: list[ClipFeatures]) -> None:
     """Each dance has its own song's vectors: R@1 = 1 at every λ; with one song's vectors for all, chance."""
     some = [replace(r, song_id=f"s{i}") for i, r in enumerate(records)]
     eye = np.eye(len(some), dtype=np.float32)
@@ -107,7 +107,7 @@ def test_retrieval_finds_what_is_alike(records: list[Record]) -> None:
     assert publish.best_lambda({"g": {"retrieval": figures}}) == 0.5
 
 
-def test_a_rank_that_falls_is_refused_too(records: list[Record]) -> None:
+def test_a_rank_that_falls_is_refused_too(records: list[ClipFeatures]) -> None:
     some = [replace(r, song_id=f"s{i}") for i, r in enumerate(records)]
     eye = np.eye(len(some), dtype=np.float32)
     found = [View(r, eye[0], r.strokes_s, *[eye[i : i + 1]] * 4) for i, r in enumerate(some)]
@@ -119,7 +119,7 @@ def test_a_rank_that_falls_is_refused_too(records: list[Record]) -> None:
 
 
 def test_two_names_stand_side_by_side_with_their_size_and_speed(
-    records: list[Record], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
+    records: list[ClipFeatures], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     recipe, quiet, root = tiny("small", steps=1), Console(quiet=True), tmp_path / "shelf"
     train(recipe, source, tmp_path / "run", quiet)

@@ -18,7 +18,7 @@ from training import train as loop
 from training import trainer
 from training.data.batches import Batch, make_batch
 from training.data.mixture import Mixture
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.loss import _with_silence
 from training.recipe import Recipe
 from training.recipes import registry
@@ -56,11 +56,11 @@ class DiesAt:
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_every_recipe_learns_a_batch(name: str, records: list[Record], tiny: Tiny) -> None:
+def test_every_recipe_learns_a_batch(name: str, records: list[ClipFeatures], tiny: Tiny) -> None:
     recipe = tiny(name, steps=40)
     recipe = replace(recipe, data=replace(recipe.data, joint_every=1))
     batch = make_batch(Always(records, [], 0.0, 0.5), recipe, 0)
-    state = trainer.fresh(recipe)
+    state = trainer.init_state(recipe)
     losses = []
     for _ in range(30):
         loss, _parts = state.module(batch)
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(
 
 def test_another_seed_is_another_run(source: Mixture, tiny: Tiny) -> None:
     one, other = (
-        float(trainer.advance(trainer.fresh(r), [make_batch(source, r, 0)], r)["loss"])
+        float(trainer.train_step(trainer.init_state(r), [make_batch(source, r, 0)], r)["loss"])
         for r in (tiny("small"), replace(tiny("small"), seed=1))
     )
     assert one != other
@@ -123,7 +123,7 @@ def test_a_batch_keeps_its_shapes_and_its_songs_apart(source: Mixture, tiny: Tin
 def test_deaf_clips_do_not_change_with_what_others_hear(source: Mixture, tiny: Tiny) -> None:
     """The first part of a batch goes without music, so its logits are those of motion alone."""
     recipe = tiny("small")
-    model = trainer.fresh(recipe).network.train()
+    model = trainer.init_state(recipe).network.train()
     batch = make_batch(source, recipe, 0)
     first = len(batch.motion) - len(batch.audio)
     code = _with_silence(model.encode_music(batch.audio, 120), first)

@@ -19,15 +19,15 @@ import torch
 from rich.console import Console
 
 from training import train as loop
-from training.data.batches import Hardest, Part, make_batch
+from training.data.batches import HardNegatives, Part, make_batch
 from training.data.mixture import Mixture
 from training.data.pairs import avc_allowed
-from training.data.records import Record, Shelf, save_record
-from training.distributed import ALONE
-from training.hard_negatives import find_hardest, listen
+from training.data.records import ClipFeatures, RecordStore, save_record
+from training.distributed import SINGLE
+from training.hard_negatives import listen, mine
 from training.recipe import OptimiserRecipe, Recipe
-from training.train import How, train
-from training.trainer import advance, fresh, learning_rate
+from training.train import RuntimeConfig, train
+from training.trainer import init_state, learning_rate, train_step
 
 Tiny = Callable[..., Recipe]
 QUIET = Console(quiet=True)
@@ -53,7 +53,7 @@ def whole(recipe: Recipe) -> Recipe:
 def run(records: Path, out: Path, steps: int) -> None:
     """A run on one thread that saves after every step."""
     torch.set_num_threads(1)
-    source = Mixture(Shelf(records).all(), [], 0.0, 0.5)
+    source = Mixture(RecordStore(records).all(), [], 0.0, 0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "SAVE_EVERY_S", 0.0)
         patch.setattr(loop, "WRITE_EVERY", 1)
@@ -78,7 +78,7 @@ def start(records: Path, out: Path, steps: int, **environment: str) -> subproces
 
 
 @pytest.fixture
-def shelf(records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def shelf(records: list[ClipFeatures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(HERE))
     for record in records:
         save_record(tmp_path / "records", record)
@@ -134,26 +134,26 @@ def test_a_batch_in_pieces_gives_the_gradients_of_the_whole(source: Mixture, tin
     recipe = replace(recipe, data=replace(recipe.data, joint_every=1))
 
     def gradients(pieces: int) -> list[torch.Tensor]:
-        state = fresh(recipe)
-        advance(state, [make_batch(source, recipe, 0, part=Part(i, pieces)) for i in range(pieces)], recipe)
+        state = init_state(recipe)
+        train_step(state, [make_batch(source, recipe, 0, part=Part(i, pieces)) for i in range(pieces)], recipe)
         return [weight.grad for weight in state.network.parameters() if weight.grad is not None]
 
     for one, other in zip(gradients(1), gradients(2), strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("changed", [{"recompute": True}, {"precision": "bf16"}])
+@pytest.mark.parametrize("changed", [{"activation_checkpointing": True}, {"precision": "bf16"}])
 def test_how_a_step_is_computed_changes_little(source: Mixture, tiny: Tiny, changed: dict[str, object]) -> None:
     plain = whole(tiny("small"))
     other = replace(plain, engine=replace(plain.engine, **changed))  # type: ignore[arg-type]
-    one, two = (float(advance(fresh(r), [make_batch(source, r, 0)], r)["loss"]) for r in (plain, other))
+    one, two = (float(train_step(init_state(r), [make_batch(source, r, 0)], r)["loss"]) for r in (plain, other))
     assert two == pytest.approx(one, rel=0.02 if "precision" in changed else 1e-6)
 
 
 def test_the_hardest_negatives_are_the_nearest_that_16_allows(source: Mixture, tiny: Tiny) -> None:
     recipe = whole(tiny("small"))
-    network = fresh(recipe).network
-    found = find_hardest(network, source, recipe, 3, ALONE)
+    network = init_state(recipe).network
+    found = mine(network, source, recipe, 3, SINGLE)
     heard = listen(network, source, np.arange(8), recipe, 3)
     allowed = avc_allowed(heard.onsets, heard.songs, recipe.loss.onset_alpha)
     likeness = heard.dance @ heard.music.T
@@ -166,7 +166,7 @@ def test_the_hardest_negatives_are_the_nearest_that_16_allows(source: Mixture, t
 def test_a_batch_hears_one_of_the_hardest_negatives(source: Mixture, tiny: Tiny) -> None:
     recipe = whole(tiny("small"))
     others = np.array([[(clip + 4) % 8, -1] for clip in range(8)])
-    hardest = Hardest(others, np.full(8, 0.5))
+    hardest = HardNegatives(others, np.full(8, 0.5))
     batch = make_batch(source, recipe, 0, hardest=hardest)
     clips = source.draw(np.random.default_rng([recipe.seed, 31, 0]), 0, 8)[4:]
     table = source.table(recipe.features)
@@ -174,7 +174,7 @@ def test_a_batch_hears_one_of_the_hardest_negatives(source: Mixture, tiny: Tiny)
     for i, clip in enumerate(clips):
         first = int(table.audio.first[(clip + 4) % 8]) + 60  # 0.5 s at 120 a second
         assert torch.equal(batch.hard[i, :, :80], table.audio.values[first : first + 960, :80].float())
-    lonely = make_batch(source, recipe, 0, hardest=Hardest(np.full((8, 2), -1), np.zeros(8)))
+    lonely = make_batch(source, recipe, 0, hardest=HardNegatives(np.full((8, 2), -1), np.zeros(8)))
     assert not lonely.hard_allowed.any()
 
 
@@ -195,7 +195,7 @@ def test_the_board_holds_curves_and_pictures(
 
     monkeypatch.setattr(loop, "WRITE_EVERY", 2)
     monkeypatch.setattr(loop, "LOOK_EVERY", 4)
-    train(tiny("small", steps=4), source, tmp_path, QUIET, "cpu", How(board=True))
+    train(tiny("small", steps=4), source, tmp_path, QUIET, "cpu", RuntimeConfig(board=True))
     board = EventAccumulator(str(tmp_path / "board"))
     board.Reload()
     assert {"loss/loss", "loss/rhythm", "clips a second/loader"} <= set(board.Tags()["scalars"])

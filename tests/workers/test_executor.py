@@ -131,7 +131,7 @@ def test_a_worker_that_was_thought_dead_can_store_nothing(runtime: Runtime, step
 
     def sleeps_too_long(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
         with runtime.database.begin() as session:
-            assert jobs.sweep(session, now=time.time() + 60).enqueue == [context.job_id]
+            assert jobs.requeue_expired(session, now=time.time() + 60).enqueue == [context.job_id]
             other = jobs.claim(session, context.job_id, "other")
             assert other is not None
             jobs.finish(session, context.job_id, other.token, {"by": "other"})

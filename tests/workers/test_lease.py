@@ -7,14 +7,14 @@ import time
 import pytest
 
 from mudar.errors import Cancelled, JobTimeout, LeaseLost, MudarError
-from workers.lease import Beat, Pulse
+from workers.lease import Beat, LeaseHeartbeat
 
 
-def pulse(beat: Beat, *, limit_s: float = 60) -> Pulse:
-    return Pulse(beat, lambda: None, heartbeat_s=0.1, progress_s=0.01, limit_s=limit_s)
+def pulse(beat: Beat, *, limit_s: float = 60) -> LeaseHeartbeat:
+    return LeaseHeartbeat(beat, lambda: None, heartbeat_s=0.1, progress_s=0.01, limit_s=limit_s)
 
 
-def work(beating: Pulse, seconds: float) -> None:
+def work(beating: LeaseHeartbeat, seconds: float) -> None:
     """A step that reports often."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -76,7 +76,9 @@ def test_too_late_is_a_timeout_that_names_the_limit() -> None:
 def test_a_step_that_hears_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.lease.OVERDUE_S", 0.1)
     given_up: list[bool] = []
-    beating = Pulse(lambda *_: None, lambda: given_up.append(True), heartbeat_s=0.05, progress_s=0.01, limit_s=0.1)
+    beating = LeaseHeartbeat(
+        lambda *_: None, lambda: given_up.append(True), heartbeat_s=0.05, progress_s=0.01, limit_s=0.1
+    )
     with beating:
         time.sleep(0.6)
     assert given_up == [True]

@@ -47,7 +47,7 @@ class Cost:
         return "convolutions and products below their peak" if (self.products or 0) > 0.5 else "memory (elementwise)"
 
 
-def settle(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -57,11 +57,11 @@ def seconds(do: Callable[[], Any], times: int, device: torch.device) -> float:
     """Mean seconds of one call, the first two not counted."""
     for _ in range(2):
         do()
-    settle(device)
+    synchronize(device)
     began = time.perf_counter()
     for _ in range(times):
         do()
-    settle(device)
+    synchronize(device)
     return (time.perf_counter() - began) / times
 
 
@@ -84,7 +84,7 @@ def busy_shares(
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         for _ in range(times):
             do()
-        settle(device)
+        synchronize(device)
     spent = {event.key.lower(): float(event.self_device_time_total) for event in seen.key_averages()}
     whole = sum(spent.values())
     words = ("gemm", "conv", "cudnn", "cutlass", "xmma", "wgrad", "dgrad", "nvjet", "implicit")
@@ -108,7 +108,7 @@ def stated_peak(device: torch.device, precision: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class ScalingEstimate:
     """A run on many GPUs, computed from one GPU's step at the same share of the batch."""
 
     gpus: int
@@ -121,7 +121,7 @@ class Fleet:
 
 def predict(
     step_s: float, gradient_bytes: int, gathered_bytes: int, gpus: int, steps: int, clip_bytes: float, clips: float
-) -> Fleet:
+) -> ScalingEstimate:
     """A ring all-reduce sends 2 (n - 1) / n of all gradients; here none of it hides behind the backward pass.
 
     clips: of one GPU's share of a batch, each of `clip_bytes` on disk.
@@ -129,4 +129,4 @@ def predict(
     sent = 2 * (gpus - 1) / gpus * (gradient_bytes + gathered_bytes)
     exchange_s = sent / _ALLREDUCE_BYTES_S + 2 * (gpus - 1) * _HOP_S
     whole_s = step_s + exchange_s
-    return Fleet(gpus, whole_s, exchange_s, sent, whole_s * steps / 3600, clips * clip_bytes / whole_s)
+    return ScalingEstimate(gpus, whole_s, exchange_s, sent, whole_s * steps / 3600, clips * clip_bytes / whole_s)

@@ -16,19 +16,23 @@ from rich.console import Console
 from training.bench.step import noise
 from training.data.batches import Batch, Part, make_batch
 from training.data.mixture import Mixture
-from training.distributed import World, joined
+from training.distributed import DistContext, init_distributed
 from training.recipe import Recipe
 from training.recipes import registry
-from training.trainer import State, advance, fresh
+from training.trainer import State, init_state, train_step
 
 
-def ratio(recipe: Recipe, world: World, rounds: int, steps: int) -> tuple[float, float, float]:
+def ratio(recipe: Recipe, world: DistContext, rounds: int, steps: int) -> tuple[float, float, float]:
     """Median ratio, and the median seconds of a step alone (the slower process's) and together."""
     together = replace(recipe, data=replace(recipe.data, batch=recipe.data.batch * world.size))
     source = Mixture(noise(recipe), [], 0.0, 0.5)
     ways = [
-        (fresh(recipe, World(device=world.device)), make_batch(source, recipe, 0, world.device), recipe),
-        (fresh(together, world), make_batch(source, together, 0, world.device, Part(world.rank, world.size)), together),
+        (init_state(recipe, DistContext(device=world.device)), make_batch(source, recipe, 0, world.device), recipe),
+        (
+            init_state(together, world),
+            make_batch(source, together, 0, world.device, Part(world.rank, world.size)),
+            together,
+        ),
     ]
     for state, batch, what in ways:
         _seconds(state, batch, what, world, 2)
@@ -37,12 +41,12 @@ def ratio(recipe: Recipe, world: World, rounds: int, steps: int) -> tuple[float,
     return float((common / alone).median()), float(alone.median()), float(common.median())
 
 
-def _seconds(state: State, batch: Batch, recipe: Recipe, world: World, steps: int) -> float:
+def _seconds(state: State, batch: Batch, recipe: Recipe, world: DistContext, steps: int) -> float:
     """Of a step, in the slowest process."""
     world.wait()
     began = time.perf_counter()
     for _ in range(steps):
-        advance(state, [batch], recipe)
+        train_step(state, [batch], recipe)
     if world.device.type == "cuda":
         torch.cuda.synchronize(world.device)
     spent = torch.zeros(world.size, dtype=torch.float64, device=world.device)
@@ -62,9 +66,9 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = registry.get(args.recipe)
     recipe = replace(recipe, data=replace(recipe.data, batch=args.batch, joint_every=1))
-    with joined(args.device) as world:
+    with init_distributed(args.device) as world:
         found, alone_s, common_s = ratio(recipe, world, args.rounds, args.steps)
-        if world.leads:
+        if world.is_main:
             Console().print(
                 f"{recipe.name}, {args.batch} clips on each of {world.size}: {1e3 * alone_s:.0f} ms a step alone, "
                 f"{1e3 * common_s:.0f} ms together: {found:.2f}x"

@@ -20,11 +20,11 @@ from rich.console import Console
 
 from training.data.batches import Source, make_batch
 from training.data.mixture import Mixture
-from training.data.records import Shelf
+from training.data.records import RecordStore
 from training.data.shards import Shards
 from training.recipe import Recipe
 from training.recipes import registry
-from training.trainer import advance, fresh
+from training.trainer import init_state, train_step
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ def measure(source: Source, recipe: Recipe, steps: int) -> Rates:
     """Both, over steps that hear music and steps that do not, as the recipe mixes them."""
     make_batch(source, recipe, 0)
     loader_s = _cpu_s(lambda step: make_batch(source, recipe, step), steps)
-    state = fresh(recipe)
+    state = init_state(recipe)
     batches = [make_batch(source, recipe, step) for step in range(recipe.data.joint_every)]
-    advance(state, [batches[0]], recipe)
+    train_step(state, [batches[0]], recipe)
     state.step = 0
-    network_s = _cpu_s(lambda step: advance(state, [batches[step % len(batches)]], recipe), steps)
+    network_s = _cpu_s(lambda step: train_step(state, [batches[step % len(batches)]], recipe), steps)
     return Rates(steps * recipe.data.batch / loader_s, steps * recipe.data.batch / network_s)
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = registry.get(args.recipe)
     recipe = replace(recipe, data=replace(recipe.data, batch=args.batch or recipe.data.batch))
-    source: Source = Shards(args.shards) if args.shards else Mixture(Shelf(args.records).all(), [], 0.0, 0.5)
+    source: Source = Shards(args.shards) if args.shards else Mixture(RecordStore(args.records).all(), [], 0.0, 0.5)
     rates = measure(source, recipe, args.steps)
     Console().print(
         f"{recipe.name}, batch {recipe.data.batch}: loader {rates.loader:.1f} clips/s, network {rates.network:.1f} "

@@ -26,11 +26,11 @@ from rich.table import Table as Printed
 from training.bench.cost import Cost, busy_shares, measured_peak, operations, predict, seconds, stated_peak
 from training.data.batches import Batch, make_batch
 from training.data.mixture import Mixture
-from training.data.records import Record
-from training.distributed import World, find_device
+from training.data.records import ClipFeatures
+from training.distributed import DistContext, find_device
 from training.recipe import Recipe
 from training.recipes import registry
-from training.trainer import State, advance, fresh, gradient_bytes
+from training.trainer import State, gradient_bytes, init_state, train_step
 
 GPUS = 64
 COUNTED = 4  # clips whose operations are counted; they grow with the clips
@@ -47,13 +47,13 @@ class Setting:
     compiled: str
 
 
-def noise(recipe: Recipe, count: int = 4) -> list[Record]:
+def noise(recipe: Recipe, count: int = 4) -> list[ClipFeatures]:
     """Records of the recipe's shapes, in which nothing is danced."""
     spec, rng = recipe.features, np.random.default_rng(0)
     frames = round(CLIP_S * spec.video.fps)
     beats = np.arange(0.2, CLIP_S, 0.5, dtype=np.float32)
     return [
-        Record(
+        ClipFeatures(
             f"noise-{i}", f"song-{i}", "noise", "", "generated", CLIP_S,
             rng.uniform(0, 0.1, (frames - 1, spec.video.motion_dim)).astype(np.float32),
             rng.uniform(-1, 1, (round(CLIP_S * spec.audio.frame_rate_hz), spec.audio.input_dim)).astype(np.float32),
@@ -70,8 +70,10 @@ def cost_of(recipe: Recipe, device: torch.device, steps: int) -> Cost:
     batch, batch_s = _noisy_batch(recipe, device, steps)
     few = replace(_plain(recipe), data=replace(recipe.data, batch=COUNTED))
     one, _ = _noisy_batch(few, device, 1)
-    flops = operations(lambda: _step(fresh(few, World(device=device)), one, few)) * recipe.data.batch / COUNTED
-    state = fresh(recipe, World(device=device))
+    flops = (
+        operations(lambda: _step(init_state(few, DistContext(device=device)), one, few)) * recipe.data.batch / COUNTED
+    )
+    state = init_state(recipe, DistContext(device=device))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     network_s = seconds(lambda: _step(state, batch, recipe), steps, device)
@@ -98,12 +100,12 @@ def _noisy_batch(recipe: Recipe, device: torch.device, times: int) -> tuple[Batc
 
 def _plain(recipe: Recipe) -> Recipe:
     """Uncompiled and nothing computed twice: the operations that the mathematics asks for."""
-    return replace(recipe, engine=replace(recipe.engine, compiled="no", recompute=False))
+    return replace(recipe, engine=replace(recipe.engine, compiled="no", activation_checkpointing=False))
 
 
 def _step(state: State, batch: Batch, recipe: Recipe) -> None:
     state.step = recipe.optimiser.steps - 1
-    advance(state, [batch], recipe)
+    train_step(state, [batch], recipe)
 
 
 def settings(args: argparse.Namespace) -> Iterator[Setting]:
@@ -115,12 +117,13 @@ def settings(args: argparse.Namespace) -> Iterator[Setting]:
                     yield Setting(name, batch, precision, compiled)
 
 
-def measure(setting: Setting, device: torch.device, steps: int, recompute: bool, tiny: bool) -> dict[str, Any]:
+def measure(setting: Setting, device: torch.device, steps: int, checkpointing: bool, tiny: bool) -> dict[str, Any]:
     """One line's figures, or why there are none."""
     recipe = registry.get(setting.recipe)
     if tiny:
         recipe = shrink(recipe)
-    engine = replace(recipe.engine, precision=setting.precision, compiled=setting.compiled, recompute=recompute)  # type: ignore[arg-type]
+    engine = replace(recipe.engine, precision=setting.precision, compiled=setting.compiled)  # type: ignore[arg-type]
+    engine = replace(engine, activation_checkpointing=checkpointing)
     recipe = replace(recipe, engine=engine, data=replace(recipe.data, batch=setting.batch))
     try:
         cost = cost_of(recipe, device, steps)
@@ -129,7 +132,7 @@ def measure(setting: Setting, device: torch.device, steps: int, recompute: bool,
         return {**asdict(setting), "fits": False}
     peak = measured_peak(device, torch.bfloat16 if setting.precision == "bf16" else torch.float32)
     stated = stated_peak(device, setting.precision)
-    network = fresh(_plain(recipe)).network
+    network = init_state(_plain(recipe)).network
     return {
         **asdict(setting), "fits": True, **asdict(cost), "clips_s": cost.clips_s,
         "tflops_s": cost.flops / cost.step_s / 1e12, "of_measured_peak": cost.flops / cost.step_s / peak,
@@ -189,7 +192,9 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[32])
     parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     parser.add_argument("--compile", nargs="?", const="default", choices=["default", "reduce-overhead"])
-    parser.add_argument("--recompute", action="store_true", help="compute activations again in the backward pass")
+    parser.add_argument(
+        "--activation-checkpointing", action="store_true", help="compute activations again in the backward pass"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--tiny", action="store_true", help="small pictures: to try the command on a CPU")
@@ -201,7 +206,7 @@ def main() -> None:
     console.print(f"{name}, torch {torch.__version__}")
     lines: list[dict[str, Any]] = []
     for setting in settings(args):
-        lines.append(measure(setting, device, args.steps, args.recompute, args.tiny))
+        lines.append(measure(setting, device, args.steps, args.activation_checkpointing, args.tiny))
         console.print(_in_short(lines[-1]))  # as they come: a lent GPU may be gone before the table
         if args.json:
             args.json.write_text(json.dumps({"device": name, "lines": lines}, indent=1))

@@ -59,7 +59,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Hardest:
+class HardNegatives:
     """For each of C clips the K others whose music the network takes for its own, and the windows it was heard in.
 
     clips: (C, K), -1 where (16) left fewer; start_s: (C,) of the window of each clip's music.
@@ -108,7 +108,7 @@ class Source(Protocol):
 
 def make_batch(
     source: Source, recipe: Recipe, step: int, device: torch.device = CPU, part: Part = WHOLE,
-    hardest: Hardest | None = None,
+    hardest: HardNegatives | None = None,
 ) -> Batch:  # fmt: skip
     """This part of the batch of this step."""
     rng = np.random.default_rng([recipe.seed, 31, step])
@@ -129,7 +129,7 @@ def make_batch(
     return _with_hard(batch, table, rows[len(own) :], hardest, clips[hearing], others, recipe)
 
 
-def _negatives(hardest: Hardest | None, clips: Ints, chance: NDArray[np.float64]) -> Ints:
+def _negatives(hardest: HardNegatives | None, clips: Ints, chance: NDArray[np.float64]) -> Ints:
     """One of the hardest negatives for each of `clips` (B,): any of them, so that none is fought over."""
     if hardest is None:
         return clips[:0]
@@ -140,7 +140,7 @@ def _negatives(hardest: Hardest | None, clips: Ints, chance: NDArray[np.float64]
 
 
 def _with_hard(
-    batch: Batch, table: Table, rows: Ints, hardest: Hardest, clips: Ints, others: Ints, recipe: Recipe
+    batch: Batch, table: Table, rows: Ints, hardest: HardNegatives, clips: Ints, others: Ints, recipe: Recipe
 ) -> Batch:
     """The batch with the music of `others`; where there is none for a clip, its own stands there, not allowed."""
     start_s = hardest.start_s[others]

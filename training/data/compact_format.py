@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mudar.model.inputs import LARGEST, at_frames, motion_gain
 from mudar.spec import FeatureSpec
-from training.data.records import Array, Record, Shelf, save_record
+from training.data.records import Array, ClipFeatures, RecordStore, save_record
 from training.evaluation.downstream.labels import read_labels, with_labels
 
 Bytes = NDArray[np.uint8]
@@ -37,7 +37,7 @@ _TEXT: Final = ("clip_id", "song_id", "source", "style", "origin", "duration_s",
 _EVENTS: Final = ("onsets_s", "strokes_s", "beats_s", "downbeats_s")
 
 
-def encode(record: Record, spec: FeatureSpec) -> dict[str, NDArray[Any]]:
+def encode(record: ClipFeatures, spec: FeatureSpec) -> dict[str, NDArray[Any]]:
     """The record's arrays as they travel, by name."""
     mels = spec.audio.n_mels
     mel, sparse, tempogram = np.split(record.audio, [mels, mels + 2], axis=1)
@@ -54,7 +54,7 @@ def encode(record: Record, spec: FeatureSpec) -> dict[str, NDArray[Any]]:
     }
 
 
-def decode(text: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: FeatureSpec) -> Record:
+def decode(text: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: FeatureSpec) -> ClipFeatures:
     """The inverse of `encode`, but for what it gave up."""
     squares = (_sums(arrays["between"]).astype(np.float32) / MOTION_STEPS) ** 2
     between = squares * (float(arrays["gain"][0]) * MOTION_CAP) / _columns(spec)
@@ -65,7 +65,7 @@ def decode(text: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: FeatureS
     known = TEMPOGRAM_EVERY * np.arange(len(arrays["tempogram"]))
     tempogram = _between(_values(_sums(arrays["tempogram"]), FINE_STEPS), known, frames)
     fields: dict[str, Any] = {**text, **{name: arrays[name] for name in _EVENTS}}
-    return Record(
+    return ClipFeatures(
         **fields,
         between=between.astype(np.float32),
         audio=np.concatenate([mel, sparse, tempogram], axis=1).astype(np.float32),
@@ -73,7 +73,7 @@ def decode(text: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: FeatureS
     )
 
 
-def pack(records: list[Record], spec: FeatureSpec, out: Path) -> int:
+def pack(records: list[ClipFeatures], spec: FeatureSpec, out: Path) -> int:
     """Write the records into one file; returns its bytes. All clips' rows of a kind lie together."""
     coded = [encode(record, spec) for record in records]
     text = [{name: getattr(record, name) for name in _TEXT} for record in records]
@@ -85,7 +85,7 @@ def pack(records: list[Record], spec: FeatureSpec, out: Path) -> int:
     return out.stat().st_size
 
 
-def unpack(path: Path) -> list[Record]:
+def unpack(path: Path) -> list[ClipFeatures]:
     """Every record of a packed file."""
     with zipfile.ZipFile(path) as archive:
         about = json.loads(archive.read("records.json"))
@@ -101,7 +101,7 @@ def _write(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
         np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def _gain(record: Record, spec: FeatureSpec) -> float:
+def _gain(record: ClipFeatures, spec: FeatureSpec) -> float:
     return motion_gain(at_frames(record.between), spec.video)
 
 
@@ -158,7 +158,7 @@ def main() -> None:
     other.add_argument("out", type=Path)
     args = parser.parse_args()
     if args.does == "pack":
-        records = [record for folder in args.records for record in Shelf(folder).all()]
+        records = [record for folder in args.records for record in RecordStore(folder).all()]
         if args.labels:
             records = with_labels(records, read_labels(args.labels))
         size = pack(records, FeatureSpec(), args.out)

@@ -18,12 +18,12 @@ import numpy as np
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.hoof import mean_descriptor
-from mudar.features.motion import read_motion
+from mudar.features.motion import extract_motion
 from mudar.media.decode.video import decode_audio
 from mudar.rhythm.music import MusicFeatures, model_input, music_features
 from mudar.spec import FeatureSpec, VideoSpec
 from training.data.jpegs import Picture, encode_jpeg
-from training.data.records import Array, Record
+from training.data.records import Array, ClipFeatures
 from training.data.synthetic.clip import Clip, film, make_clip
 
 _SIZES = ((256, 144), (144, 256), (200, 200), (240, 180))  # generated clips are filmed in one of these
@@ -56,17 +56,17 @@ Job = GeneratedJob | RealJob
 
 
 @dataclass(frozen=True)
-class Sight:
+class FrameSource:
     """What a record keeps of the picture besides its motion, and what estimates that motion."""
 
     frames: bool = False  # for networks that look at frames
     flow_weights: Path | None = None  # for a spec whose flow is PWC-Net's
 
 
-MOTION_ALONE = Sight()
+MOTION_ALONE = FrameSource()
 
 
-def extract(job: Job, spec: FeatureSpec, sight: Sight = MOTION_ALONE) -> Record:
+def extract(job: Job, spec: FeatureSpec, sight: FrameSource = MOTION_ALONE) -> ClipFeatures:
     """The record of a job. Raises the media errors of the core for a file that cannot be used."""
     return _generated(job, spec, sight) if isinstance(job, GeneratedJob) else _real(job, spec, sight)
 
@@ -81,7 +81,7 @@ def flow_descriptors(images: Iterable[Picture], spec: VideoSpec, flow: FlowEstim
     return np.stack(rows) if rows else np.zeros((0, spec.motion_dim), np.float32)
 
 
-def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
+def _generated(job: GeneratedJob, spec: FeatureSpec, sight: FrameSource) -> ClipFeatures:
     clip = make_clip(job.seed, job.duration_s, song_seed=job.song_seed, sample_rate_hz=spec.audio.sample_rate_hz)
     eye = _Eye(spec.video.frame_size_px)
     coding = _coding(job)
@@ -90,7 +90,7 @@ def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
     else:
         between = _of_file(clip, job, spec, sight, eye, coding)
     truth, heard = clip.truth, music_features(clip.music.samples, spec.audio)
-    return Record(
+    return ClipFeatures(
         clip_id=job.clip_id, song_id=truth.song_id, source=f"generated-{job.seed}", style=truth.style,
         origin="generated", duration_s=job.duration_s, between=between, onsets_s=heard.onset_times_s,
         strokes_s=_times(truth.strokes_s), beats_s=_times(truth.beats_s), downbeats_s=_times(truth.downbeats_s),
@@ -98,12 +98,12 @@ def _generated(job: GeneratedJob, spec: FeatureSpec, sight: Sight) -> Record:
     )  # fmt: skip
 
 
-def _real(job: RealJob, spec: FeatureSpec, sight: Sight) -> Record:
+def _real(job: RealJob, spec: FeatureSpec, sight: FrameSource) -> ClipFeatures:
     heard = music_features(decode_audio(job.path, spec.audio.sample_rate_hz).samples, spec.audio)
     eye = _Eye(spec.video.frame_size_px)
     between = _read(job.path, spec, sight, eye)
     count = len(between) + 1
-    return Record(
+    return ClipFeatures(
         clip_id=job.clip_id, song_id=job.song_id, source=job.source, style=job.style, origin="real",
         duration_s=count / spec.video.fps, between=between, onsets_s=heard.onset_times_s,
         strokes_s=np.zeros(0, np.float32), beats_s=heard.beats.times_s, downbeats_s=heard.downbeats_s,
@@ -117,14 +117,14 @@ def _coding(job: GeneratedJob) -> tuple[int, int] | None:
     return (int(rng.choice(_RATES)), int(rng.integers(*_QUALITIES))) if rng.random() < _CODED else None
 
 
-def _of_pictures(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
+def _of_pictures(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: FrameSource, eye: _Eye) -> Array:
     filmed = clip.dance.frames(spec.video.fps, *_SIZES[job.seed % len(_SIZES)])
     flow = make_flow(spec.video, sight.flow_weights)
     return flow_descriptors(eye.seeing(filmed) if sight.frames else filmed, spec.video, flow)
 
 
 def _of_file(
-    clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: Sight, eye: _Eye, coding: tuple[int, int]
+    clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: FrameSource, eye: _Eye, coding: tuple[int, int]
 ) -> Array:
     (width, height), (fps, crf) = _SIZES[job.seed % len(_SIZES)], coding
     with tempfile.TemporaryDirectory() as folder:
@@ -133,10 +133,10 @@ def _of_file(
         return _read(path, spec, sight, eye)
 
 
-def _read(path: Path, spec: FeatureSpec, sight: Sight, eye: _Eye) -> Array:
+def _read(path: Path, spec: FeatureSpec, sight: FrameSource, eye: _Eye) -> Array:
     flow, frames = make_flow(spec.video, sight.flow_weights), sight.frames
     side = spec.video.frame_size_px if frames else None
-    return read_motion(path, spec, flow=flow, look=eye if frames else None, look_size_px=side).between
+    return extract_motion(path, spec, flow=flow, look=eye if frames else None, look_size_px=side).between
 
 
 class _Eye:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mudar.spec import FeatureSpec
 from training.data.batches import CPU
 from training.data.ragged import Table, make_table
-from training.data.records import Record
+from training.data.records import ClipFeatures
 
 Ints = NDArray[np.int64]
 
@@ -20,7 +20,7 @@ class Mixture:
     """Generated and real records, in shares; among the real ones each source counts as it should."""
 
     def __init__(
-        self, generated: Sequence[Record], real: Sequence[Record], real_share: float, large_share: float
+        self, generated: Sequence[ClipFeatures], real: Sequence[ClipFeatures], real_share: float, large_share: float
     ) -> None:
         """`large_share` of the real draws are of the source with the most clips."""
         self.records = [*generated, *real]

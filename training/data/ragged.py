@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mudar.spec import VideoSpec
-from training.data.records import Record, motion_rows
+from training.data.records import ClipFeatures, motion_rows
 
 HEADS: Final = ("onset", "beat", "beat13", "downbeat")  # the rows of `Table.events`
 FAR_S: Final = 1e9  # stands for "no more events"
@@ -94,7 +94,7 @@ class Table:
         return replace(self, **moved)
 
 
-def make_table(records: Sequence[Record], spec: VideoSpec) -> Table:
+def make_table(records: Sequence[ClipFeatures], spec: VideoSpec) -> Table:
     """The table of these records, on the CPU. Raises ValueError when there are none."""
     if not records:
         raise ValueError("no records to train on: preprocess some first")
@@ -117,7 +117,7 @@ def song_number(song_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(song_id.encode(), digest_size=7).digest(), "big")
 
 
-def _events(records: Sequence[Record]) -> Tensor:
+def _events(records: Sequence[ClipFeatures]) -> Tensor:
     curves = [record.curves_s() for record in records]
     most = max((len(times) for clip in curves for times in clip.values()), default=0)
     # Two more than the most, so that every search finds a neighbour on both sides.

@@ -25,7 +25,7 @@ _META = ("clip_id", "song_id", "source", "style", "origin", "duration_s", "flow_
 
 
 @dataclass(frozen=True)
-class Record:
+class ClipFeatures:
     """One clip. `between[t]` is the motion from frame t to frame t+1; `audio` the music encoder's input.
 
     origin: "generated" (strokes_s are the dancer's own) or "real" (strokes are unknown: strokes_s is empty and the
@@ -62,7 +62,7 @@ class Record:
                 "downbeat": self.downbeats_s}  # fmt: skip
 
 
-def motion_rows(record: Record, video: VideoSpec) -> Array:
+def motion_rows(record: ClipFeatures, video: VideoSpec) -> Array:
     """(T, M): the record's motion as networks with this spec see it. ModelError when it was made of other pictures."""
     if record.flow_shape != video.flow_shape:
         raise ModelError(
@@ -80,7 +80,7 @@ def _one_and_three(beats_s: Array, downbeats_s: Array) -> Array:
     return beats_s[first % 2 :: 2]
 
 
-def save_record(folder: Path, record: Record) -> Path:
+def save_record(folder: Path, record: ClipFeatures) -> Path:
     """Write `folder/<clip_id>.npz`; pictures are left out: they live in shards."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.clip_id}.npz"
@@ -91,7 +91,7 @@ def save_record(folder: Path, record: Record) -> Path:
     return path
 
 
-def write_arrays(out: BinaryIO, record: Record) -> None:
+def write_arrays(out: BinaryIO, record: ClipFeatures) -> None:
     """All of a record but its pictures, as one .npz."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "jpegs"}
     meta = json.dumps({name: fields.pop(name) for name in _META})
@@ -99,37 +99,37 @@ def write_arrays(out: BinaryIO, record: Record) -> None:
     np.savez(out, meta=np.frombuffer(meta.encode(), np.uint8), **{**fields, **half})
 
 
-def load_record(path: Path) -> Record:
+def load_record(path: Path) -> ClipFeatures:
     """Read what `save_record` wrote; arrays come back as float32."""
     with path.open("rb") as file:
         return read_arrays(file)
 
 
-def read_arrays(file: BinaryIO, jpegs: tuple[bytes, ...] = ()) -> Record:
+def read_arrays(file: BinaryIO, jpegs: tuple[bytes, ...] = ()) -> ClipFeatures:
     """The record of an .npz, with its pictures."""
     with np.load(file, allow_pickle=False) as data:
         arrays = {name: data[name].astype(np.float32) for name in data.files if name != "meta"}
         meta = json.loads(data["meta"].tobytes().decode())
-    return Record(**meta, **arrays, jpegs=jpegs)
+    return ClipFeatures(**meta, **arrays, jpegs=jpegs)
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RecordStore:
     """A folder of records, loaded when first asked for and kept."""
 
     folder: Path
-    _kept: dict[str, Record] = field(default_factory=dict, compare=False)
+    _kept: dict[str, ClipFeatures] = field(default_factory=dict, compare=False)
 
     def clip_ids(self) -> list[str]:
         """Names of the clips that are there, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.npz"))
 
-    def load(self, clip_id: str) -> Record:
+    def load(self, clip_id: str) -> ClipFeatures:
         """The record of this clip."""
         if clip_id not in self._kept:
             self._kept[clip_id] = load_record(self.folder / f"{clip_id}.npz")
         return self._kept[clip_id]
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[ClipFeatures]:
         """Every record, by name."""
         return [self.load(clip_id) for clip_id in self.clip_ids()]

@@ -19,7 +19,7 @@ MOST_BYTES = 256 << 20  # of a shard: seconds to copy, and enough shards for man
 
 
 @dataclass
-class Packer:
+class ShardWriter:
     """A folder of shards that grows. `done`: the files (by clip name) that are in it, packed or as parts."""
 
     folder: Path

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mudar.spec import FeatureSpec
 from training.data.ragged import Table, make_table
-from training.data.records import Record, read_arrays, write_arrays
+from training.data.records import ClipFeatures, read_arrays, write_arrays
 
 Ints = NDArray[np.int64]
 PIECE_S: Final = 32.0  # longer clips are cut: a shuffle of long clips is a poor shuffle
@@ -32,7 +32,7 @@ SPEC_FILE: Final = "spec.json"
 _CUT: Final = "~"  # between a clip's name and its piece's number
 
 
-def pieces(record: Record, fps: float, rate_hz: float, longest_s: float = PIECE_S) -> list[Record]:
+def pieces(record: ClipFeatures, fps: float, rate_hz: float, longest_s: float = PIECE_S) -> list[ClipFeatures]:
     """The clip, or equal pieces of it of at most `longest_s`, each a clip of the same song and source."""
     count = int(np.ceil(record.duration_s / longest_s - 1e-6))
     if count <= 1:
@@ -41,7 +41,7 @@ def pieces(record: Record, fps: float, rate_hz: float, longest_s: float = PIECE_
     return [_piece(record, i, first, last, fps, rate_hz) for i, (first, last) in enumerate(itertools.pairwise(edges))]
 
 
-def _piece(record: Record, index: int, first: int, last: int, fps: float, rate_hz: float) -> Record:
+def _piece(record: ClipFeatures, index: int, first: int, last: int, fps: float, rate_hz: float) -> ClipFeatures:
     start_s, end_s = first / fps, last / fps
     low, high = round(start_s * rate_hz), round(end_s * rate_hz) + 1
 
@@ -56,7 +56,7 @@ def _piece(record: Record, index: int, first: int, last: int, fps: float, rate_h
     )  # fmt: skip
 
 
-def write_part(path: Path, records: Iterable[Record]) -> None:
+def write_part(path: Path, records: Iterable[ClipFeatures]) -> None:
     """A small tar of one file's records, whole or not at all; `Packer` lays such parts together."""
     part = path.with_suffix(".part")
     with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -147,7 +147,7 @@ class Shards:
         wanted, rows = np.unique(clips, return_inverse=True)
         return make_table([self.load(int(clip)) for clip in wanted], spec.video).to(device), rows
 
-    def load(self, clip: int) -> Record:
+    def load(self, clip: int) -> ClipFeatures:
         """The record of clip number `clip`, its frames still JPEG."""
         place = self._places[clip]
         with place.shard.open("rb") as file:

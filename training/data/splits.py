@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from training.data.records import Shelf
+from training.data.records import RecordStore
 from training.data.shards import Shards
 
 
@@ -103,7 +103,7 @@ def listed(folder: Path) -> Sequence[Named]:
     """The clips of a folder of records or of shards."""
     if any(folder.glob("shard-*.json")):
         return [Listed(clip["clip"], clip["song"], clip["source"]) for clip in Shards(folder).clips]
-    return Shelf(folder).all()
+    return RecordStore(folder).all()
 
 
 def main() -> None:

@@ -22,14 +22,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mudar.features.envelope import curve_at
-from mudar.features.windows import Window, stitch, windows
+from mudar.features.windows import Window, overlap_add, windows
 from mudar.model.config import ModelConfig
 from mudar.model.mudar import Mudar, build
-from mudar.rhythm.descriptors import of_dance, of_music
-from mudar.rhythm.postprocessing import read_dance
+from mudar.rhythm.descriptors import dance_descriptor, music_descriptor
+from mudar.rhythm.postprocessing import postprocess
 from mudar.spec import FeatureSpec
 from training.baselines.registry import BASELINES, Network
-from training.data.records import Record, Shelf, motion_rows
+from training.data.records import ClipFeatures, RecordStore, motion_rows
 from training.evaluation import metrics
 
 Array = NDArray[np.float32]
@@ -41,7 +41,7 @@ LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 class View:
     """What a network says of one clip: the served curve (T,), strokes (N,) seconds, and its segments' vectors."""
 
-    record: Record
+    record: ClipFeatures
     curve: Array
     strokes_s: Array
     dance: Array  # (S, E)
@@ -51,24 +51,24 @@ class View:
 
 
 @torch.inference_mode()
-def look(model: Mudar, record: Record) -> View:
+def look(model: Mudar, record: ClipFeatures) -> View:
     """Run the network over the clip's segments, as serving does: overlapping windows, their curves averaged."""
     spec, config = model.spec, model.config
     fps, rows = spec.video.fps, motion_rows(record, spec.video)
     where = windows(len(rows) / fps, len(rows), spec)
     seen = torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
-    curves = stitch(torch.sigmoid(model.rhythm_logits(seen)).numpy(), where, len(rows))
-    read = read_dance(config, curves, model.filtered(rows), fps)
+    curves = overlap_add(torch.sigmoid(model.rhythm_logits(seen)).numpy(), where, len(rows))
+    read = postprocess(config, curves, model.filtered(rows), fps)
     envelope = np.pad(record.envelope, (0, max(len(rows) - len(record.envelope), 0)))[: len(rows)]
     pulses = curve_at(record.audio[:, spec.audio.n_mels + 1], spec.audio, fps, len(rows))
-    dance_rhythm = of_dance(config, spec.video, rows, read.curve, where)
-    music_rhythm = of_music(config, spec.video, envelope, pulses, where)
+    dance_rhythm = dance_descriptor(config, spec.video, rows, read.curve, where)
+    music_rhythm = music_descriptor(config, spec.video, envelope, pulses, where)
     dance = model.encode_dance(seen).embedding.numpy()
     heard = _hear(model, record, where)
     return View(record, read.curve, read.times_s, dance, dance_rhythm, heard, music_rhythm)
 
 
-def _hear(model: Mudar, record: Record, where: list[Window]) -> Array:
+def _hear(model: Mudar, record: ClipFeatures, where: list[Window]) -> Array:
     """(S, E) of the clip's music."""
     rate_hz, fps = model.spec.audio.frame_rate_hz, model.spec.video.fps
     length = min(round(where[0].frames / fps * rate_hz), len(record.audio))
@@ -139,14 +139,14 @@ def _best_pairs(queries: list[Array], items: list[Array]) -> Array:
     return np.array([[float((q @ x.T).max()) for x in items] for q in queries], np.float32)
 
 
-def group_of(record: Record) -> str:
+def group_of(record: ClipFeatures) -> str:
     """The row of the table that a record belongs to."""
     if record.origin == "generated":
         return "generated"
     return "real, " + record.clip_id.split("_")[0]
 
 
-def figures(model: Mudar, records: list[Record], tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def figures(model: Mudar, records: list[ClipFeatures], tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """All figures for each group of records."""
     groups: dict[str, list[View]] = {}
     for record in records:
@@ -205,7 +205,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     only = set(args.only.read_text().split()) if args.only else None
-    records = [r for folder in args.records for r in Shelf(folder).all() if only is None or r.clip_id in only]
+    records = [r for folder in args.records for r in RecordStore(folder).all() if only is None or r.clip_id in only]
     found = figures(load_run(args.run), records)
     show(found, Console())
     if args.json:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from mudar.model.mudar import Mudar
 from mudar.rhythm.peaks import strokes_from_curve
-from training.data.records import Record, Shelf
+from training.data.records import ClipFeatures, RecordStore
 from training.data.splits import folds
 from training.evaluation import metrics
 from training.evaluation.evaluate import group_of, load_run
@@ -35,7 +35,9 @@ from training.fit_beat_filter import attach, fit
 Figures = dict[str, dict[str, list[float]]]  # of each clip, by name: one value for each way of making folds
 
 
-def measure(model: Mudar, records: list[Record], count: int, seeds: Iterable[int], by_song: frozenset[str]) -> Figures:
+def measure(
+    model: Mudar, records: list[ClipFeatures], count: int, seeds: Iterable[int], by_song: frozenset[str]
+) -> Figures:
     """Figures of every clip, read by a filter that was fitted without its fold."""
     found: Figures = {record.clip_id: {} for record in records}
     _note(found, "bare_", list(see_all(model, records)), model)
@@ -64,7 +66,7 @@ def _note(found: Figures, prefix: str, seen: list[Seen], model: Mudar) -> None:
             row.setdefault(prefix + name, []).append(value)
 
 
-def summary(found: Figures, records: list[Record]) -> dict[str, dict[str, tuple[float, float, float]]]:
+def summary(found: Figures, records: list[ClipFeatures]) -> dict[str, dict[str, tuple[float, float, float]]]:
     """Mean and interval over clips of each figure, by group."""
     groups: dict[str, list[str]] = {}
     for record in records:
@@ -97,7 +99,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    records = [record for record in Shelf(args.real).all() if len(record.curves_s()["beat"])]
+    records = [record for record in RecordStore(args.real).all() if len(record.curves_s()["beat"])]
     by_song = frozenset(args.by_song)
     if sum(bool(part) for part in folds(records, args.folds, 0, by_song)) < 2:
         parser.error(

@@ -38,7 +38,7 @@ _FLOOR = 1e-6
 
 
 @torch.no_grad()
-def prepare(net: PwcNet, pairs: Pairs) -> None:
+def lsuv_init(net: PwcNet, pairs: Pairs) -> None:
     """Set the weights in place by one pass over drawn pairs, a dozen of 256 x 256. Chance is torch's own."""
     levels = [cast(nn.Sequential, level) for level in net.pyramid.levels]
     compared = {_convolution(level[-1]): i for i, level in enumerate(levels, start=1) if i <= _SURE}

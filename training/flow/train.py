@@ -27,7 +27,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from mudar.model.pwcnet import PwcNet
-from training.flow.begin import prepare
+from training.flow.begin import lsuv_init
 from training.flow.layers import Scenes, draw
 from training.flow.loss import multiscale
 from training.flow.measure import on_generated, show
@@ -105,7 +105,7 @@ class FlowRun:
             torch.manual_seed(recipe.seed)
             net = PwcNet().to(device)
             generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + 999_999)  # no step's
-            prepare(net, draw(recipe.begin_pairs, recipe.begin_side, recipe.begin_side, generator, BEGIN))
+            lsuv_init(net, draw(recipe.begin_pairs, recipe.begin_side, recipe.begin_side, generator, BEGIN))
         form = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         net = net.to(memory_format=form)  # type: ignore[call-overload]
         # The up_flow of level 2 is there for the public checkpoint's sake and is never used.

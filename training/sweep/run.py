@@ -15,18 +15,18 @@ from mudar.model.mudar import Mudar
 from training.baselines.registry import Network
 from training.data.compact_format import unpack
 from training.data.mixture import Mixture
-from training.data.records import Record, Shelf
+from training.data.records import ClipFeatures, RecordStore
 from training.data.splits import folds
 from training.evaluation.downstream.classification import HeadRecipe
 from training.evaluation.downstream.color_baseline import Colours, read_colours
 from training.evaluation.tables.measure import Measured, measure
 from training.fit_beat_filter import attach, fit
-from training.sweep.trials import FOLDS, LARGE, Cell, recipe_of
+from training.sweep.trials import FOLDS, LARGE, Trial, recipe_of
 from training.train import train
 
 
 @dataclass(frozen=True)
-class Told:
+class SweepConfig:
     """What all cells share. The paths are folders of records, or packed files."""
 
     out: Path
@@ -42,38 +42,38 @@ class Told:
     colours: tuple[Path, ...] = ()  # of `training.evaluation.downstream.color_features`
 
 
-def read(path: Path | None) -> list[Record]:
+def read(path: Path | None) -> list[ClipFeatures]:
     """The records of a folder or of a packed file."""
     if path is None:
         return []
-    return unpack(path) if path.is_file() else Shelf(path).all()
+    return unpack(path) if path.is_file() else RecordStore(path).all()
 
 
 @dataclass
-class Desk:
+class TrialContext:
     """The records in memory, and the tables made of them."""
 
-    told: Told
-    generated: list[Record]
-    generated_test: list[Record]
-    real: list[Record]
+    told: SweepConfig
+    generated: list[ClipFeatures]
+    generated_test: list[ClipFeatures]
+    real: list[ClipFeatures]
     colours: Colours = field(default_factory=dict)
     sources: dict[tuple[object, ...], Mixture] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, told: Told) -> Desk:
+    def open(cls, told: SweepConfig) -> TrialContext:
         """Read everything once."""
         colours = {name: row for path in told.colours for name, row in read_colours(path).items()}
         return cls(told, read(told.generated), read(told.generated_test), read(told.real), colours)
 
-    def held_out(self, cell: Cell) -> list[Record]:
+    def held_out(self, cell: Trial) -> list[ClipFeatures]:
         """The real clips that this cell never learns from."""
         if cell.domain == "generated":
             return self.real
         kept = set(folds(self.real, FOLDS, cell.seed, LARGE)[cell.fold])
         return [record for record in self.real if record.clip_id in kept]
 
-    def source(self, cell: Cell, fraction: float, real_share: float, large_share: float) -> Mixture:
+    def source(self, cell: Trial, fraction: float, real_share: float, large_share: float) -> Mixture:
         """What the cell learns from; the last few are kept, since rows share them."""
         key = (cell.domain, cell.seed if cell.domain == "real" else 0, cell.fold, fraction, real_share, large_share)
         if key not in self.sources:
@@ -85,12 +85,12 @@ class Desk:
         return self.sources[key]
 
 
-def file_of(told: Told, cell: Cell) -> Path:
+def file_of(told: SweepConfig, cell: Trial) -> Path:
     """Where a cell's figures are, once they are."""
     return told.out / "cells" / f"{cell.name}.json"
 
 
-def run_cell(desk: Desk, cell: Cell) -> Path:
+def run_trial(desk: TrialContext, cell: Trial) -> Path:
     """Train, measure, write; a cell that is there is left alone, and one that was killed goes on where it was."""
     told, path = desk.told, file_of(desk.told, cell)
     if path.exists():
@@ -112,7 +112,9 @@ def run_cell(desk: Desk, cell: Cell) -> Path:
     return path
 
 
-def _write_filtered(desk: Desk, cell: Cell, network: Network, source: Mixture, seconds: dict[str, float]) -> None:
+def _write_filtered(
+    desk: TrialContext, cell: Trial, network: Network, source: Mixture, seconds: dict[str, float]
+) -> None:
     """The full system's network once more, with the beat filter that the real clips it learnt from give in closed
     form: a row of its own, so that the ablations stay those of the network."""
     assert isinstance(network, Mudar)
@@ -121,7 +123,7 @@ def _write_filtered(desk: Desk, cell: Cell, network: Network, source: Mixture, s
     _write(desk.told, replace(cell, row="filter"), _measured(desk, cell, filtered), seconds)
 
 
-def _write(told: Told, cell: Cell, measured: Measured, seconds: dict[str, float]) -> None:
+def _write(told: SweepConfig, cell: Trial, measured: Measured, seconds: dict[str, float]) -> None:
     """The cell's file, whole or not at all."""
     path = file_of(told, cell)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,7 @@ def _write(told: Told, cell: Cell, measured: Measured, seconds: dict[str, float]
     part.replace(path)
 
 
-def _measured(desk: Desk, cell: Cell, network: Network) -> Measured:
+def _measured(desk: TrialContext, cell: Trial, network: Network) -> Measured:
     told = desk.told
     head = HeadRecipe(epochs=told.head_epochs, seed=cell.seed) if cell.domain == "generated" else None
     records = [*desk.generated_test, *desk.held_out(cell)]

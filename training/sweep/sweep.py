@@ -25,23 +25,23 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from training.process_pool import end_with
-from training.sweep.run import Desk, Told, file_of, run_cell
-from training.sweep.trials import ROWS, Cell, plan
+from training.process_pool import die_with_parent
+from training.sweep.run import SweepConfig, TrialContext, file_of, run_trial
+from training.sweep.trials import ROWS, Trial, plan
 
 SAY_EVERY_S = 10.0
 GRACE_S = 2.0
 
 
-def _process(told: Told, cells: Any, deadline_s: float, parent: int) -> None:
-    end_with(parent)
+def _process(told: SweepConfig, cells: Any, deadline_s: float, parent: int) -> None:
+    die_with_parent(parent)
     work(told, cells, deadline_s)
 
 
-def work(told: Told, cells: Any, deadline_s: float) -> None:
+def work(told: SweepConfig, cells: Any, deadline_s: float) -> None:
     """Cell after cell, until there are none or the next would not end in time."""
     torch.set_num_threads(1)
-    desk, longest_s = Desk.open(told), 0.0
+    desk, longest_s = TrialContext.open(told), 0.0
     while time.time() + longest_s < deadline_s:
         try:
             cell = cells.get_nowait()
@@ -49,7 +49,7 @@ def work(told: Told, cells: Any, deadline_s: float) -> None:
             return
         began_s = time.time()
         try:
-            run_cell(desk, cell)
+            run_trial(desk, cell)
         except Exception:  # noqa: BLE001 - the edge of a process: one cell's fault must not end the study
             trouble = file_of(told, cell).with_suffix(".trouble.txt")
             trouble.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def work(told: Told, cells: Any, deadline_s: float) -> None:
         longest_s = max(longest_s, time.time() - began_s)
 
 
-def run(told: Told, cells: list[Cell], processes: int, minutes: float, console: Console) -> list[Cell]:
+def run(told: SweepConfig, cells: list[Trial], processes: int, minutes: float, console: Console) -> list[Trial]:
     """Do what is missing of the cells; returns what is still missing."""
     deadline_s = time.time() + 60 * minutes
     todo = [cell for cell in cells if not file_of(told, cell).exists()]
@@ -110,8 +110,8 @@ def main() -> None:
     parser.add_argument(
         "--base", default="small", help="recipe that the rows vary (with -synthetic: without real clips)"
     )
-    parser.add_argument("--steps", type=int, default=Told.steps)
-    parser.add_argument("--batch", type=int, default=Told.batch)
+    parser.add_argument("--steps", type=int, default=SweepConfig.steps)
+    parser.add_argument("--batch", type=int, default=SweepConfig.batch)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e6)
@@ -125,7 +125,7 @@ def main() -> None:
     if args.generated is None or args.generated_test is None:
         parser.error("--generated and --generated-test are needed")
     domains = tuple(d for d in args.domains if d == "generated" or args.real)
-    told = Told(
+    told = SweepConfig(
         args.out, args.generated, args.generated_test, args.real, args.device, args.base, args.steps, args.batch
     )
     run(told, plan(args.rows, args.seeds, domains), args.processes, args.minutes, Console())

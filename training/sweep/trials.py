@@ -34,7 +34,7 @@ _URGENCY: Final = {name: place // 5 for place, name in enumerate(ROWS)}
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One run. fold: of the real clips, the part that is held out; 0 on generated data."""
 
     row: str
@@ -52,10 +52,10 @@ class Cell:
         return asdict(self)
 
 
-def plan(rows: list[str], seeds: int, domains: tuple[Domain, ...] = ("generated", "real")) -> list[Cell]:
+def plan(rows: list[str], seeds: int, domains: tuple[Domain, ...] = ("generated", "real")) -> list[Trial]:
     """Every cell, in the order in which they are worth their time: telling rows, then seeds, then domains."""
     cells = [
-        Cell(row, domain, seed, fold)
+        Trial(row, domain, seed, fold)
         for row in rows
         for domain in domains
         for seed in range(seeds)
@@ -64,7 +64,7 @@ def plan(rows: list[str], seeds: int, domains: tuple[Domain, ...] = ("generated"
     return sorted(cells, key=lambda c: (_URGENCY[c.row], c.seed, c.domain, c.fold, rows.index(c.row)))
 
 
-def recipe_of(cell: Cell, base: str, steps: int, batch: int) -> Recipe:
+def recipe_of(cell: Trial, base: str, steps: int, batch: int) -> Recipe:
     """The cell's run: `base` for real data, `base`-synthetic for generated; a baseline as its own paper has it."""
     bases = {"generated": f"{base}-synthetic", "real": base}
     what, home = ROWS[cell.row], registry.get(bases[cell.domain])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from training.data.jpegs import Picture
-from training.distributed import World
+from training.distributed import DistContext
 from training.loss import Parts
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ class Log:
     """
 
     folder: Path
-    world: World
+    world: DistContext
     board: SummaryWriter | None = None
     held: list[tuple[int, Parts]] = field(default_factory=list)
 
     def go_on_from(self, step: int) -> None:
         """Forget what a killed run wrote of steps that now come again, and a line that it left unfinished."""
         path = self.folder / "losses.jsonl"
-        if self.world.leads and path.exists():
+        if self.world.is_main and path.exists():
             lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
             path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
 
@@ -55,7 +55,7 @@ class Log:
             for name, value in last.items():
                 self.number(f"loss/{name}", value, step)
         self.held.clear()
-        if self.world.leads:
+        if self.world.is_main:
             with (self.folder / "losses.jsonl").open("a") as out:
                 out.write("".join(line + "\n" for line in lines))
         return last

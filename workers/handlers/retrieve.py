@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mudar.library.search.search import Filters, Question, ask
+from mudar.library.search.search import Filters, Question, search
 from mudar.progress import scaled
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ def retrieve(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
     question = Question(kind, analysis.segments, int(params["k"]), float(params["lambda"]), labelled)
     query = {"id": None, "tempo_bpm": float(analysis.rhythm.tempo_bpm)}
     query |= {name: params[name] for name in ("kind", "k", "lambda", "label", "model")}
-    return {"query": query, "results": ask(held.database, follower, question)}
+    return {"query": query, "results": search(held.database, follower, question)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mudar.library import analyses
 from mudar.library.items import get_item
-from mudar.library.search.search import Question, ask
+from mudar.library.search.search import Question, search
 from mudar.progress import scaled
 from workers.handlers.embed import embed_item
 from workers.handlers.retarget import foretold, render
@@ -52,7 +52,7 @@ def _ranked(
         dance = analyses.rhythm(session, dance_id, model)
     context.progress(0.3, "search")
     follower = held.follower(model, len(segments[0].embedding), len(segments[0].rhythm))
-    found = ask(held.database, follower, Question("dance", segments, int(params["k"]), float(params["lambda"])))
+    found = search(held.database, follower, Question("dance", segments, int(params["k"]), float(params["lambda"])))
     songs = []
     for number, match in enumerate(found):
         context.progress(0.3 + 0.1 * number / len(found), "plan")
@@ -63,13 +63,13 @@ def _ranked(
 
 
 def _predicted(dance: Any, dance_info: Any, music: Any, music_info: Any, settings: RetargetSettings) -> dict[str, Any]:
-    """`warp_cost`, the predicted `report`, and why it would be `refused`, or None."""
+    """`speed_changes`, the predicted `report`, and why it would be `refused`, or None."""
     from mudar.errors import RetargetRefused
-    from mudar.retarget.report.report import warp_cost
+    from mudar.retarget.report.report import speed_changes
 
     try:
         report = foretold((dance, music), dance_info, music_info, settings)
     except RetargetRefused as refused:
         return {"refused": refused.detail, "warp_cost": None, "report": None}
     short = {name: value for name, value in report.items() if name not in TOO_LONG_TO_TELL}
-    return {"refused": None, "warp_cost": warp_cost(report), "report": short}
+    return {"refused": None, "warp_cost": speed_changes(report), "report": short}

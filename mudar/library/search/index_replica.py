@@ -23,9 +23,9 @@ from mudar.index.gpu import Place
 from mudar.index.hybrid import HybridIndex, Moved
 from mudar.index.snapshot import SnapshotUnusable, Stamp
 from mudar.library import analyses, changes
-from mudar.library.changes import Head
+from mudar.library.changes import LogPosition
 from mudar.library.db import Database, Session
-from mudar.library.notifications import Waker
+from mudar.library.notifications import ChangeListener
 from mudar.records import Kind
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class _Behind(Exception):
     """The log does not reach back to where we are, or is not the one that we followed."""
 
 
-class IndexFollower:
+class IndexReplica:
     """Two indexes of one model, of dances and of music, that follow the database. Use `start`, at last `stop`."""
 
     def __init__(
@@ -67,7 +67,7 @@ class IndexFollower:
         self._poll_s, self._save_every_s, self._exact_rows = poll_s, save_every_s, exact_rows
         self._place = place
         self._indexes = self._empty()
-        self._covers, self._saved = Head(-1, -1, 0.0), Head(-1, -1, 0.0)
+        self._covers, self._saved = LogPosition(-1, -1, 0.0), LogPosition(-1, -1, 0.0)
         self._changing = threading.RLock()  # one catches up at a time
         self._saving = threading.Lock()  # one saves, while others catch up
         self._stopping = threading.Event()
@@ -144,7 +144,7 @@ class IndexFollower:
         self._saved = covers
 
     def _follow(self) -> None:
-        waker = Waker(self._database.engine)
+        waker = ChangeListener(self._database.engine)
         while not self._stopping.is_set():
             waker.wait(self._poll_s, self._stopping)
             if self._stopping.is_set():
@@ -207,7 +207,7 @@ class IndexFollower:
         for kind in _KINDS:
             rows = analyses.segments_of(session, self.model, kind, self._dims, touched)
             self._indexes[kind].replace(touched, *rows)
-        self._covers = Head(head.library, batch[-1].seq, batch[-1].at)
+        self._covers = LogPosition(head.library, batch[-1].seq, batch[-1].at)
         return len(batch)
 
     def _rebuild(self, why: str) -> None:
@@ -235,7 +235,7 @@ class IndexFollower:
         self._indexes = {kind: index for kind, (index, _) in loaded.items()}
         # The two are written one after the other; from the older number on, a change applied twice does no harm.
         oldest = min((stamp for _, stamp in loaded.values()), key=lambda stamp: stamp.seq)
-        self._covers = self._saved = Head(head.library, oldest.seq, oldest.at)
+        self._covers = self._saved = LogPosition(head.library, oldest.seq, oldest.at)
 
     def _check_mark(self, session: Session, stamp: Stamp) -> None:
         """A log that was set back and went on has the same numbers, but not at the same times."""

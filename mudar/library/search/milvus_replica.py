@@ -22,7 +22,7 @@ from mudar.library import analyses, changes
 from mudar.library import tables as t
 from mudar.library.db import Database, Session
 from mudar.library.items import insert_new
-from mudar.library.notifications import Waker
+from mudar.library.notifications import ChangeListener
 from mudar.records import Kind
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _FRESH_S = 10.0  # Milvus lets searches lag by 5 s; those within so long after a
 _NEVER = -1
 
 
-class MilvusFollower:
+class MilvusReplica:
     """Two collections of one model. Use `start`, at last `stop`; several processes may follow the same ones."""
 
     def __init__(
@@ -116,7 +116,7 @@ class MilvusFollower:
         self._note(mark.seq, force=self._seen == _NEVER)
         return len(batch)
 
-    def _fill(self, session: Session, head: changes.Head, why: str) -> int:
+    def _fill(self, session: Session, head: changes.LogPosition, why: str) -> int:
         log.info("the collections of %s are filled from the database: %s", self.model, why)
         for kind in _KINDS:
             self._indexes[kind].create(anew=True)
@@ -176,7 +176,7 @@ class MilvusFollower:
         session.execute(update(t.counters).where(t.counters.c.name == self._name).values(value=seq))
 
     def _follow(self) -> None:
-        waker, quiet = Waker(self._database.engine), True
+        waker, quiet = ChangeListener(self._database.engine), True
         while not self._stopping.is_set():
             try:
                 self.catch_up()

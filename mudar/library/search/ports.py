@@ -14,7 +14,7 @@ from mudar.index.results import Match
 from mudar.records import Kind
 
 
-class Searched(Protocol):
+class SearchableIndex(Protocol):
     """The segments of one model and kind."""
 
     def __len__(self) -> int: ...
@@ -32,7 +32,7 @@ class Searched(Protocol):
         ...
 
 
-class Follower(Protocol):
+class SearchBackend(Protocol):
     """Both kinds of one model, kept equal to the database."""
 
     @property
@@ -54,6 +54,6 @@ class Follower(Protocol):
         """Apply what was committed since; after it, searches see all of that."""
         ...
 
-    def index(self, kind: Kind) -> Searched:
+    def index(self, kind: Kind) -> SearchableIndex:
         """What is searched; asked for anew each time."""
         ...

@@ -18,7 +18,7 @@ from mudar.index.results import Match
 from mudar.library import items
 from mudar.library import tables as t
 from mudar.library.db import Database, Session
-from mudar.library.search.ports import Follower
+from mudar.library.search.ports import SearchBackend
 from mudar.records import Kind, Segment
 
 MAX_DEPTH = 1000  # offset + k
@@ -83,18 +83,18 @@ def other_kind(kind: Kind) -> Kind:
     return "music" if kind == "dance" else "dance"
 
 
-def ask(database: Database, follower: Follower, question: Question) -> list[dict[str, Any]]:
+def search(database: Database, follower: SearchBackend, question: Question) -> list[dict[str, Any]]:
     """The k items of the other kind that fit best, with all that was committed before. EmptyLibrary, OutOfRange."""
-    (answer,) = ask_all(database, follower, [question])
+    (answer,) = search_many(database, follower, [question])
     if isinstance(answer, MudarError):
         raise answer
     return answer
 
 
-def ask_all(
-    database: Database, follower: Follower, questions: Sequence[Question]
+def search_many(
+    database: Database, follower: SearchBackend, questions: Sequence[Question]
 ) -> list[list[dict[str, Any]] | MudarError]:
-    """`ask` for each, with one look at the log and one at the titles; an error in the place of an answer."""
+    """`search` for each, with one look at the log and one at the titles; an error in the place of an answer."""
     follower.catch_up()
     answers: list[Sequence[Match] | MudarError | None] = [_refused(follower, question) for question in questions]
     alike: dict[tuple[Kind, int], list[int]] = {}
@@ -116,7 +116,7 @@ def ask_all(
     return [page if isinstance(page, MudarError) else _records(page, known) for page in pages]
 
 
-def _refused(follower: Follower, question: Question) -> MudarError | None:
+def _refused(follower: SearchBackend, question: Question) -> MudarError | None:
     wanted = other_kind(question.kind)
     if not len(follower.index(wanted)):
         return EmptyLibrary(f"There is no {wanted} in the library yet to compare this {question.kind} with.")
@@ -125,7 +125,7 @@ def _refused(follower: Follower, question: Question) -> MudarError | None:
     return None
 
 
-def _found(database: Database, follower: Follower, alike: Sequence[Question]) -> Sequence[Sequence[Match]]:
+def _found(database: Database, follower: SearchBackend, alike: Sequence[Question]) -> Sequence[Sequence[Match]]:
     """The best items for questions of one kind, depth and filters."""
     wanted, filters, allow = other_kind(alike[0].kind), alike[0].filters, None
     if filters.narrow:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mudar.errors import NoAudioStream, TruncatedMedia, UnreadableMedia
 from mudar.media.decode.demux import decoded_frames
-from mudar.media.decode.timestamps import JUMP_S, ends_early, origin_s, promised_end_s
+from mudar.media.decode.timestamps import JUMP_S, ends_early, promised_end_s, stream_start_s
 from mudar.media.probe.container import audio_stream, open_media, read_only
 
 MAX_GAP_S = 600.0  # and more than this is a broken clock
@@ -45,7 +45,7 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> Waveform:
 
     Sound that starts late is preceded by zeros, and so are gaps filled.
     """
-    start_s = origin_s(path)
+    start_s = stream_start_s(path)
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:

@@ -22,13 +22,13 @@ PRIMING_PACKETS = 400  # how many packets may pass before the first sound; 8 s o
 JUMP_S = 1.0  # a step back, or past the file's end, by more than this is a broken clock and not a slip
 
 
-def origin_s(path: str | Path) -> float:
+def stream_start_s(path: str | Path) -> float:
     """The time stamp, in seconds, of the file's time 0."""
     with open_media(path) as container:
-        return container_origin_s(container)
+        return container_start_s(container)
 
 
-def container_origin_s(container: InputContainer) -> float:
+def container_start_s(container: InputContainer) -> float:
     """The same for an open container, which it leaves somewhere in the middle."""
     video = video_stream(container)
     starts = [first_sound_s(container)]
@@ -81,7 +81,7 @@ def ends_early(end_s: float, promised_s: float | None) -> bool:
     return promised_s is not None and promised_s - end_s > min(0.5, max(0.05 * promised_s, 0.1))
 
 
-class Stamps:
+class FramePts:
     """The time stamp of each decoded frame. AVI has none of its own: what FFmpeg derives is in decoding order there,
     so frames are counted out by the decoding stamps instead, from where the stream starts."""
 
@@ -101,7 +101,7 @@ class Stamps:
         return float((frame.dts - self._first + self._start) * frame.time_base)
 
 
-class Timeline:
+class PtsNormalizer:
     """Turns presentation time stamps into seconds on the file's clock, strictly increasing.
 
     A missing stamp follows its predecessor; a repeated one is dropped; a clock that jumps is taken to go on.

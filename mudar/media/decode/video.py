@@ -21,7 +21,7 @@ from mudar.media.decode.audio import Waveform, decode_audio
 from mudar.media.decode.demux import decoded_frames
 from mudar.media.decode.orientation import Size, pixel_aspect
 from mudar.media.decode.resize import Scaler
-from mudar.media.decode.timestamps import Stamps, Timeline, ends_early, origin_s, promised_end_s
+from mudar.media.decode.timestamps import FramePts, PtsNormalizer, ends_early, promised_end_s, stream_start_s
 from mudar.media.probe.container import open_media, read_only, video_stream
 
 __all__ = ["Frame", "NativeFrame", "TimedFrame", "Waveform", "decode_audio", "iter_dual", "iter_frames", "timed_frames"]
@@ -68,7 +68,7 @@ class TimedFrame:
 def timed_frames(path: str | Path) -> Iterator[TimedFrame]:
     """Each frame of the file with the time it is shown. NoVideoStream, UnreadableMedia, TruncatedMedia."""
     name = Path(path).name
-    start_s = origin_s(path)
+    start_s = stream_start_s(path)
     with open_media(path) as container:
         stream = video_stream(container)
         if stream is None:
@@ -78,8 +78,8 @@ def timed_frames(path: str | Path) -> Iterator[TimedFrame]:
         stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
         aspect = pixel_aspect(stream.sample_aspect_ratio)
         step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-        timeline = Timeline(start_s, step_s, container.duration / av.time_base if container.duration else None)
-        stamps = Stamps(container, stream)
+        timeline = PtsNormalizer(start_s, step_s, container.duration / av.time_base if container.duration else None)
+        stamps = FramePts(container, stream)
         held: tuple[float, av.VideoFrame] | None = None
         index = 0
         for frame in decoded_frames(container, stream, name):

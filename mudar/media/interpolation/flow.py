@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.media.interpolation.cuts import carried
-from mudar.media.interpolation.fusion import Between, Flow, Moment, Pair
+from mudar.media.interpolation.fusion import Between, Flow, FlowPair, IntermediateFlow
 from mudar.media.render.yuv import Plane, blank, planes
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class PairFlow(Protocol):
     workers: int
     notes: tuple[str, ...]
 
-    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> FlowPair:
         """The pair on the estimator's own grid."""
 
 
@@ -63,7 +63,7 @@ class DisFlows:
         self.notes = notes
         self._own = threading.local()
 
-    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> FlowPair:
         """See `PairFlow`."""
         if not hasattr(self._own, "dis"):
             self._own.dis = _dis()
@@ -71,7 +71,7 @@ class DisFlows:
         forth, back = self._own.dis.calc(a, b, None), self._own.dis.calc(b, a, None)
         size = a.shape[1] // CELL, a.shape[0] // CELL
         grid_a, grid_b = (cv.resize(x, size, interpolation=cv.INTER_AREA) for x in (a, b))
-        return Pair(grid_a, grid_b, _thinned(forth, size), _thinned(back, size))
+        return FlowPair(grid_a, grid_b, _thinned(forth, size), _thinned(back, size))
 
 
 def _dis() -> Any:
@@ -111,7 +111,9 @@ class FlowBetween:
         between = Between(self._flow(first, second))
         return [self._made(first, second, between.at(share)) for share in shares]
 
-    def _made(self, first: av.VideoFrame, second: av.VideoFrame, moment: Moment | None) -> av.VideoFrame | None:
+    def _made(
+        self, first: av.VideoFrame, second: av.VideoFrame, moment: IntermediateFlow | None
+    ) -> av.VideoFrame | None:
         if moment is None:
             return None
         made = blank(first)
@@ -135,13 +137,13 @@ class Buffers:
         return held[:wanted].reshape(shape)
 
 
-def fill(out: Plane, a: Plane, b: Plane, moment: Moment, buffers: Buffers) -> None:
+def fill(out: Plane, a: Plane, b: Plane, moment: IntermediateFlow, buffers: Buffers) -> None:
     """Fill `out` (height, width) with the picture at the moment, from the same plane of both frames."""
     cv.addWeighted(a, 1 - moment.share, b, moment.share, 0.0, dst=out)
     _warp(out, a, b, moment, buffers)
 
 
-def _warp(out: Plane, a: Plane, b: Plane, moment: Moment, buffers: Buffers) -> None:
+def _warp(out: Plane, a: Plane, b: Plane, moment: IntermediateFlow, buffers: Buffers) -> None:
     """The part of it that moves."""
     scale = np.array(out.shape, float) / moment.motion.shape[:2]
     box = _moving(moment.motion, scale)

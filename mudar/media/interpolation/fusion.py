@@ -39,7 +39,7 @@ FLOOR = 1e-2  # where neither is believed, both count by their nearness
 
 
 @dataclass(frozen=True)
-class Pair:
+class FlowPair:
     """Two small pictures (h, w) uint8 and the flow both ways between them."""
 
     first: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Moment:
+class IntermediateFlow:
     """motion: from the first frame to the second, by place at the moment; second: (h, w) 0..1, its share of the mix."""
 
     share: float
@@ -60,11 +60,11 @@ class Moment:
 class Between:
     """All moments between the two pictures of a pair."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: FlowPair) -> None:
         self._pair = pair
         self._trust = _comes_back(pair.forth, pair.back), _comes_back(pair.back, pair.forth)
 
-    def at(self, share: float) -> Moment | None:
+    def at(self, share: float) -> IntermediateFlow | None:
         """The moment this far (0..1) from the first frame to the second; None where the flow explains too little."""
         motion, clash = self._best(share)
         trust = carried(self._trust[0], -share * motion), carried(self._trust[1], (1 - share) * motion)
@@ -74,7 +74,7 @@ class Between:
         first, second = (1 - share) * (trust[0] + FLOOR), share * (trust[1] + FLOOR)
         mixed = second / (first + second)
         mixed += (np.round(mixed) - mixed) * clash
-        return Moment(share, motion, cv.GaussianBlur(mixed, (3, 3), 0))
+        return IntermediateFlow(share, motion, cv.GaussianBlur(mixed, (3, 3), 0))
 
     def _best(self, share: float) -> tuple[Flow, Shares]:
         """(motion, how much the frames still clash under it, 0..1)."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mudar.media.interpolation.fusion import Flow, Pair
+from mudar.media.interpolation.fusion import Flow, FlowPair
 from mudar.media.render.yuv import Plane, planes
 from mudar.model.pwcnet import FLOW_UNIT_PX, PwcNet, as_input, read_weights
 
@@ -42,17 +42,17 @@ class PwcFlows:
         """With the weights of this file (the public checkpoint or our safetensors). CardInvalid."""
         return cls(PwcNet.from_state(read_weights(weights)), device)
 
-    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> Pair:
+    def __call__(self, first: av.VideoFrame, second: av.VideoFrame) -> FlowPair:
         """See `interpolate_flow.PairFlow`."""
         return self.between(planes(first), planes(second))
 
-    def between(self, first: list[Plane], second: list[Plane]) -> Pair:
+    def between(self, first: list[Plane], second: list[Plane]) -> FlowPair:
         """The same from Y, U and V planes."""
         size = seen_size(first[0].shape[1], first[0].shape[0])
         forth, back = self.flows(np.stack([rgb(first, size), rgb(second, size)]))
         grid = forth.shape[1], forth.shape[0]
         a, b = (cv.resize(p[0], grid, interpolation=cv.INTER_AREA) for p in (first, second))
-        return Pair(a, b, forth, back)
+        return FlowPair(a, b, forth, back)
 
     @torch.inference_mode()
     def flows(self, frames: NDArray[np.uint8]) -> tuple[Flow, Flow]:

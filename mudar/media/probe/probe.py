@@ -30,7 +30,7 @@ from mudar.errors import (
 )
 from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream, require_dance, require_music
 from mudar.media.probe.sniff import Header, read_header
-from mudar.media.probe.streams import survey
+from mudar.media.probe.streams import probe_streams
 
 __all__ = [
     "AudioStream",
@@ -55,7 +55,7 @@ def probe(path: str | Path, limits: ProbeLimits = DEFAULT_LIMITS) -> MediaInfo:
     name = Path(path).name
     header = _checked_header(path, limits, name)
     try:
-        info = survey(path, limits)
+        info = probe_streams(path, limits)
     except UnreadableMedia as error:
         if header.missing_bytes:
             raise TruncatedMedia(f"{name} ends {header.missing_bytes:,} bytes before it should.") from error

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream as AvVideoStream
 from mudar.errors import MediaTooLong, PictureTooLarge, TruncatedMedia, UnreadableMedia
 from mudar.media.decode.demux import packets
 from mudar.media.decode.orientation import display_size, orientation, pixel_aspect
-from mudar.media.decode.timestamps import container_origin_s, ends_early, first_sound_s, promised_end_s
+from mudar.media.decode.timestamps import container_start_s, ends_early, first_sound_s, promised_end_s
 from mudar.media.probe.container import audio_stream, open_media, read_only, video_stream
 from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream
 
@@ -34,7 +34,7 @@ LENGTH_IN_HEADER = {"wav", "w64", "aiff", "caf", "au"}  # plain samples: the hea
 
 
 @dataclass
-class Count:
+class PacketCount:
     """The packets of one stream, in the file's own seconds."""
 
     start_s: float = float("inf")
@@ -54,7 +54,7 @@ class Count:
             self.times_s.append(start_s)
 
 
-def survey(path: str | Path, limits: ProbeLimits) -> MediaInfo:
+def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
     """The streams of `path`, each known to decode. UnreadableMedia, PictureTooLarge, TruncatedMedia, MediaTooLong."""
     name = Path(path).name
     with open_media(path, limits.max_pixels) as container:
@@ -65,7 +65,7 @@ def survey(path: str | Path, limits: ProbeLimits) -> MediaInfo:
     if picture is None and not has_sound:
         raise UnreadableMedia(f"{name} holds no picture and no sound that can be decoded.")
     with open_media(path, limits.max_pixels) as container:
-        origin_s = container_origin_s(container)
+        origin_s = container_start_s(container)
     with open_media(path, limits.max_pixels) as container:
         video, audio = video_stream(container), audio_stream(container) if has_sound else None
         counts = _count(container, video, audio, limits, name)
@@ -118,7 +118,7 @@ def _count(
     audio: AvAudioStream | None,
     limits: ProbeLimits,
     name: str,
-) -> dict[int, Count]:
+) -> dict[int, PacketCount]:
     streams = [s for s in (video, audio) if s is not None]
     counts = {s.index: _from_header(container, s) for s in streams}
     left = [s for s in streams if counts[s.index] is None]
@@ -128,12 +128,12 @@ def _count(
     return counted
 
 
-def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStream) -> Count | None:
+def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStream) -> PacketCount | None:
     """Without reading on: by the index of an mp4, or by the header of plain samples; None if there is no such thing."""
     if not stream.duration or not stream.time_base:
         return None
     base, start = float(stream.time_base), stream.start_time or 0
-    count = Count(start * base, (start + stream.duration) * base)
+    count = PacketCount(start * base, (start + stream.duration) * base)
     if container.format.name in LENGTH_IN_HEADER:
         return count
     if not stream.frames or len(stream.index_entries) != stream.frames or container.format.name == "avi":
@@ -145,9 +145,9 @@ def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStrea
 
 def _from_packets(
     container: InputContainer, streams: list[AvVideoStream | AvAudioStream], limits: ProbeLimits, name: str
-) -> dict[int, Count]:
+) -> dict[int, PacketCount]:
     read_only(container, *streams)
-    counts = {s.index: Count() for s in streams}
+    counts = {s.index: PacketCount() for s in streams}
     first_s: float | None = None
     is_avi = container.format.name == "avi"
     for packet in packets(container, *streams):
@@ -164,7 +164,7 @@ def _from_packets(
     return counts
 
 
-def _span_s(packet: av.Packet[Any], is_avi: bool, count: Count) -> tuple[float, float]:
+def _span_s(packet: av.Packet[Any], is_avi: bool, count: PacketCount) -> tuple[float, float]:
     """(start, length) of a packet; bare streams have no time stamps, and some containers no lengths: the rate tells."""
     rate = getattr(packet.stream, "average_rate", None)
     length_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
@@ -174,13 +174,13 @@ def _span_s(packet: av.Packet[Any], is_avi: bool, count: Count) -> tuple[float, 
     return float(stamp * packet.time_base), length_s
 
 
-def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: Count, name: str) -> None:
+def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: PacketCount, name: str) -> None:
     promised_s = promised_end_s(container, stream)
     if ends_early(count.end_s, promised_s):
         raise TruncatedMedia(f"The {stream.type} of {name} ends at {count.end_s:.1f} s of {promised_s:.1f} s.")
 
 
-def _video(stream: AvVideoStream, picture: av.VideoFrame, count: Count, origin_s: float) -> VideoStream:
+def _video(stream: AvVideoStream, picture: av.VideoFrame, count: PacketCount, origin_s: float) -> VideoStream:
     orient = orientation(picture)
     aspect = pixel_aspect(stream.sample_aspect_ratio)
     width, height = display_size(picture.width, picture.height, aspect, orient)
@@ -203,7 +203,7 @@ def _video(stream: AvVideoStream, picture: av.VideoFrame, count: Count, origin_s
     )
 
 
-def _audio(stream: AvAudioStream, count: Count, origin_s: float) -> AudioStream:
+def _audio(stream: AvAudioStream, count: PacketCount, origin_s: float) -> AudioStream:
     context = stream.codec_context
     start_s = max(0.0, count.start_s - origin_s)  # packets may start with priming, which is not heard
     name = context.codec.canonical_name

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mudar.errors import NoAudioStream
 from mudar.media.decode.demux import decoded_frames
-from mudar.media.decode.timestamps import origin_s
+from mudar.media.decode.timestamps import stream_start_s
 from mudar.media.probe.container import audio_stream, open_media, read_only
 
 Block = NDArray[np.float32]  # (channels, samples)
@@ -68,7 +68,7 @@ def blocks(
 
 def decoded(path: str | Path, sample_rate_hz: int, layout: Layout) -> Iterator[tuple[int, Block]]:
     """(first sample's place in the file's time, (C, n)) as decoded, gaps and all."""
-    zero_s = origin_s(path)
+    zero_s = stream_start_s(path)
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate_hz)
     with open_media(path) as container:
         stream = audio_stream(container)

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from mudar.media.render import encoder
 from mudar.media.render.audio import CHANNELS, Block, Layout
-from mudar.media.render.source import Look
+from mudar.media.render.source import VideoFormat
 
 AUDIO_BIT_RATE = 192_000
 FEW_CORES, MAX_THREADS = 4, 6  # x264 would start 1.5 threads a core, and each holds frames
@@ -38,7 +38,7 @@ class Mp4Writer:
     def __init__(
         self,
         path: str | Path,
-        look: Look,
+        look: VideoFormat,
         sample_rate_hz: int,
         *,
         crf: int,
@@ -88,7 +88,9 @@ class Mp4Writer:
         self._container.mux(self._audio.encode(frame))
 
 
-def _video_stream(container: av.container.OutputContainer, look: Look, name: str, crf: int, preset: str) -> VideoStream:
+def _video_stream(
+    container: av.container.OutputContainer, look: VideoFormat, name: str, crf: int, preset: str
+) -> VideoStream:
     stream = cast(VideoStream, container.add_stream(name, rate=look.rate, options=encoder.options(name, crf, preset)))
     stream.width, stream.height, stream.pix_fmt = look.width, look.height, "yuv420p"
     stream.time_base = 1 / look.rate

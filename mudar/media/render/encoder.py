@@ -18,7 +18,7 @@ NVENC, X264 = "h264_nvenc", "libx264"
 PROBE_PX = 256  # NVENC takes no picture that is much smaller
 
 
-def chosen(wanted: str) -> str:
+def choose_encoder(wanted: str) -> str:
     """The encoder's name; `h264_nvenc` where it does not work is `libx264`."""
     return NVENC if wanted in ("auto", NVENC) and nvenc_works() else X264
 

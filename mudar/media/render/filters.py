@@ -20,7 +20,7 @@ from mudar.media.decode.orientation import Orientation, orientation
 from mudar.media.render import tonemap
 
 if TYPE_CHECKING:
-    from mudar.media.render.source import Look, Timed
+    from mudar.media.render.source import Timed, VideoFormat
 
 Step = tuple[str, str]
 """A filter's name and arguments."""
@@ -29,10 +29,10 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 WEAVE = ("bwdif", "mode=send_frame:deint=interlaced")
 
 
-class Shaper:
+class FilterGraph:
     """Turns frames of one kind upright, 8-bit, limited-range, even-sized, whole; plain ones pass untouched."""
 
-    def __init__(self, first: av.VideoFrame, wanted: Look) -> None:
+    def __init__(self, first: av.VideoFrame, wanted: VideoFormat) -> None:
         self._kind = _kind(first)
         self._deinterlaces = bool(first.interlaced_frame)
         whole = [WEAVE] if self._deinterlaces else []
@@ -75,7 +75,7 @@ def _kind(frame: av.VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
 
 
-def _colours(first: av.VideoFrame, wanted: Look, steps: list[Step]) -> av.filter.Graph | None:
+def _colours(first: av.VideoFrame, wanted: VideoFormat, steps: list[Step]) -> av.filter.Graph | None:
     """The graph of these steps that ends in 8-bit 4:2:0; None where there is nothing to do."""
     if wanted.hdr:
         with _table(wanted) as table:
@@ -105,7 +105,7 @@ def _turns(orient: Orientation) -> Iterator[Step]:
         yield "vflip", ""
 
 
-def _sizes(first: av.VideoFrame, wanted: Look) -> Iterator[Step]:
+def _sizes(first: av.VideoFrame, wanted: VideoFormat) -> Iterator[Step]:
     """Crop the odd row and column; a stream that changed its size is fitted into what it began with."""
     width, height = orientation(first).stored((first.width, first.height))
     if (width, height) == (wanted.width, wanted.height):
@@ -136,7 +136,7 @@ def _tone(first: av.VideoFrame, table: str) -> Iterator[Step]:
 
 
 @contextmanager
-def _table(wanted: Look) -> Iterator[str]:
+def _table(wanted: VideoFormat) -> Iterator[str]:
     """A file with the table, for as long as it takes to read it; its name as filters want it."""
     with tempfile.TemporaryDirectory(prefix="mudar-tone-") as folder:
         path = Path(folder) / "tone.cube"

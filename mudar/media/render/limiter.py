@@ -17,7 +17,7 @@ CEILING = 0.99  # AAC shifts peaks by a little
 RELEASE = 1.06  # times a border's gain that the next one may have: 20 dB in a second
 
 
-def limited(blocks: Iterator[Block], ceiling: float = CEILING) -> Iterator[Block]:
+def limit_peaks(blocks: Iterator[Block], ceiling: float = CEILING) -> Iterator[Block]:
     """The same (channels, samples) blocks, none louder than `ceiling`. One block is held."""
     held: tuple[Block, float] | None = None
     border = 1.0  # gain where the held block begins

@@ -19,7 +19,7 @@ class _End:
         self.error = error
 
 
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """Iterate once: items of `produce()` in order, made in a thread at most `depth` ahead.
 
     An error of the generator is raised at its place in the order. Leaving the `with` block stops the thread, closes
@@ -32,7 +32,7 @@ class Ahead(Generic[T]):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Ahead[T]:
+    def __enter__(self) -> Prefetcher[T]:
         self._thread.start()
         return self
 

@@ -21,11 +21,11 @@ from mudar.media.interpolation.cuts import Cuts
 from mudar.media.interpolation.flow import PairFlow
 from mudar.media.render import audio, encoder, source
 from mudar.media.render.encode import Mp4Writer
-from mudar.media.render.limiter import limited
-from mudar.media.render.prefetch import Ahead
+from mudar.media.render.limiter import limit_peaks
+from mudar.media.render.prefetch import Prefetcher
 from mudar.media.render.readback import sound_length_s
-from mudar.media.render.resample import Shown, answers, maker, sample
-from mudar.media.render.varispeed import has_sound, warped
+from mudar.media.render.resample import OutputFrame, make_interpolator, resample, sample
+from mudar.media.render.varispeed import has_sound, varispeed
 from mudar.media.render.yuv import Plane, planes
 from mudar.progress import Progress, ignore
 
@@ -48,7 +48,7 @@ class RenderSettings:
     encoder: str = "auto"
 
 
-class Witness(Protocol):
+class FrameObserver(Protocol):
     """Shown every frame on its way, as (height, width) luma; each method is called from one thread, in order."""
 
     def source(self, time_s: float, luma: Plane) -> None:
@@ -59,7 +59,7 @@ class Witness(Protocol):
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderResult:
     """What was written. shown_s: (N,) source seconds each output frame really shows; interpolated: (N,) bool;
     duplicate: (N,) bool, shows exactly what the frame before it shows. notes: what the output could not keep of the
     source. stage_s: seconds of work, which overlap."""
@@ -94,7 +94,7 @@ class Renderer:
         self._flow = flow
         self.music_path = Path(music_path).absolute()
         self.settings = settings or RenderSettings()
-        self.look = source.look(dance_path)
+        self.look = source.inspect_video(dance_path)
         self.dance_duration_s = self.look.duration_s
         self.music_duration_s = sound_length_s(music_path)
         self.sample_rate_hz = audio.output_sample_rate(music_path)
@@ -112,9 +112,9 @@ class Renderer:
         *,
         offset_s: float,
         duration_s: float,
-        witness: Witness | None = None,
+        witness: FrameObserver | None = None,
         progress: Progress = ignore,
-    ) -> Rendered:
+    ) -> RenderResult:
         """Write `out_path`: floor(duration_s x rate) frames, the song from `offset_s` on, cut to the same length.
 
         Raises MediaTooShort for less than one frame, UnreadableMedia when the picture ends far too early; whatever
@@ -128,20 +128,20 @@ class Renderer:
         clock = _Clock()
         shown: list[tuple[float, bool]] = []
         options = self.settings
-        make, name = maker(options.interpolation, self._flow), encoder.chosen(options.encoder)
+        make, name = make_interpolator(options.interpolation, self._flow), encoder.choose_encoder(options.encoder)
 
         def decoded() -> Iterator[source.Timed]:
             return _seen(clock.timed("decode", source.frames(self.dance_path, self.look, float(wanted[0]))), witness)
 
-        def warped() -> Iterator[Shown]:
+        def warped() -> Iterator[OutputFrame]:
             waiting = clock.timed("warp_waits", iter(raw))
             return clock.timed(
-                "warp", answers(sample(waiting, wanted, Cuts() if make else None), make), without="warp_waits"
+                "warp", resample(sample(waiting, wanted, Cuts() if make else None), make), without="warp_waits"
             )
 
         with (
-            Ahead(decoded, DEPTH) as raw,
-            Ahead(warped, DEPTH) as ready,
+            Prefetcher(decoded, DEPTH) as raw,
+            Prefetcher(warped, DEPTH) as ready,
             closing(self._sound(offset_s, samples, source_s)) as sound,
             Mp4Writer(
                 out_path,
@@ -170,7 +170,9 @@ class Renderer:
         times, between = (np.array(column) for column in zip(*shown, strict=True))
         same = np.append(False, np.diff(times) == 0)
         notes = self.look.notes + (make.notes if make is not None else ())
-        return Rendered(self.look.width, self.look.height, self.fps, times, between, same, name, notes, clock.seconds)
+        return RenderResult(
+            self.look.width, self.look.height, self.fps, times, between, same, name, notes, clock.seconds
+        )
 
     def _sound(
         self, offset_s: float, samples: int, source_s: Callable[[Floats], Floats]
@@ -180,13 +182,13 @@ class Renderer:
         song = audio.blocks(self.music_path, *form, offset_s, samples, self.settings.fade_s)
         gain_db = self.settings.original_gain_db
         if gain_db is None or not has_sound(self.dance_path):
-            yield from limited(song)
+            yield from limit_peaks(song)
             return
-        own = warped(self.dance_path, *form, source_s, samples, gain_db)
-        yield from limited(block + under for block, under in zip(song, own, strict=True))
+        own = varispeed(self.dance_path, *form, source_s, samples, gain_db)
+        yield from limit_peaks(block + under for block, under in zip(song, own, strict=True))
 
 
-def _seen(frames: Iterator[source.Timed], witness: Witness | None) -> Iterator[source.Timed]:
+def _seen(frames: Iterator[source.Timed], witness: FrameObserver | None) -> Iterator[source.Timed]:
     """The same frames, shown to the witness on their way."""
     for time_s, frame in frames:
         if witness is not None:

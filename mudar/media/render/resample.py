@@ -22,7 +22,7 @@ SNAP = 0.08  # of a frame interval: nearer than this to a real frame, the real f
 
 
 @dataclass(frozen=True)
-class Ask:
+class FrameRequest:
     """A pair of neighbouring source frames (no second: the end) and the shares of the way between them to show.
 
     cut: another shot begins with the second one.
@@ -35,7 +35,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Shown:
+class OutputFrame:
     """A frame for the output, the source second it shows, and whether it was made."""
 
     frame: av.VideoFrame
@@ -43,7 +43,7 @@ class Shown:
     interpolated: bool
 
 
-def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) -> Iterator[Ask]:
+def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) -> Iterator[FrameRequest]:
     """Which pair each of `wanted_s` (N,), ascending source seconds, lies between; a pair's shares come together.
 
     Without `cuts` nobody looks for them.
@@ -60,7 +60,7 @@ def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) 
         if before is None:
             return
         if shares and after is not None and after[0] <= at:
-            yield Ask(before, after, shares, is_cut)
+            yield FrameRequest(before, after, shares, is_cut)
             shares = []
         while after is not None and after[0] <= at:
             before, after = after, next(frames, None)
@@ -68,17 +68,17 @@ def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) 
         inside = after is not None and at > before[0]
         shares.append(float((at - before[0]) / (after[0] - before[0])) if after is not None and inside else 0.0)
         if len(shares) == MOST_SHARES:
-            yield Ask(before, after, shares, is_cut)
+            yield FrameRequest(before, after, shares, is_cut)
             shares = []
     if before is not None and shares:
-        yield Ask(before, after, shares, is_cut)
+        yield FrameRequest(before, after, shares, is_cut)
 
 
-def answer(ask: Ask, make: Between | None) -> list[Shown]:
+def make_frame(ask: FrameRequest, make: Between | None) -> list[OutputFrame]:
     """The frames to show for one pair."""
     before, after = ask.before, ask.after
     if after is None:
-        return [Shown(before[1], before[0], False)] * len(ask.shares)
+        return [OutputFrame(before[1], before[0], False)] * len(ask.shares)
     apart = [s for s in ask.shares if SNAP < s < 1 - SNAP]
     able = bool(apart) and not ask.cut
     made = iter(make(before[1], after[1], apart) if make is not None and able else [None] * len(apart))
@@ -86,31 +86,31 @@ def answer(ask: Ask, make: Between | None) -> list[Shown]:
     for share in ask.shares:
         between = next(made) if SNAP < share < 1 - SNAP else None
         if between is not None:
-            shown.append(Shown(between, before[0] + share * (after[0] - before[0]), True))
+            shown.append(OutputFrame(between, before[0] + share * (after[0] - before[0]), True))
         else:
             nearest = before if share < 0.5 else after
-            shown.append(Shown(nearest[1], nearest[0], False))
+            shown.append(OutputFrame(nearest[1], nearest[0], False))
     return shown
 
 
-def answers(asks: Iterator[Ask], make: Between | None) -> Iterator[Shown]:
+def resample(asks: Iterator[FrameRequest], make: Between | None) -> Iterator[OutputFrame]:
     """All of them in order; a maker with several workers makes several pairs at a time, no more."""
     workers = make.workers if make is not None else 1
     if workers == 1:
         for ask in asks:
-            yield from answer(ask, make)
+            yield from make_frame(ask, make)
         return
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[list[Shown]]] = deque()
+        pending: deque[Future[list[OutputFrame]]] = deque()
         for ask in asks:
-            pending.append(pool.submit(answer, ask, make))
+            pending.append(pool.submit(make_frame, ask, make))
             if len(pending) > workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
 
 
-def maker(interpolation: str, flow: PairFlow | None = None) -> Between | None:
+def make_interpolator(interpolation: str, flow: PairFlow | None = None) -> Between | None:
     """Who makes the frames between frames; None for `nearest`. flow: the estimator of `flow`, DIS if none is given."""
     if interpolation == "nearest":
         return None

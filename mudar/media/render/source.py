@@ -20,9 +20,9 @@ from av.video.stream import VideoStream
 from mudar.errors import NoVideoStream, UnreadableMedia
 from mudar.media.decode.demux import decoded_frames, packets
 from mudar.media.decode.orientation import orientation
-from mudar.media.decode.timestamps import Stamps, Timeline, origin_s, promised_end_s
+from mudar.media.decode.timestamps import FramePts, PtsNormalizer, promised_end_s, stream_start_s
 from mudar.media.probe.container import open_media, read_only, video_stream
-from mudar.media.render.filters import Shaper
+from mudar.media.render.filters import FilterGraph
 from mudar.media.render.tonemap import USUAL_PEAK
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ UNSAID = {0, 2}  # reserved, unspecified
 
 
 @dataclass(frozen=True)
-class Look:
+class VideoFormat:
     """How the frames will look: upright even size in pixels, rate, pixel shape, colour tags (ITU-T H.273 numbers).
 
     hdr: FFmpeg's name of the source's transfer where that is PQ or HLG, else empty; peak: its brightest, cd/m².
@@ -98,10 +98,10 @@ def output_rate(average: Fraction | None) -> Fraction:
     return min(max(Fraction(round(average)), Fraction(1)), HIGHEST_RATE)
 
 
-def look(path: str | Path) -> Look:
+def inspect_video(path: str | Path) -> VideoFormat:
     """What `frames` of this file will look like; NoVideoStream, UnreadableMedia."""
     name = Path(path).name
-    origin = origin_s(path)
+    origin = stream_start_s(path)
     with open_media(path) as container:
         stream = _stream(container)
         first = next(decoded_frames(container, stream, name), None)
@@ -115,7 +115,7 @@ def look(path: str | Path) -> Look:
         end_s = promised_end_s(container, stream)
         length_s = end_s - origin if end_s is not None else (container.duration or 0) / av.time_base
         rate = output_rate(stream.average_rate or stream.guessed_rate)
-        return Look(
+        return VideoFormat(
             width=max(2, width - width % 2),
             height=max(2, height - height % 2),
             rate=rate,
@@ -153,20 +153,20 @@ def _peak(first: av.VideoFrame) -> float:
     return float(brightest) if 100 <= brightest <= 10_000 else USUAL_PEAK
 
 
-def frames(path: str | Path, wanted: Look, from_s: float = 0.0) -> Iterator[Timed]:
+def frames(path: str | Path, wanted: VideoFormat, from_s: float = 0.0) -> Iterator[Timed]:
     """(seconds on the file's clock, frame), ascending, from a frame at or before `from_s` on.
 
     Each has wanted.width x wanted.height, yuv420p. Held in memory: one frame.
     """
-    origin = origin_s(path)
+    origin = stream_start_s(path)
     with open_media(path) as container:
         stream = _stream(container)
         if from_s > 2 * SEEK_MARGIN_S and stream.time_base and container.format.name in SEEKS_WELL:
             target = int((from_s - SEEK_MARGIN_S + origin) / stream.time_base)
             container.seek(target, stream=stream, backward=True)
         length_s = container.duration / av.time_base if container.duration else None
-        timeline, stamps = Timeline(origin, float(1 / wanted.rate), length_s), Stamps(container, stream)
-        shaper: Shaper | None = None
+        timeline, stamps = PtsNormalizer(origin, float(1 / wanted.rate), length_s), FramePts(container, stream)
+        shaper: FilterGraph | None = None
         for frame in decoded_frames(container, stream, Path(path).name):
             assert isinstance(frame, av.VideoFrame)
             time_s = timeline.place(stamps.seconds(frame))
@@ -174,7 +174,7 @@ def frames(path: str | Path, wanted: Look, from_s: float = 0.0) -> Iterator[Time
                 continue
             if shaper is None or not shaper.takes(frame):
                 yield from shaper.rest() if shaper is not None else ()
-                shaper = Shaper(frame, wanted)
+                shaper = FilterGraph(frame, wanted)
             yield from shaper.shaped(time_s, frame)
         yield from shaper.rest() if shaper is not None else ()
 

@@ -26,11 +26,11 @@ def cube(transfer: str, peak: float = USUAL_PEAK) -> str:
     """The table as an Adobe .cube text, red fastest. transfer: smpte2084 or arib-std-b67; peak: the source's, cd/m²."""
     step = np.linspace(0.0, 1.0, SIDE)
     blue, green, red = np.meshgrid(step, step, step, indexing="ij")
-    out = mapped(np.stack([red, green, blue], axis=-1), transfer, peak).reshape(-1, 3)
+    out = tonemap(np.stack([red, green, blue], axis=-1), transfer, peak).reshape(-1, 3)
     return f"LUT_3D_SIZE {SIDE}\n" + "\n".join(f"{r:.5f} {g:.5f} {b:.5f}" for r, g, b in out.tolist()) + "\n"
 
 
-def mapped(signal: Light, transfer: str, peak: float = USUAL_PEAK) -> Light:
+def tonemap(signal: Light, transfer: str, peak: float = USUAL_PEAK) -> Light:
     """(..., 3) HDR signal in 0..1 to the signal of a plain screen."""
     light = pq_light(signal) if transfer == "smpte2084" else hlg_light(signal)
     brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-6)

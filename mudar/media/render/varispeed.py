@@ -21,7 +21,7 @@ def has_sound(path: str | Path) -> bool:
         return audio_stream(container) is not None
 
 
-def warped(
+def varispeed(
     path: str | Path,
     sample_rate_hz: int,
     layout: Layout,

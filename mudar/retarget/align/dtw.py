@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.retarget.events import Floats, Points
+from mudar.retarget.events import Events, Floats
 from mudar.retarget.report.metrics import nearest_s
 
 Ints = NDArray[np.int64]
@@ -29,7 +29,7 @@ BAND_TARGETS = 20  # half-width of the band, in targets
 
 
 @dataclass(frozen=True)
-class Prices:
+class Costs:
     """What a chain gains and pays, in units of one strong landing."""
 
     skip_target: float = 0.35  # times the target's strength
@@ -56,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Chain:
+class AlignmentPath:
     """(K,) strokes, (K,) targets matched, ascending, and the total gain."""
 
     strokes: Ints
@@ -75,18 +75,20 @@ class Bars:
 UNKNOWN = Bars(np.zeros(0), np.zeros(0))
 
 
-def landing_gain(strokes: Points, targets: Points, bars: Bars = UNKNOWN, bonus: float = 0.0) -> Floats:
+def landing_gain(strokes: Events, targets: Events, bars: Bars = UNKNOWN, bonus: float = 0.0) -> Floats:
     """(n, m) what each pair is worth: the geometric mean of the two strengths, and more where both begin a bar."""
     worth = np.sqrt(strokes.strengths[:, None] * targets.strengths[None, :])
     first = nearest_s(strokes.times_s, bars.dance_s) <= BAR_WITHIN_S
     return worth * (1 + bonus * (first[:, None] & (nearest_s(targets.times_s, bars.music_s) <= BAR_WITHIN_S)[None, :]))
 
 
-def align(strokes: Points, targets: Points, limits: Limits, prices: Prices = Prices(), bars: Bars = UNKNOWN) -> Chain:
+def align(
+    strokes: Events, targets: Events, limits: Limits, prices: Costs = Costs(), bars: Bars = UNKNOWN
+) -> AlignmentPath:
     """The chain of the highest gain; empty when either side is."""
     n, m = len(strokes), len(targets)
     if not n or not m:
-        return Chain(np.zeros(0, np.int64), np.zeros(0, np.int64), 0.0)
+        return AlignmentPath(np.zeros(0, np.int64), np.zeros(0, np.int64), 0.0)
     whole = np.tile([0, m], (n, 1))
     if n * m <= BAND_ABOVE_NODES:
         return _forward(strokes, targets, limits, prices, bars, whole, exact=True)
@@ -101,15 +103,15 @@ def align(strokes: Points, targets: Points, limits: Limits, prices: Prices = Pri
     return _forward(strokes, targets, limits, prices, bars, band, exact=True)
 
 
-def _strongest(points: Points) -> Ints:
+def _strongest(points: Events) -> Ints:
     """Indices of the strongest point of each run, at most COARSE_POINTS of them."""
     run = -(-len(points) // COARSE_POINTS)
     starts = np.arange(0, len(points), run)
     return np.array([s + int(np.argmax(points.strengths[s : s + run])) for s in starts], np.int64)
 
 
-def _chosen(points: Points, which: Ints) -> Points:
-    return Points(points.times_s[which], points.strengths[which])
+def _chosen(points: Events, which: Ints) -> Events:
+    return Events(points.times_s[which], points.strengths[which])
 
 
 def _band(i: Ints, j: Ints, n: int, m: int) -> Ints:
@@ -125,8 +127,8 @@ def _band(i: Ints, j: Ints, n: int, m: int) -> Ints:
 
 
 def _forward(
-    strokes: Points, targets: Points, limits: Limits, prices: Prices, bars: Bars, band: Ints, *, exact: bool
-) -> Chain:
+    strokes: Events, targets: Events, limits: Limits, prices: Costs, bars: Bars, band: Ints, *, exact: bool
+) -> AlignmentPath:
     """The dynamic programme, a row of strokes at a time, all edges at once.
 
     exact=False forgets the last speed: no price and no limit on its change. Rows wait in a ring of (S, m) gains and
@@ -170,19 +172,19 @@ def _forward(
     return _trace(came_from, edges, best_at, best)
 
 
-def _target_steps(targets: Points, edges: list[tuple[int, int]], prices: Prices) -> tuple[Floats, Floats]:
+def _target_steps(targets: Events, edges: list[tuple[int, int]], prices: Costs) -> tuple[Floats, Floats]:
     """(E, m) seconds from the target an edge comes from to each target, NaN for none, and what those between cost."""
     seconds, between = _steps(targets, [b for _, b in edges])
     return seconds.T, between.T * prices.skip_target
 
 
-def _stroke_steps(strokes: Points, edges: list[tuple[int, int]], prices: Prices) -> tuple[Floats, Floats]:
+def _stroke_steps(strokes: Events, edges: list[tuple[int, int]], prices: Costs) -> tuple[Floats, Floats]:
     """(n, E) the same for the strokes."""
     seconds, between = _steps(strokes, [a for a, _ in edges])
     return seconds, between * prices.skip_stroke
 
 
-def _steps(points: Points, backs: list[int]) -> tuple[Floats, Floats]:
+def _steps(points: Events, backs: list[int]) -> tuple[Floats, Floats]:
     """(N, E) seconds back to the point `back` places before, NaN for none, and the strengths skipped on the way."""
     skipped = np.concatenate([[0.0], np.cumsum(points.strengths)])
     seconds, between = np.full((len(points), len(backs)), np.nan), np.zeros((len(points), len(backs)))
@@ -193,7 +195,9 @@ def _steps(points: Points, backs: list[int]) -> tuple[Floats, Floats]:
     return seconds, between
 
 
-def _trace(came_from: NDArray[np.int8], edges: list[tuple[int, int]], end: tuple[int, int, int], gain: float) -> Chain:
+def _trace(
+    came_from: NDArray[np.int8], edges: list[tuple[int, int]], end: tuple[int, int, int], gain: float
+) -> AlignmentPath:
     i, state, j = end
     pairs = [(i, j)]
     while state > 0:
@@ -202,4 +206,4 @@ def _trace(came_from: NDArray[np.int8], edges: list[tuple[int, int]], end: tuple
         i, j, state = i - a, j - b, previous
         pairs.append((i, j))
     chain = np.array(pairs[::-1], np.int64)
-    return Chain(chain[:, 0], chain[:, 1], gain)
+    return AlignmentPath(chain[:, 0], chain[:, 1], gain)

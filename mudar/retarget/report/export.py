@@ -111,7 +111,7 @@ FORMATS: dict[str, Callable[[Report, str, str], str]] = {
 }
 
 
-def form_of(path: str | Path) -> str:
+def format_of(path: str | Path) -> str:
     """The form that a file's name asks for: a.otio, a.json, a.csv or a.markers.csv. OutOfRange for another."""
     form = next((form for form in sorted(FORMATS, key=len, reverse=True) if Path(path).name.endswith(f".{form}")), None)
     if form is None:
@@ -119,7 +119,7 @@ def form_of(path: str | Path) -> str:
     return form
 
 
-def exported(report: Report, form: str, dance: str, music: str) -> str:
+def export(report: Report, form: str, dance: str, music: str) -> str:
     """The text of the file; `dance` and `music` are what it calls the media. OutOfRange for an unknown form."""
     if form not in FORMATS:
         raise OutOfRange(f"There is no export as {form!r}: use {', '.join(FORMATS)}.")

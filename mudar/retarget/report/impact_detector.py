@@ -47,7 +47,7 @@ class Impacts:
     strengths: Floats
 
 
-class Watcher:
+class ImpactDetector:
     """Shown the frames of a video one after another; says in the end when its picture struck. Not for threads."""
 
     def __init__(self) -> None:
@@ -97,11 +97,11 @@ class Watcher:
         return float(np.abs(np.diff(total, 2)).mean()) * CLOCK_HZ**2 / mean if mean > 0 else None
 
 
-class Eyewitness:
+class RenderObserver:
     """Sees what a rendering reads and what it writes, at no decoding of its own (media.render.Witness)."""
 
     def __init__(self) -> None:
-        self.before, self.after = Watcher(), Watcher()
+        self.before, self.after = ImpactDetector(), ImpactDetector()
 
     def source(self, time_s: float, luma: NDArray[np.uint8]) -> None:
         """A frame of the source."""
@@ -117,7 +117,7 @@ class Eyewitness:
         return {f"{name}_{what}": array for name, eye in both.items() for what, array in eye.kept().items()}
 
     @classmethod
-    def restored(cls, kept: Mapping[str, NDArray[Any]]) -> Eyewitness:
+    def restored(cls, kept: Mapping[str, NDArray[Any]]) -> RenderObserver:
         """The inverse; it can see on, but not join what it sees to what it saw."""
         witness = cls()
         for name, eye in (("before", witness.before), ("after", witness.after)):
@@ -125,18 +125,18 @@ class Eyewitness:
         return witness
 
 
-def watched(path: str | Path, progress: Progress = ignore) -> Watcher:
+def detect_impacts_of_frames(path: str | Path, progress: Progress = ignore) -> ImpactDetector:
     """A watcher that has seen a whole video file. Errors as for decode.iter_frames."""
-    watcher = Watcher()
+    watcher = ImpactDetector()
     for frame in iter_frames(path, fps=None, size=(SIDE_PX, SIDE_PX), pixel="gray"):
         watcher.see(frame.time_s, frame.image)
         progress(0.0, "watch")
     return watcher
 
 
-def watch(path: str | Path, progress: Progress = ignore) -> Impacts:
+def detect_impacts(path: str | Path, progress: Progress = ignore) -> Impacts:
     """The impacts of a video file, decoded for the purpose. Errors as for decode.iter_frames."""
-    return watched(path, progress).impacts()
+    return detect_impacts_of_frames(path, progress).impacts()
 
 
 def impact_envelope(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:

@@ -36,7 +36,7 @@ def beat_alignment(beats_s: ArrayLike, strokes_s: ArrayLike, sigma_s: float = BE
     return float(np.exp(-(gaps**2) / (2 * sigma_s**2)).mean()) if len(gaps) else 0.0
 
 
-def by_chance(score: Callable[[Floats], float], strokes_s: ArrayLike, duration_s: float) -> float:
+def chance_level(score: Callable[[Floats], float], strokes_s: ArrayLike, duration_s: float) -> float:
     """Mean of `score` over evenly spread circular shifts of the strokes within the duration: same density, no sync."""
     strokes = np.asarray(strokes_s, float)
     if not len(strokes) or duration_s <= 0:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from mudar.records import Rhythm
-from mudar.retarget.events import Floats, anchors_s
+from mudar.retarget.events import Floats, stroke_anchors
 from mudar.retarget.plan import Plan
-from mudar.retarget.report.impact_detector import Eyewitness
-from mudar.retarget.report.metrics import beat_alignment, by_chance, hit_share
+from mudar.retarget.report.impact_detector import RenderObserver
+from mudar.retarget.report.metrics import beat_alignment, chance_level, hit_share
 from mudar.retarget.settings import RetargetSettings
 
 MAP_STEP_S = 0.1
@@ -49,7 +49,7 @@ def landing_errors_s(plan: Plan, shown_s: Floats, fps: float) -> Floats:
 def rhythm_report(plan: Plan, dance: Rhythm, music: Rhythm, shown_s: Floats, fps: float) -> dict[str, Any]:
     """onsets_hit and beat_alignment before, after and by chance. Before: the same cut of the dance at speed 1."""
     duration_s = len(shown_s) / fps
-    all_strokes = np.unique(anchors_s(dance))
+    all_strokes = np.unique(stroke_anchors(dance))
     before = all_strokes - float(shown_s[0])
     before = before[(before >= 0) & (before < duration_s)]
     after = shown_at(shown_s, fps, all_strokes)
@@ -73,7 +73,9 @@ def rhythm_report(plan: Plan, dance: Rhythm, music: Rhythm, shown_s: Floats, fps
     return scores | {"strokes": {"before_s": _rounded(before), "output_s": _rounded(after)}}
 
 
-def independent_report(plan: Plan, music: Rhythm, shown_s: Floats, fps: float, witness: Eyewitness) -> dict[str, Any]:
+def independent_report(
+    plan: Plan, music: Rhythm, shown_s: Floats, fps: float, witness: RenderObserver
+) -> dict[str, Any]:
     """What a detector that knows nothing of the plan saw (independent.py): impacts within a frame of the beats and
     of the promised landings, and the constant lag at which they would fit the beats best.
     """
@@ -99,7 +101,7 @@ def independent_report(plan: Plan, music: Rhythm, shown_s: Floats, fps: float, w
     }
 
 
-def _jerk_ratio(witness: Eyewitness) -> float | None:
+def _jerk_ratio(witness: RenderObserver) -> float | None:
     """How much more abruptly the picture moves than the source's, both against their own mean speed."""
     before, after = witness.before.jerk(), witness.after.jerk()
     return round(after / before, 4) if before and after else None
@@ -110,11 +112,11 @@ def _three(score: Callable[[Floats], float], before: Floats, after: Floats, dura
     return {
         "before": round(score(before), 4),
         "after": round(score(after), 4),
-        "chance": round(by_chance(score, after, duration_s), 4),
+        "chance": round(chance_level(score, after, duration_s), 4),
     }
 
 
-def warp_cost(report: dict[str, Any]) -> float:
+def speed_changes(report: dict[str, Any]) -> float:
     """How much a plan asks of a dance, to compare songs by: beats it misses, source it leaves, speed it changes."""
     missed, unused = 1 - report["beats_hit"]["after"], 1 - min(1.0, report["source_used"])
     swing = float(np.log(report["speed"]["p99"] / max(report["speed"]["p1"], 1e-3)))

@@ -19,7 +19,7 @@ import numpy as np
 from mudar.errors import RetargetRefused
 from mudar.retarget.events import Floats
 from mudar.retarget.report.metrics import nearest_s
-from mudar.retarget.warp.saliency import Picture
+from mudar.retarget.warp.saliency import MotionProfile
 from mudar.retarget.warp.time_map import TimeMap, max_speed_step, time_map
 
 REACH_S, FURTHEST_S = 0.3, 0.6  # half a beat, but at least and at most this far
@@ -35,7 +35,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Settled:
+class RefinedAnchors:
     """(J,) music seconds, (J,) source seconds, (J,) how surely each is seen as a blow, 0..1, and the map."""
 
     music_s: Floats
@@ -44,15 +44,20 @@ class Settled:
     warp: TimeMap
 
 
-def settle(
-    warp: TimeMap, beats_s: Floats, picture: Picture, strokes_s: Floats, accent: float, bounds: tuple[float, float]
-) -> Settled | None:
+def refine_anchors(
+    warp: TimeMap,
+    beats_s: Floats,
+    picture: MotionProfile,
+    strokes_s: Floats,
+    accent: float,
+    bounds: tuple[float, float],
+) -> RefinedAnchors | None:
     """`warp` moved at these beats ((J,) ascending music seconds); None where there are too few or no way."""
     if len(beats_s) < FEWEST:
         return None
     reach_s = float(np.clip(np.median(np.diff(beats_s)) / 2, REACH_S, FURTHEST_S))
     offsets = np.arange(-round(reach_s / STEP_S), round(reach_s / STEP_S) + 1) * STEP_S
-    found: Settled | None = None
+    found: RefinedAnchors | None = None
     for _ in range(ROUNDS):
         source = warp.source_s(beats_s)[:, None] + offsets
         usual = picture.usual_braking(warp, float(beats_s[0]), float(beats_s[-1]), beats_s)
@@ -67,7 +72,7 @@ def settle(
             warp = time_map(beats_s, source[rows, chosen], bounds)
         except RetargetRefused:
             return found
-        found = Settled(beats_s, source[rows, chosen], blows[rows, chosen], warp)
+        found = RefinedAnchors(beats_s, source[rows, chosen], blows[rows, chosen], warp)
     return found
 
 

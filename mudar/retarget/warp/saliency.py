@@ -18,7 +18,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mudar.retarget.events import Floats
-from mudar.retarget.warp.speed_ramps import pulse
+from mudar.retarget.warp.speed_ramps import speed_pulse
 from mudar.retarget.warp.time_map import TimeMap
 
 SMOOTH_S = 0.04  # an eye, and the flow's noise, see no faster
@@ -45,7 +45,7 @@ def _braking_of_path() -> Floats:
 _BRAKING = _braking_of_path()
 
 
-class Picture:
+class MotionProfile:
     """How far the source's picture has moved by any of its seconds. speed: (K, D) by direction, or (K,)."""
 
     def __init__(self, speed: Floats, fps: float) -> None:
@@ -82,7 +82,7 @@ class Picture:
     ) -> Floats:
         """(J, C) in 0..1, how surely each source second of (J, C) would be seen as a blow, shown at (J,) plain
         speeds where (J,) is the usual braking."""
-        at_s, added = pulse(speed, accent, bounds)
+        at_s, added = speed_pulse(speed, accent, bounds)
         gained = np.stack([np.interp(_WIDE_S, at_s, row) for row in added])
         ahead = np.cumsum(gained, axis=1) / RATE_HZ  # (J, W)
         shown = speed[:, None] * _WIDE_S + ahead - ahead[:, [len(_WIDE_S) // 2]]

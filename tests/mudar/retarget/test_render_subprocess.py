@@ -16,8 +16,8 @@ import pytest
 from mudar.errors import Cancelled, MediaTooShort, UnreadableMedia
 from mudar.media.render.render import Renderer, RenderSettings
 from mudar.progress import Progress, ignore
-from mudar.retarget.render_subprocess import ROOT, Task, render_apart
-from mudar.retarget.report.impact_detector import Eyewitness
+from mudar.retarget.render_subprocess import ROOT, RenderTask, render_in_subprocess
+from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.warp.time_map import TimeMap
 from training.data.synthetic.clip import write_clip, write_song
 
@@ -33,8 +33,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "dance.mp4", folder / "song.wav"
 
 
-def task(media: tuple[Path, Path], out: Path, duration_s: float = 2.0, **settings: object) -> Task:
-    return Task(*map(str, media), str(out), RenderSettings("flow", **settings), MAP, 1.0, duration_s, verify=True)
+def task(media: tuple[Path, Path], out: Path, duration_s: float = 2.0, **settings: object) -> RenderTask:
+    return RenderTask(*map(str, media), str(out), RenderSettings("flow", **settings), MAP, 1.0, duration_s, verify=True)
 
 
 def children() -> list[int]:
@@ -49,8 +49,10 @@ def pictures(path: Path) -> np.ndarray:
 
 def test_the_same_as_in_this_process(media, tmp_path) -> None:
     shares: list[float] = []
-    there, seen_there = render_apart(task(media, tmp_path / "a.mp4", crf=FINE), lambda share, _: shares.append(share))
-    witness = Eyewitness()
+    there, seen_there = render_in_subprocess(
+        task(media, tmp_path / "a.mp4", crf=FINE), lambda share, _: shares.append(share)
+    )
+    witness = RenderObserver()
     here = Renderer(*media, RenderSettings("flow", crf=FINE)).render(
         tmp_path / "b.mp4", MAP.source_s, offset_s=1.0, duration_s=2.0, witness=witness
     )
@@ -67,9 +69,9 @@ def test_the_same_as_in_this_process(media, tmp_path) -> None:
 
 def test_its_errors_are_ours(media, tmp_path) -> None:
     with pytest.raises(MediaTooShort):
-        render_apart(task(media, tmp_path / "a.mp4", duration_s=0.01), ignore)
+        render_in_subprocess(task(media, tmp_path / "a.mp4", duration_s=0.01), ignore)
     with pytest.raises(FileNotFoundError):
-        render_apart(task(media, tmp_path / "nowhere" / "a.mp4"), ignore)
+        render_in_subprocess(task(media, tmp_path / "nowhere" / "a.mp4"), ignore)
     assert not list(tmp_path.iterdir())
 
 
@@ -85,7 +87,7 @@ def test_cancelling_ends_the_process_and_leaves_nothing(media, tmp_path) -> None
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        render_apart(task(media, tmp_path / "a.mp4"), stop_at(0.3, cancel))
+        render_in_subprocess(task(media, tmp_path / "a.mp4"), stop_at(0.3, cancel))
     assert not list(tmp_path.iterdir())
     assert set(children()) <= before
 
@@ -98,7 +100,7 @@ def test_a_crash_is_an_error_of_the_file_and_leaves_nothing(media, tmp_path) -> 
             os.kill(child, signal.SIGSEGV)
 
     with pytest.raises(UnreadableMedia, match="broke off"):
-        render_apart(task(media, tmp_path / "a.mp4"), stop_at(0.2, kill))
+        render_in_subprocess(task(media, tmp_path / "a.mp4"), stop_at(0.2, kill))
     assert not list(tmp_path.iterdir())
 
 

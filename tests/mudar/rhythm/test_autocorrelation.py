@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudar.rhythm.autocorrelation import MAX_LAG_S, MIN_LAG_S, in_context, lags_s, repeats
+from mudar.rhythm.autocorrelation import MAX_LAG_S, MIN_LAG_S, autocorrelation_vector, lags_s, smooth_over_segments
 
 FPS = 15.0
 
@@ -23,7 +23,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 def of(bpm: float, phase: float = 0.0) -> np.ndarray:
-    return unit(repeats(pulses(bpm, phase=phase)[:, None], FPS, 64))
+    return unit(autocorrelation_vector(pulses(bpm, phase=phase)[:, None], FPS, 64))
 
 
 @settings(max_examples=25, deadline=None)
@@ -41,16 +41,16 @@ def test_it_tells_tempi_apart() -> None:
 def test_curves_that_take_turns_repeat_as_each_of_them_does() -> None:
     """Their sum is even and repeats twice as fast: what the mean speed of a dancer does."""
     left, right = pulses(60), pulses(60, phase=0.5)
-    together = unit(repeats(np.stack([left, right], axis=1), FPS, 64))
+    together = unit(autocorrelation_vector(np.stack([left, right], axis=1), FPS, 64))
     assert together @ of(60) > 0.95
-    assert together @ unit(repeats((left + right)[:, None], FPS, 64)) < 0.9
+    assert together @ unit(autocorrelation_vector((left + right)[:, None], FPS, 64)) < 0.9
 
 
 def test_it_is_the_mean_product_at_each_lag_less_that_of_the_lags_around() -> None:
     curves = np.random.default_rng(0).random((240, 2))
     calm = curves - curves.mean(axis=0)
     lags = np.rint(lags_s(64) * 240).astype(int)  # at 240 frames a second every lag is nearly a whole frame
-    found = repeats(np.repeat(curves, 16, axis=0), 240.0, 64, (1.0, 3.0))
+    found = autocorrelation_vector(np.repeat(curves, 16, axis=0), 240.0, 64, (1.0, 3.0))
     slow = np.repeat(calm, 16, axis=0)
     each = slow / np.linalg.norm(slow, axis=0)
     product = [[each[:-lag, c] @ each[lag:, c] * len(slow) / (len(slow) - lag) for c in (0, 1)] for lag in lags]
@@ -64,7 +64,7 @@ def test_it_is_the_mean_product_at_each_lag_less_that_of_the_lags_around() -> No
 
 
 def test_lags_longer_than_a_short_clip_can_tell_are_left_out() -> None:
-    found = repeats(pulses(120, seconds=3.0)[:, None], FPS, 64)
+    found = autocorrelation_vector(pulses(120, seconds=3.0)[:, None], FPS, 64)
     too_long = lags_s(64) > 0.7 * 3.0
     assert found.shape == (64,)
     assert not found[too_long].any()
@@ -72,18 +72,18 @@ def test_lags_longer_than_a_short_clip_can_tell_are_left_out() -> None:
 
 
 def test_nothing_that_moves_gives_zeros() -> None:
-    assert not repeats(np.ones((120, 4)), FPS, 64).any()
-    assert not repeats(np.zeros((1, 4)), FPS, 64).any()
+    assert not autocorrelation_vector(np.ones((120, 4)), FPS, 64).any()
+    assert not autocorrelation_vector(np.zeros((1, 4)), FPS, 64).any()
     still = np.stack([pulses(100), np.ones(120)], axis=1)
-    np.testing.assert_allclose(unit(repeats(still, FPS, 64, (1.0, 5.0))), of(100), atol=1e-6)
+    np.testing.assert_allclose(unit(autocorrelation_vector(still, FPS, 64, (1.0, 5.0))), of(100), atol=1e-6)
 
 
 def test_context_weighs_neighbours_by_their_distance() -> None:
     vectors = np.eye(3)
-    alone = in_context(vectors, np.array([0.0, 4.0, 40.0]), 0.0)
+    alone = smooth_over_segments(vectors, np.array([0.0, 4.0, 40.0]), 0.0)
     np.testing.assert_array_equal(alone, np.eye(3, dtype=np.float32))
-    found = in_context(vectors, np.array([0.0, 4.0, 40.0]), 12.0)
+    found = smooth_over_segments(vectors, np.array([0.0, 4.0, 40.0]), 12.0)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     assert found[0, 0] > found[0, 1] > 10 * found[0, 2]
     assert found[0, 1] / found[0, 0] == pytest.approx(np.exp(-0.5 * (4 / 12) ** 2), abs=1e-6)
-    assert not in_context(np.zeros((2, 3)), np.array([0.0, 4.0]), 12.0).any()
+    assert not smooth_over_segments(np.zeros((2, 3)), np.array([0.0, 4.0]), 12.0).any()

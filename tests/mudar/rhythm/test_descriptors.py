@@ -9,7 +9,7 @@ import pytest
 
 from mudar.features.windows import windows
 from mudar.model.config import ModelConfig, small
-from mudar.rhythm.descriptors import of_dance, of_music
+from mudar.rhythm.descriptors import dance_descriptor, music_descriptor
 from mudar.spec import FeatureSpec
 
 SPEC = FeatureSpec()
@@ -45,8 +45,8 @@ def test_each_segment_has_a_vector_of_norm_one(config: ModelConfig, frames: int)
     where = windows(frames / FPS, frames, SPEC)
     line = pulses(110, frames)
     for found in (
-        of_dance(config, SPEC.video, dancer(110, frames), line, where),
-        of_music(config, SPEC.video, line, line, where),
+        dance_descriptor(config, SPEC.video, dancer(110, frames), line, where),
+        music_descriptor(config, SPEC.video, line, line, where),
     ):
         assert found.shape == (len(where), config.rhythm_dim)
         assert found.dtype == np.float32
@@ -56,8 +56,11 @@ def test_each_segment_has_a_vector_of_norm_one(config: ModelConfig, frames: int)
 def test_a_dance_finds_music_of_its_tempo() -> None:
     frames, tempi = 300, (80, 92, 106, 122, 140)
     where = windows(frames / FPS, frames, SPEC)
-    dances = [of_dance(small(), SPEC.video, dancer(bpm, frames), pulses(bpm, frames), where) for bpm in tempi]
-    songs = [of_music(small(), SPEC.video, pulses(bpm, frames, 0.3), pulses(bpm, frames, 0.3), where) for bpm in tempi]
+    dances = [dance_descriptor(small(), SPEC.video, dancer(bpm, frames), pulses(bpm, frames), where) for bpm in tempi]
+    songs = [
+        music_descriptor(small(), SPEC.video, pulses(bpm, frames, 0.3), pulses(bpm, frames, 0.3), where)
+        for bpm in tempi
+    ]
     scores = np.array([[(dance @ song.T).max() for song in songs] for dance in dances])
     np.testing.assert_array_equal(scores.argmax(axis=1), range(5))
     np.testing.assert_array_equal(scores.argmax(axis=0), range(5))
@@ -67,7 +70,7 @@ def test_without_a_grid_the_directions_are_compared() -> None:
     spec = replace(SPEC.video, grid=0)
     rows = dancer(100, 150)[:, : spec.motion_dim]
     rows[:, 3] += pulses(100, 150)
-    found = of_dance(small(), spec, rows, pulses(100, 150), windows(10.0, 150, SPEC))
+    found = dance_descriptor(small(), spec, rows, pulses(100, 150), windows(10.0, 150, SPEC))
     assert np.isfinite(found).all()
     assert np.linalg.norm(found[0]) == pytest.approx(1, abs=1e-5)
 

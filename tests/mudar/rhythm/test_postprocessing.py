@@ -6,8 +6,8 @@ import numpy as np
 
 from mudar.model.config import FILTER_HEADS, small
 from mudar.rhythm.peaks import strokes_from_curve
-from mudar.rhythm.postprocessing import SURE, read_dance
-from mudar.rhythm.tempo import beat_grid, tempo
+from mudar.rhythm.postprocessing import SURE, postprocess
+from mudar.rhythm.tempo import tempo, track_beats
 
 FPS, CONFIG = 15.0, replace(small(), rhythm_heads=("beat", "downbeat"))
 
@@ -41,7 +41,7 @@ def hits(found_s: np.ndarray) -> float:
 def test_a_sure_network_strikes_where_its_peaks_are() -> None:
     curves = network(0.9)
     assert SURE < 0.9
-    read = read_dance(CONFIG, curves, filtered(0.3), FPS)
+    read = postprocess(CONFIG, curves, filtered(0.3), FPS)
     times_s, strengths = strokes_from_curve(curves[:, 0], FPS)
     assert read.times_s.tolist() == times_s.tolist()
     assert read.strengths.tolist() == strengths.tolist()
@@ -51,16 +51,16 @@ def test_a_sure_network_strikes_where_its_peaks_are() -> None:
 
 def test_without_a_filter_the_network_is_read_however_unsure() -> None:
     curves = network(0.2)
-    read = read_dance(CONFIG, curves, None, FPS)
+    read = postprocess(CONFIG, curves, None, FPS)
     assert read.times_s.tolist() == strokes_from_curve(curves[:, 0], FPS)[0].tolist()
     assert read.tempo_bpm == tempo(curves[:, 0], FPS)[0]
-    assert read.beats_s.tolist() == beat_grid(curves[:, 0], FPS, read.tempo_bpm).tolist()
+    assert read.beats_s.tolist() == track_beats(curves[:, 0], FPS, read.tempo_bpm).tolist()
     assert len(read.bars_s)
 
 
 def test_an_unsure_network_leaves_it_to_the_filter_and_its_beats_to_their_regularity() -> None:
     noisy = filtered(0.3)
-    read = read_dance(CONFIG, network(0.2), noisy, FPS)
+    read = postprocess(CONFIG, network(0.2), noisy, FPS)
     assert read.curve.tolist() == noisy[:, 0].tolist()
     assert hits(read.times_s) > 0.9
     assert hits(read.times_s) > hits(strokes_from_curve(noisy[:, 0], FPS)[0]) + 0.1
@@ -73,6 +73,6 @@ def test_an_unsure_network_leaves_it_to_the_filter_and_its_beats_to_their_regula
 
 
 def test_a_clip_in_which_nothing_moves_has_no_strokes() -> None:
-    read = read_dance(CONFIG, np.zeros((90, 2), np.float32), np.full((90, len(FILTER_HEADS)), 0.2, np.float32), FPS)
+    read = postprocess(CONFIG, np.zeros((90, 2), np.float32), np.full((90, len(FILTER_HEADS)), 0.2, np.float32), FPS)
     assert len(read.times_s) == len(read.beats_s) == len(read.bars_s) == 0
     assert read.tempo_bpm == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mudar.records import Rhythm
-from mudar.rhythm.smoothing import FAR_S, SHARE, evened, steadied
+from mudar.rhythm.smoothing import FAR_S, SHARE, smooth_taps, smooth_times
 
 
 def drifting(count: int, period_s: float = 0.5) -> np.ndarray:
@@ -22,31 +22,31 @@ def drifting(count: int, period_s: float = 0.5) -> np.ndarray:
 def test_errors_of_measurement_shrink(seed: int) -> None:
     true_s = drifting(40)
     heard = true_s + np.random.default_rng(seed).normal(0, 0.02, 40)
-    assert np.std(steadied(heard) - true_s) < 0.75 * np.std(heard - true_s)
+    assert np.std(smooth_times(heard) - true_s) < 0.75 * np.std(heard - true_s)
 
 
 def test_what_is_regular_stays() -> None:
-    np.testing.assert_allclose(steadied(0.2 + 0.5 * np.arange(30)), 0.2 + 0.5 * np.arange(30), atol=1e-6)
-    assert np.abs(steadied(drifting(40)) - drifting(40)).max() < 0.01
+    np.testing.assert_allclose(smooth_times(0.2 + 0.5 * np.arange(30)), 0.2 + 0.5 * np.arange(30), atol=1e-6)
+    assert np.abs(smooth_times(drifting(40)) - drifting(40)).max() < 0.01
 
 
 def test_gaps_and_strokes_between_beats_keep_their_place() -> None:
     beats = 0.4 + 0.6 * np.arange(30)
     some = np.sort(np.concatenate([np.delete(beats, [4, 5, 11, 20]), beats[14:16] + 0.3]))
-    np.testing.assert_allclose(steadied(some), some, atol=1e-5)
+    np.testing.assert_allclose(smooth_times(some), some, atol=1e-5)
 
 
 def test_a_stroke_that_is_far_off_is_left_alone() -> None:
     times = 0.2 + 0.5 * np.arange(30)
     times[12] += 0.11
-    assert steadied(times)[12] == pytest.approx(times[12], abs=1e-6)
-    assert np.abs(np.delete(steadied(times) - times, 12)).max() < 0.02
+    assert smooth_times(times)[12] == pytest.approx(times[12], abs=1e-6)
+    assert np.abs(np.delete(smooth_times(times) - times, 12)).max() < 0.02
 
 
 @given(st.lists(st.floats(0.2, 3.0), max_size=80))
 def test_nothing_moves_far_nor_past_another(gaps: list[float]) -> None:
     times = np.cumsum(gaps).astype(np.float32)
-    moved = steadied(times)
+    moved = smooth_times(times)
     assert len(moved) == len(times)
     assert np.all(np.diff(moved) >= 0)
     assert np.abs(moved - times).max(initial=0.0) <= SHARE * FAR_S + 1e-4
@@ -57,7 +57,7 @@ def test_an_hour_of_strokes_needs_little_memory() -> None:
 
     times = drifting(7200)
     tracemalloc.start()
-    steadied(times)
+    smooth_times(times)
     assert tracemalloc.get_traced_memory()[1] < 100e6
     tracemalloc.stop()
 
@@ -73,8 +73,8 @@ def test_taps_go_to_what_the_body_does() -> None:
     dance = Rhythm(none, none, none, 15.0, 120.0, speed=speed, speed_fps=30.0)
     taps = true_s + np.random.default_rng(1).normal(0, 0.025, len(true_s))
     errors = {name: np.std(found - true_s) for name, found in (
-        ("tapped", taps), ("steadied", steadied(taps)), ("evened", evened(taps, dance)))}  # fmt: skip
+        ("tapped", taps), ("steadied", smooth_times(taps)), ("evened", smooth_taps(taps, dance)))}  # fmt: skip
     assert errors["steadied"] < 0.8 * errors["tapped"]
     assert errors["evened"] < 0.6 * errors["steadied"]
     directed = dataclasses.replace(dance, speed=speed[:, None] * np.array([0.5, 0.0, 0.2, 0.3], np.float32))
-    np.testing.assert_allclose(evened(taps, directed), evened(taps, dance), atol=1e-4)
+    np.testing.assert_allclose(smooth_taps(taps, directed), smooth_taps(taps, dance), atol=1e-4)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudar.rhythm.tempo import bar_starts, beat_grid, lags_s, rhythm_vector, tempo
+from mudar.rhythm.tempo import bar_starts, lags_s, rhythm_vector, tempo, track_beats
 
 FPS = 15.0
 
@@ -47,12 +47,12 @@ def test_accents_do_not_change_the_tempo() -> None:
 @pytest.mark.parametrize("curve", [np.zeros(100), np.ones(100), np.zeros(0), np.zeros(1), np.array([0.0, 1.0])])
 def test_nothing_that_repeats_has_no_tempo(curve: np.ndarray) -> None:
     assert tempo(curve, FPS) == (0.0, ())
-    assert len(beat_grid(curve, FPS, 0.0)) == 0
+    assert len(track_beats(curve, FPS, 0.0)) == 0
 
 
 @pytest.mark.parametrize("bpm", [66, 100, 140, 176])
 def test_beats_lie_on_the_pulses(bpm: int) -> None:
-    beats_s = beat_grid(pulses(bpm), FPS, bpm)
+    beats_s = track_beats(pulses(bpm), FPS, bpm)
     true_s = (np.arange(-1, 200) + 0.7) * 60 / bpm
     assert np.quantile(np.abs(beats_s[:, None] - true_s).min(axis=1), 0.9) < 0.03
     assert len(beats_s) == pytest.approx(30 * bpm / 60, abs=2)
@@ -61,7 +61,7 @@ def test_beats_lie_on_the_pulses(bpm: int) -> None:
 def test_beats_bridge_a_pause() -> None:
     curve = pulses(120)
     curve[150:210] = 0
-    beats_s = beat_grid(curve, FPS, 120)
+    beats_s = track_beats(curve, FPS, 120)
     assert np.diff(beats_s).max() < 0.75
 
 
@@ -69,7 +69,7 @@ def test_beats_follow_a_drift() -> None:
     beats_of_t = lambda t: 1.8 * t + 0.005 * t**2  # noqa: E731  108 to 126 bpm in 30 s
     beat = beats_of_t(np.arange(450) / FPS)
     curve = np.exp(-0.5 * (np.abs(beat - np.rint(beat)) * 0.53 / 0.05) ** 2)
-    found = beats_of_t(beat_grid(curve, FPS, 117).astype(np.float64))
+    found = beats_of_t(track_beats(curve, FPS, 117).astype(np.float64))
     assert np.median(np.abs(found - np.rint(found))) < 0.06
 
 

@@ -27,27 +27,27 @@ def noop(api: Any) -> str:
 
 def work(api: Any, job_id: str, *, progress: float | None = None) -> Callable[[], None]:
     """Plays the worker by hand: claims, beats once; the returned function finishes."""
-    with api.house.database.begin() as session:
+    with api.container.database.begin() as session:
         claim = jobs.claim(session, job_id, "by hand")
         assert claim is not None
         if progress is not None:
             jobs.heartbeat(session, job_id, claim.token, progress, "dancing")
 
     def finish() -> None:
-        with api.house.database.begin() as session:
+        with api.container.database.begin() as session:
             jobs.finish(session, job_id, claim.token, {"well": True})
-        api.house.queue.announce(job_id, "done")
+        api.container.queue.announce(job_id, "done")
 
     return finish
 
 
 def test_a_queued_job_lies_on_the_broker_once(api: Any) -> None:
     job_id = noop(api)
-    waiting = [json.loads(message) for message in api.house.queue.redis.lrange(QUEUE, 0, -1)]
+    waiting = [json.loads(message) for message in api.container.queue.redis.lrange(QUEUE, 0, -1)]
     mine = [message for message in waiting if job_id in message["headers"]["argsrepr"]]
     assert len(mine) == 1
     assert mine[0]["headers"]["timelimit"] == [100.0, 70.0]
-    assert api.house.queue.redis.zscore(ENQUEUED, job_id) is not None
+    assert api.container.queue.redis.zscore(ENQUEUED, job_id) is not None
 
 
 def test_wait_answers_when_the_job_ends_not_later(api: Any) -> None:
@@ -85,13 +85,13 @@ def test_cancelling_a_queued_job_ends_it(api: Any) -> None:
     assert api.http.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
     job = api.http.get(f"/jobs/{job_id}").json()
     assert (job["state"], job["error"]["code"]) == ("cancelled", "cancelled")
-    with api.house.database.begin() as session:
+    with api.container.database.begin() as session:
         assert jobs.claim(session, job_id, "late worker") is None
 
 
 def test_a_failed_job_has_a_problem_for_an_error(api: Any) -> None:
     job_id = noop(api)
-    with api.house.database.begin() as session:
+    with api.container.database.begin() as session:
         claim = jobs.claim(session, job_id, "by hand")
         assert claim is not None
         jobs.fail(session, job_id, claim.token, {"code": "still_video", "detail": "nobody moves", "hint": "dance"})
@@ -147,12 +147,12 @@ def test_without_a_broker_a_job_is_kept_and_sent_when_it_is_back(
         assert ready.status_code == 503
         assert not ready.json()["checks"]["redis"]["ok"]
         start()
-        eventually(lambda: api.house.queue.waiting() == 2)
+        eventually(lambda: api.container.queue.waiting() == 2)
         stop()  # the broker forgets all it had
         start()
-        eventually(lambda: api.house.queue.waiting() == 2)
+        eventually(lambda: api.container.queue.waiting() == 2)
         time.sleep(1.2)  # more sweeps do not send them again
-        assert api.house.queue.waiting() == 2
+        assert api.container.queue.waiting() == 2
 
 
 def test_a_message_that_the_broker_lost_is_sent_again(
@@ -162,8 +162,8 @@ def test_a_message_that_the_broker_lost_is_sent_again(
     start()
     with run_api(told) as api:
         noop(api)
-        api.house.queue.redis.delete(QUEUE)  # the list of what was sent stays
-        eventually(lambda: api.house.queue.waiting() == 1)
+        api.container.queue.redis.delete(QUEUE)  # the list of what was sent stays
+        eventually(lambda: api.container.queue.waiting() == 1)
 
 
 def test_an_expired_lease_goes_back_to_the_queue_and_at_last_fails(
@@ -175,7 +175,7 @@ def test_an_expired_lease_goes_back_to_the_queue_and_at_last_fails(
         job_id = noop(api)
         for _ in range(2):
             eventually(lambda: api.http.get(f"/jobs/{job_id}").json()["state"] == "queued")
-            with api.house.database.begin() as session:
+            with api.container.database.begin() as session:
                 assert jobs.claim(session, job_id, "will die", lease_s=0.2)
         job = api.http.get(f"/jobs/{job_id}?wait=10").json()
         assert (job["state"], job["error"]["code"], job["attempts"]) == ("failed", "worker_lost", 2)
@@ -184,7 +184,7 @@ def test_an_expired_lease_goes_back_to_the_queue_and_at_last_fails(
 def test_a_lost_wake_up_costs_a_second_at_most(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = noop(api)
     finish = work(api, job_id)
-    monkeypatch.setattr(api.house.queue, "announce", lambda *_: None)
+    monkeypatch.setattr(api.container.queue, "announce", lambda *_: None)
     threading.Timer(0.2, finish).start()
     started = time.monotonic()
     assert api.http.get(f"/jobs/{job_id}?wait=20").json()["state"] == "done"

@@ -48,7 +48,7 @@ def item(api: Any, kind: Any, number: int, labels: tuple[str, ...] = (), model: 
     points = np.array([0.5, 1.0], np.float32)
     segment = Segment(0.0, 2.0, embedding / np.linalg.norm(embedding), rhythm / np.linalg.norm(rhythm))
     found = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 90.0 + number)
-    with api.house.database.begin() as session:
+    with api.container.database.begin() as session:
         made = create_item(session, f"{number:064x}", kind, f"{kind} {number}", labels)
         if model:
             analysis = Analysis(kind, 2.0, model, found, (segment,))

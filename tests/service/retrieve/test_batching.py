@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.retrieve.batching import Together
+from service.retrieve.batching import DynamicBatcher
 
 
 class Doubling:
@@ -27,7 +27,7 @@ class Doubling:
             raise OSError("no answer to any of them")
         return [ValueError(f"{n} is below 0") if n < 0 else 2 * n for n in numbers]
 
-    async def held(self, together: Together[int, int], first: int) -> asyncio.Task[int]:
+    async def held(self, together: DynamicBatcher[int, int], first: int) -> asyncio.Task[int]:
         """A question that is being answered until the gate opens."""
         self.gate.clear()
         self.inside.clear()
@@ -39,7 +39,7 @@ class Doubling:
 def test_what_waits_is_answered_together_and_in_order() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: Together[int, int] = Together(answer, at_once=1, most=4)
+        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=4)
         first = await answer.held(together, 1)
         rest = [asyncio.create_task(together.ask(n)) for n in range(2, 8)]
         await asyncio.sleep(0)
@@ -53,7 +53,7 @@ def test_what_waits_is_answered_together_and_in_order() -> None:
 def test_who_was_just_answered_comes_along_with_those_who_wait() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: Together[int, int] = Together(answer, at_once=1, most=4)
+        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=4)
 
         async def eager() -> list[int]:
             return [await together.ask(1), await together.ask(3)]
@@ -73,7 +73,7 @@ def test_who_was_just_answered_comes_along_with_those_who_wait() -> None:
 def test_batches_run_side_by_side() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: Together[int, int] = Together(answer, at_once=2, most=4)
+        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=2, most=4)
         first = await answer.held(together, 1)
         second = await answer.held(together, 2)
         third = asyncio.create_task(together.ask(3))
@@ -88,7 +88,7 @@ def test_batches_run_side_by_side() -> None:
 def test_an_error_is_that_of_its_question_or_of_all_that_were_asked_with_it() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: Together[int, int] = Together(answer, at_once=1, most=9)
+        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=9)
         found = await asyncio.gather(*(together.ask(n) for n in (3, -3, 4)), return_exceptions=True)
         assert (found[0], found[2]) == (6, 8)
         assert isinstance(found[1], ValueError)
@@ -102,7 +102,7 @@ def test_an_error_is_that_of_its_question_or_of_all_that_were_asked_with_it() ->
 def test_who_goes_away_costs_the_others_nothing() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: Together[int, int] = Together(answer, at_once=1, most=9)
+        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=9)
         first = await answer.held(together, 1)
         gone, stays = (asyncio.create_task(together.ask(n)) for n in (2, 3))
         await asyncio.sleep(0)

@@ -31,7 +31,7 @@ def fill(api: Any, dances: int) -> list[str]:
         kind: Any = "dance" if number < dances else "music"
         segments = tuple(Segment(4.0 * n, 4.0 * n + 8, unit(256), unit(64)) for n in range(1 + number % 3))
         rhythm = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 80.0 + number)
-        with api.house.database.begin() as session:
+        with api.container.database.begin() as session:
             made = create_item(session, f"{number:064x}", kind, f"{kind} {number}", ["odd"] if number % 2 else [])
             analyses.store_analysis(session, made["id"], MODEL, Analysis(kind, 12.0, MODEL, rhythm, segments))
         ids.append(str(made["id"]))
@@ -46,7 +46,7 @@ def pair(
     own = settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("pair")})
     with run_api(own) as here, run_api(own.model_copy(update={"index_url": milvus_url})) as there:
         yield here, there, fill(here, 20)
-        follower = there.house.indexes.of(there.house.shelf.resolve(None))
+        follower = there.container.indexes.of(there.container.shelf.resolve(None))
         with follower.engine.client() as client:
             for kind in ("dance", "music"):
                 client.drop_collection(follower.index(kind).name)
@@ -76,7 +76,7 @@ def test_the_same_answer_from_both(pair: tuple[Any, Any, list[str]], lam: float,
 
 def test_a_deleted_item_is_gone_from_both_at_once(pair: tuple[Any, Any, list[str]]) -> None:
     here, there, ids = pair
-    with here.house.database.begin() as session:
+    with here.container.database.begin() as session:
         delete_item(session, ids[0])
     for api in (here, there):
         found = api.http.post("/retrieve", params={"music_id": ids[-1], "k": 50}).json()["results"]

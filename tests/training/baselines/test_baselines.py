@@ -19,7 +19,7 @@ from training.baselines.registry import BASELINES, build_network
 from training.data.batches import Batch, make_batch
 from training.data.jpegs import encode_jpeg
 from training.data.mixture import Mixture
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation.tables.inference import see
 from training.recipe import Recipe
 from training.recipes import registry
@@ -94,7 +94,7 @@ def test_the_one_loop_trains_them(source: Mixture, tmp_path: Path) -> None:
     assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 3
 
 
-def test_they_look_at_frames_where_the_recipe_does(records: list[Record]) -> None:
+def test_they_look_at_frames_where_the_recipe_does(records: list[ClipFeatures]) -> None:
     """In training and in the tables; without the frames they say what is missing."""
     recipe, _ = _tiny("lla")
     model = replace(recipe.model, visual_inputs=("rgb",), pyramid_levels=4, pyramid_channels=(2, 2, 4, 4),

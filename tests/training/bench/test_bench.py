@@ -42,7 +42,7 @@ def test_what_bounds_a_step() -> None:
 
 
 def test_the_paper_s_step_is_measured_on_a_cpu() -> None:
-    found = measure(Setting("paper", 2, "fp32", "no"), CPU, 1, recompute=False, tiny=True)
+    found = measure(Setting("paper", 2, "fp32", "no"), CPU, 1, activation_checkpointing=False, tiny=True)
     assert found["fits"]
     assert found["flops"] / found["clips"] > 1e8
     assert 0 < found["of_measured_peak"] < 1.5

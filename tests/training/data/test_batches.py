@@ -19,7 +19,7 @@ from training.data.augment import Augmentation, Plan, draw, make_plan
 from training.data.batches import Batch, Part, make_batch
 from training.data.mixture import Mixture
 from training.data.ragged import Ragged, Table, make_table
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.data.windows import Cut
 from training.recipe import Recipe
 from training.recipes.small import BENT
@@ -29,7 +29,7 @@ Tiny = Callable[..., Recipe]
 
 
 @pytest.fixture
-def table(records: list[Record]) -> Table:
+def table(records: list[ClipFeatures]) -> Table:
     return make_table([*records, replace(records[0], between=records[0].between[:40])], SPEC.video)
 
 
@@ -55,7 +55,7 @@ def test_rows_are_read_between_places_and_not_beyond_the_ends(clip: int, at: lis
 
 
 @pytest.mark.parametrize("stretch", [0.8, 1.0, 1.25])
-def test_a_window_is_the_clip_read_at_its_own_pace(records: list[Record], table: Table, stretch: float) -> None:
+def test_a_window_is_the_clip_read_at_its_own_pace(records: list[ClipFeatures], table: Table, stretch: float) -> None:
     plan = plain(table, 2, 0.71, stretch)
     found, inside = read.motion(table, Cut.of(plan, table, SPEC), plan)
     whole = motion_input(records[2].between, SPEC.video)
@@ -68,7 +68,7 @@ def test_a_window_is_the_clip_read_at_its_own_pace(records: list[Record], table:
 
 @pytest.mark.parametrize("stretch", [0.8, 1.0, 1.25])
 def test_a_stretched_window_keeps_motion_music_and_truth_together(
-    records: list[Record], table: Table, stretch: float
+    records: list[ClipFeatures], table: Table, stretch: float
 ) -> None:
     plan = plain(table, 0, 0.7, stretch)
     cut = Cut.of(plan, table, SPEC)
@@ -82,7 +82,7 @@ def test_a_stretched_window_keeps_motion_music_and_truth_together(
     assert torch.stack([heard[b - 1 : b + 2].max() for b in near]).mean() > 3 * heard.mean()
 
 
-def test_soft_and_hard_targets_are_what_their_words_say(records: list[Record], table: Table) -> None:
+def test_soft_and_hard_targets_are_what_their_words_say(records: list[ClipFeatures], table: Table) -> None:
     cut = Cut.of(plain(table, 1, 0.31, 1.1), table, SPEC)
     at = (records[1].onsets_s.astype(np.float64) - 0.31) / 1.1 * 15
     nearest_s = np.abs(np.arange(120)[:, None] - at).min(axis=1) / 15
@@ -183,7 +183,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(source: Mixture, tiny: Tin
         make_batch(source, tiny("small"), 0, part=Part(0, 3))
 
 
-def test_rare_sources_are_drawn_as_often_as_the_recipe_says(records: list[Record]) -> None:
+def test_rare_sources_are_drawn_as_often_as_the_recipe_says(records: list[ClipFeatures]) -> None:
     real = [replace(r, origin="real", source="room" if i < 6 else r.source) for i, r in enumerate(records)]
     drawn = Mixture(records, real, 0.5, 0.25).draw(np.random.default_rng(0), 0, 4000)
     assert (drawn >= 8).sum() == 2000

@@ -12,24 +12,24 @@ from model_store.loader import load_served
 from mudar.model.inputs import motion_input
 from training.data.compact_format import pack, unpack
 from training.data.extract import GeneratedJob, extract
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation.evaluate import look
 
 SPEC = load_served().spec
 
 
 @pytest.fixture(scope="module")
-def real_features() -> list[Record]:
+def real_features() -> list[ClipFeatures]:
     return [extract(GeneratedJob(f"clip-{seed}", seed, seed, 9.0), SPEC) for seed in (1, 2)]
 
 
-def test_what_comes_back_is_what_went_in(real_features: list[Record], tmp_path: Path) -> None:
+def test_what_comes_back_is_what_went_in(real_features: list[ClipFeatures], tmp_path: Path) -> None:
     size = pack(real_features, SPEC, tmp_path / "packed.zip")
     again = unpack(tmp_path / "packed.zip")
     assert size < 4_500 * sum(record.duration_s for record in real_features)
     assert [record.clip_id for record in again] == ["clip-1", "clip-2"]
     for mine, theirs in zip(real_features, again, strict=True):
-        for field in fields(Record):
+        for field in fields(ClipFeatures):
             before, after = getattr(mine, field.name), getattr(theirs, field.name)
             if field.name in {"between", "audio", "envelope"}:
                 assert before.shape == after.shape
@@ -41,7 +41,7 @@ def test_what_comes_back_is_what_went_in(real_features: list[Record], tmp_path: 
         assert np.abs(motion - packed).mean() < 0.02 * motion.mean()
 
 
-def test_the_served_network_cannot_tell_them_apart(real_features: list[Record], tmp_path: Path) -> None:
+def test_the_served_network_cannot_tell_them_apart(real_features: list[ClipFeatures], tmp_path: Path) -> None:
     model = load_served().model
     pack(real_features, SPEC, tmp_path / "packed.zip")
     for mine, theirs in zip(real_features, unpack(tmp_path / "packed.zip"), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mudar.features.motion import read_motion
+from mudar.features.motion import extract_motion
 from mudar.spec import FeatureSpec
 from training.data import extract as extracting
 from training.data.extract import GeneratedJob, extract
@@ -43,7 +43,7 @@ def test_worse_quality_is_further_from_what_was_filmed(tmp_path) -> None:  # typ
     for crf in (12, 40):
         path = tmp_path / f"{crf}.mp4"
         film(path, clip, width=256, height=144, fps=30, crf=crf, with_audio=False)
-        read.append(read_motion(path, SPEC).between)
+        read.append(extract_motion(path, SPEC).between)
         assert path.stat().st_size > 0
     clean = extracting.flow_descriptors(clip.dance.frames(SPEC.video.fps, 256, 144), SPEC.video)
     size = min(len(clean), *(len(rows) for rows in read))

@@ -17,27 +17,27 @@ from rich.console import Console
 
 from mudar.spec import FeatureSpec, paper
 from training.data.batches import Part, make_batch
-from training.data.extract import GeneratedJob, Sight, extract
+from training.data.extract import FrameSource, GeneratedJob, extract
 from training.data.jpegs import decode_jpegs, encode_jpeg
-from training.data.records import Record
-from training.data.shard_writer import Packer
+from training.data.records import ClipFeatures
+from training.data.shard_writer import ShardWriter
 from training.data.shards import Shards, pieces, write_part
 from training.data.splits import hold_out, listed
-from training.distributed import ALONE
-from training.loader import Meter, feed
+from training.distributed import SINGLE
+from training.loader import ThroughputMeter, load_batches
 from training.preprocess import apart, generated_jobs, real_jobs, run
 from training.recipe import DataRecipe, Recipe
 from training.recipes import registry
-from training.trainer import advance, fresh
+from training.trainer import init_state, train_step
 
 SPEC = FeatureSpec()
 QUIET = Console(quiet=True)
 CPU = torch.device("cpu")
 
 
-def packed(folder: Path, records: list[Record], in_each: int = 3, spec: FeatureSpec = SPEC) -> Path:
+def packed(folder: Path, records: list[ClipFeatures], in_each: int = 3, spec: FeatureSpec = SPEC) -> Path:
     """Shards of a few clips each."""
-    packer = Packer(folder, spec)
+    packer = ShardWriter(folder, spec)
     for i, record in enumerate(records):
         write_part(packer.parts / f"{record.clip_id}.tar", [record])
         packer.add(packer.parts / f"{record.clip_id}.tar")
@@ -47,14 +47,14 @@ def packed(folder: Path, records: list[Record], in_each: int = 3, spec: FeatureS
     return folder
 
 
-def with_frames(record: Record, side: int = 32) -> Record:
+def with_frames(record: ClipFeatures, side: int = 32) -> ClipFeatures:
     """Each frame of one grey, the number of the frame."""
     return replace(
         record, jpegs=tuple(encode_jpeg(np.full((side, side, 3), t, np.uint8)) for t in range(record.frames))
     )
 
 
-def test_what_goes_into_a_shard_comes_out(records: list[Record], tmp_path: Path) -> None:
+def test_what_goes_into_a_shard_comes_out(records: list[ClipFeatures], tmp_path: Path) -> None:
     given = [with_frames(record) for record in records]
     shards = Shards(packed(tmp_path, given))
     assert [clip["clip"] for clip in shards.clips] == [record.clip_id for record in given]
@@ -66,7 +66,7 @@ def test_what_goes_into_a_shard_comes_out(records: list[Record], tmp_path: Path)
         assert np.allclose(read.audio, given[clip].audio, atol=2e-3)
 
 
-def test_webdataset_reads_them_too(records: list[Record], tmp_path: Path) -> None:
+def test_webdataset_reads_them_too(records: list[ClipFeatures], tmp_path: Path) -> None:
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
     packed(tmp_path, [with_frames(record) for record in records[:4]])
@@ -80,7 +80,7 @@ def test_webdataset_reads_them_too(records: list[Record], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
 def test_every_clip_comes_once_in_every_epoch_on_any_number_of_ranks(
-    records: list[Record], tmp_path: Path, tiny: Callable[..., Recipe], ranks: int
+    records: list[ClipFeatures], tmp_path: Path, tiny: Callable[..., Recipe], ranks: int
 ) -> None:
     shards = Shards(packed(tmp_path, [replace(r, clip_id=f"{r.clip_id}-{k}") for r in records for k in range(3)]))
     batch, epochs = 24, 3
@@ -95,20 +95,20 @@ def test_every_clip_comes_once_in_every_epoch_on_any_number_of_ranks(
     assert seen[0] != sorted(seen[0])
 
 
-def test_a_batch_that_does_not_divide_the_epoch_loses_no_clip(records: list[Record], tmp_path: Path) -> None:
+def test_a_batch_that_does_not_divide_the_epoch_loses_no_clip(records: list[ClipFeatures], tmp_path: Path) -> None:
     shards = Shards(packed(tmp_path, records))
     drawn = np.concatenate([shards.draw(np.random.default_rng(0), step, 3) for step in range(8)])
     assert Counter(drawn.tolist()) == dict.fromkeys(range(8), 3)
 
 
-def test_held_out_clips_and_all_their_pieces_stay_away(records: list[Record], tmp_path: Path) -> None:
+def test_held_out_clips_and_all_their_pieces_stay_away(records: list[ClipFeatures], tmp_path: Path) -> None:
     long = pieces(replace(records[0], clip_id="long"), 15.0, 120.0, longest_s=4.0)
     assert [p.clip_id for p in long] == ["long~000", "long~001", "long~002"]
     shards = Shards(packed(tmp_path, [*long, *records]), without=frozenset({"long", "clip-3"}))
     assert {clip["clip"] for clip in shards.clips} == {f"clip-{i}" for i in range(8)} - {"clip-3"}
 
 
-def test_a_split_of_shards_leaks_no_song_and_no_source(records: list[Record], tmp_path: Path) -> None:
+def test_a_split_of_shards_leaks_no_song_and_no_source(records: list[ClipFeatures], tmp_path: Path) -> None:
     mixed = [replace(r, source=f"source-{i // 4}") for i, r in enumerate(records)]
     cut = [piece for r in mixed for piece in pieces(r, 15.0, 120.0, longest_s=6.0)]
     held = frozenset(hold_out(listed(packed(tmp_path, cut)), 0.5, seed=1))
@@ -128,7 +128,7 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert jobs[3].clip_id == "b"
 
 
-def test_pieces_are_the_clip(records: list[Record]) -> None:
+def test_pieces_are_the_clip(records: list[ClipFeatures]) -> None:
     whole = with_frames(records[2])
     cut = pieces(whole, 15.0, 120.0, longest_s=3.5)
     assert sum(p.frames for p in cut) == whole.frames
@@ -143,10 +143,10 @@ def test_pieces_are_the_clip(records: list[Record]) -> None:
 
 
 def test_loader_processes_give_the_batches_that_are_made_on_the_spot(
-    records: list[Record], tmp_path: Path, tiny: Callable[..., Recipe]
+    records: list[ClipFeatures], tmp_path: Path, tiny: Callable[..., Recipe]
 ) -> None:
-    shards, recipe, meter = Shards(packed(tmp_path, records)), tiny("small"), Meter()
-    ahead = list(feed(shards, recipe, 2, 5, ALONE, None, 1, meter))
+    shards, recipe, meter = Shards(packed(tmp_path, records)), tiny("small"), ThroughputMeter()
+    ahead = list(load_batches(shards, recipe, 2, 5, SINGLE, None, 1, meter))
     assert len(ahead) == 3
     for step, (batch,) in zip((2, 3, 4), ahead, strict=True):
         assert torch.equal(batch.motion, make_batch(shards, recipe, step).motion)
@@ -155,24 +155,24 @@ def test_loader_processes_give_the_batches_that_are_made_on_the_spot(
     assert "loader" in meter.said()
 
 
-def test_shards_of_other_features_are_refused(records: list[Record], tmp_path: Path) -> None:
+def test_shards_of_other_features_are_refused(records: list[ClipFeatures], tmp_path: Path) -> None:
     shards = Shards(packed(tmp_path, records))
     with pytest.raises(ValueError, match="--recipe"):
         shards.open(np.array([0]), paper(), CPU)
     with pytest.raises(ValueError, match="another folder"):
-        Packer(tmp_path, paper())
+        ShardWriter(tmp_path, paper())
     with pytest.raises(ValueError, match="--shards"):
         Shards(tmp_path / "nothing")
 
 
-def test_whatever_a_kill_left_undone_is_done(records: list[Record], tmp_path: Path) -> None:
+def test_whatever_a_kill_left_undone_is_done(records: list[ClipFeatures], tmp_path: Path) -> None:
     """A kill after the shard, before its index; another after the index, before the parts went."""
     packed(tmp_path, records[:3])
     (tmp_path / "shard-000000.json").unlink()
     write_part(tmp_path / "parts" / "clip-1.tar", [records[1]])
     write_part(tmp_path / "parts" / "clip-5.tar", [records[5]])
     (tmp_path / "shard-000001.growing").write_bytes(b"half")
-    packer = Packer(tmp_path, SPEC)
+    packer = ShardWriter(tmp_path, SPEC)
     assert packer.done == {"clip-0", "clip-1", "clip-2", "clip-5"}
     packer.pack()
     assert [c["clip"] for c in Shards(tmp_path).clips] == ["clip-0", "clip-1", "clip-2", "clip-5"]
@@ -206,14 +206,14 @@ def test_preprocessing_killed_for_real_goes_on(tmp_path: Path) -> None:
 
 def test_frames_are_kept_in_step_with_the_motion(tmp_path: Path) -> None:
     spec = replace(paper(), video=replace(paper().video, flow="dis", frame_size_px=32))
-    record = extract(GeneratedJob("clip", 3, 3, 2.0), spec, Sight(frames=True))
+    record = extract(GeneratedJob("clip", 3, 3, 2.0), spec, FrameSource(frames=True))
     assert len(record.jpegs) == record.frames == 16
     shown = decode_jpegs(record.jpegs, np.array([0, 15, 99]))
     assert shown.shape == (3, 32, 32, 3)
     assert np.array_equal(shown[1], shown[2])
 
 
-def test_a_window_shows_the_frames_of_its_own_moments(records: list[Record], tmp_path: Path) -> None:
+def test_a_window_shows_the_frames_of_its_own_moments(records: list[ClipFeatures], tmp_path: Path) -> None:
     """Every frame's grey says which frame it is; mirrored windows show mirrored frames."""
     shards = Shards(packed(tmp_path, [with_frames(record) for record in records]))
     recipe = replace(registry.get("small"), data=DataRecipe(batch=4))
@@ -244,18 +244,18 @@ def test_the_paper_s_network_learns_a_batch_of_frames(tmp_path: Path) -> None:
     recipe = frames_recipe()
     jobs = [GeneratedJob(f"clip-{seed}", seed, seed, 9.0) for seed in range(4)]
     shards = Shards(
-        packed(tmp_path, [extract(j, recipe.features, Sight(frames=True)) for j in jobs], spec=recipe.features)
+        packed(tmp_path, [extract(j, recipe.features, FrameSource(frames=True)) for j in jobs], spec=recipe.features)
     )
-    batch, state = make_batch(shards, recipe, 0), fresh(recipe)
+    batch, state = make_batch(shards, recipe, 0), init_state(recipe)
     assert batch.frames is not None
     assert batch.frames.shape == (4, 64, 3, 32, 32)
-    thrifty = replace(recipe, engine=replace(recipe.engine, recompute=True))
-    again = float(advance(fresh(thrifty), [batch], thrifty)["loss"])
-    assert again == float(advance(fresh(recipe), [batch], recipe)["loss"])
+    thrifty = replace(recipe, engine=replace(recipe.engine, activation_checkpointing=True))
+    again = float(train_step(init_state(thrifty), [batch], thrifty)["loss"])
+    assert again == float(train_step(init_state(recipe), [batch], recipe)["loss"])
     losses = []
     for _ in range(40):
         state.step = 0
-        losses.append(float(advance(state, [batch], recipe)["loss"]))
+        losses.append(float(train_step(state, [batch], recipe)["loss"]))
     assert min(losses) < 0.7 * losses[0]
     pyramid = [w.grad for w in state.network.frame_maps.parameters()]  # type: ignore[union-attr]
     assert all(grad is not None and float(grad.abs().sum()) > 0 for grad in pyramid)

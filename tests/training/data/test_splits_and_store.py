@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from mudar.spec import FeatureSpec
-from training.data.records import Record, Shelf, load_record, save_record
+from training.data.records import ClipFeatures, RecordStore, load_record, save_record
 from training.data.splits import components, hold_out
 from training.losses.rhythm import focal
 from training.preprocess import generated_jobs, real_jobs, run
 
 
-def test_held_out_clips_share_no_song_and_no_source(records: list[Record]) -> None:
+def test_held_out_clips_share_no_song_and_no_source(records: list[ClipFeatures]) -> None:
     mixed = [replace(r, source=f"source-{i // 4}") for i, r in enumerate(records)]
     held = set(hold_out(mixed, 0.5, seed=1))
     assert 0 < len(held) < len(mixed)
@@ -25,18 +25,18 @@ def test_held_out_clips_share_no_song_and_no_source(records: list[Record]) -> No
     assert not {r.source for r in inside} & {r.source for r in outside}
 
 
-def test_a_large_source_is_split_by_song(records: list[Record]) -> None:
+def test_a_large_source_is_split_by_song(records: list[ClipFeatures]) -> None:
     one_room = [replace(r, source="room") for r in records]
     assert len(components(one_room)) == 1
     assert [len(group) for group in components(one_room, frozenset({"room"}))] == [2, 2, 2, 2]
 
 
-def test_records_survive_the_disk(records: list[Record], tmp_path: Path) -> None:
+def test_records_survive_the_disk(records: list[ClipFeatures], tmp_path: Path) -> None:
     read = load_record(save_record(tmp_path, records[0]))
     assert (read.clip_id, read.song_id, read.origin) == ("clip-0", "song-0", "generated")
     assert np.array_equal(read.strokes_s, records[0].strokes_s)  # times are exact, features half precision
     assert np.allclose(read.between, records[0].between, rtol=2e-3, atol=1e-6)
-    assert Shelf(tmp_path).clip_ids() == ["clip-0"]
+    assert RecordStore(tmp_path).clip_ids() == ["clip-0"]
 
 
 def test_preprocessing_goes_on_where_it_stopped_and_skips_what_it_cannot_read(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_preprocessing_goes_on_where_it_stopped_and_skips_what_it_cannot_read(tm
     failed = run(jobs + real_jobs(tmp_path / "clips", None), out, FeatureSpec(), 2, quiet)
     assert list(failed) == ["bad"]
     assert (out / "gen-0000005.npz").stat().st_mtime_ns == stamp
-    assert Shelf(out).clip_ids() == ["gen-0000005", "gen-0000006"]
-    record = Shelf(out).load("gen-0000006")
+    assert RecordStore(out).clip_ids() == ["gen-0000005", "gen-0000006"]
+    record = RecordStore(out).load("gen-0000006")
     assert record.between.shape == (29, 141)
     assert record.audio.shape == (241, 128)
 

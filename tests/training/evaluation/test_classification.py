@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation.downstream.classification import (
     HeadRecipe,
     Segments,
@@ -56,7 +56,7 @@ def test_chance_is_the_commonest_label() -> None:
     assert majority(["a", "b", "a"], ["a", "b", "c", "a"]) == [1.0, 0.0, 0.0, 1.0]
 
 
-def test_clips_go_through_a_network_to_the_head(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+def test_clips_go_through_a_network_to_the_head(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     from training.baselines.registry import build_network
 
     network = build_network(tiny("small"))

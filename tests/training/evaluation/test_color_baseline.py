@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation import metrics
 from training.evaluation.downstream.color_baseline import (
     DIM,
@@ -46,7 +46,7 @@ def test_ridge_finds_what_is_linear_and_leaves_noise_alone() -> None:
     assert noise.std() < 0.6
 
 
-def _in_rooms(records: list[Record], told: bool) -> tuple[list[Record], dict[str, np.ndarray]]:
+def _in_rooms(records: list[ClipFeatures], told: bool) -> tuple[list[ClipFeatures], dict[str, np.ndarray]]:
     """Forty clips of four songs; each song has its own sound and, if `told`, its own room."""
     rng = np.random.default_rng(2)
     rooms, sounds = rng.normal(size=(4, 12)), rng.normal(size=(4, 80))
@@ -60,7 +60,7 @@ def _in_rooms(records: list[Record], told: bool) -> tuple[list[Record], dict[str
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_a_room_that_gives_its_song_away_is_found_out(records: list[Record], told: bool) -> None:
+def test_a_room_that_gives_its_song_away_is_found_out(records: list[ClipFeatures], told: bool) -> None:
     clips, colours = _in_rooms(records, told)
     train, test = clips[:20], clips[20:]
     scores = song_scores(colours, train, test, test[:4], 80)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from model_store.loader import load_served
-from training.data.records import Record, save_record
+from training.data.records import ClipFeatures, save_record
 from training.evaluation.downstream import retrieval
 from training.evaluation.downstream.retrieval import Side, allowed, figures, scores, sweep
 
@@ -95,7 +95,7 @@ def test_intervals_draw_whole_songs() -> None:
 
 
 def test_the_command_prints_and_draws(
-    records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    records: list[ClipFeatures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shape = load_served().spec.video.flow_shape
     for record in records[:4]:

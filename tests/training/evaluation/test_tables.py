@@ -11,7 +11,7 @@ from mir_eval import onset
 
 from mudar.model.temporal import Code
 from training.baselines.registry import build_network
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.data.splits import folds
 from training.evaluation.tables import synchrony, table1, table2, table3
 from training.evaluation.tables.figures import difference, figure, merge
@@ -22,7 +22,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _seen(record: Record, dance: np.ndarray, music: np.ndarray, strokes_s: np.ndarray) -> Seen:
+def _seen(record: ClipFeatures, dance: np.ndarray, music: np.ndarray, strokes_s: np.ndarray) -> Seen:
     """A clip as a network with these vectors and these strokes would see it."""
     frames = record.frames
     at = np.arange(frames)[:, None] / 15
@@ -33,7 +33,7 @@ def _seen(record: Record, dance: np.ndarray, music: np.ndarray, strokes_s: np.nd
 
 
 @pytest.fixture
-def perfect(records: list[Record]) -> list[Seen]:
+def perfect(records: list[ClipFeatures]) -> list[Seen]:
     """Eight clips of four songs; a dance has its song's vector, and strokes on its beats."""
     eye = np.eye(4, dtype=np.float32)
     return [_seen(r, eye[[i // 2]], eye[[i // 2]], r.strokes_s) for i, r in enumerate(records)]
@@ -83,7 +83,7 @@ def test_best_pairs_are_the_best_of_all_pairs() -> None:
     assert np.allclose(table3.best_pairs(queries, items), by_hand, atol=1e-6)
 
 
-def test_baselines_are_asked_pair_by_pair(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+def test_baselines_are_asked_pair_by_pair(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     """What the table holds of a pair is the best answer over its segments, one at a time."""
     recipe = replace(tiny("lla"), network="lla")
     network = build_network(recipe).eval()
@@ -101,7 +101,7 @@ def test_baselines_are_asked_pair_by_pair(records: list[Record], tiny) -> None: 
     assert list(table3.table(network, seen)) == ["1.0"]
 
 
-def test_synchrony_by_a_curve_that_knows_the_beats(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+def test_synchrony_by_a_curve_that_knows_the_beats(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     """Strokes exactly on the music's beats: the true shift ranks first, save for other beats' shifts."""
     network = build_network(tiny("small"))
     clips = [replace(see(network, r), record=r) for r in records]
@@ -115,7 +115,7 @@ def test_synchrony_by_a_curve_that_knows_the_beats(records: list[Record], tiny) 
     assert synchrony.rank_of(np.zeros(5), 2) == 0.5
 
 
-def test_styles_learn_from_others_alone(records: list[Record], tiny) -> None:  # type: ignore[no-untyped-def]
+def test_styles_learn_from_others_alone(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     network = build_network(tiny("small"))
     seen = [see(network, replace(r, style="ab"[i % 2])) for i, r in enumerate(records)]
     columns = table2.table((), seen, table2.HeadRecipe(epochs=2))
@@ -125,7 +125,7 @@ def test_styles_learn_from_others_alone(records: list[Record], tiny) -> None:  #
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_song_and_no_source_lies_in_two_folds(records: list[Record], seed: int) -> None:
+def test_no_song_and_no_source_lies_in_two_folds(records: list[ClipFeatures], seed: int) -> None:
     rng = np.random.default_rng(seed)
     clips = [
         replace(records[0], clip_id=f"c{i}", song_id=f"song-{rng.integers(30)}", source=f"s{rng.integers(25)}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from mudar.model.correlation import cost_volume, warp
 from mudar.model.pwcnet import PwcNet, read_weights
 from training.flow import train as loop
-from training.flow.begin import prepare
+from training.flow.begin import lsuv_init
 from training.flow.layers import Scenes, draw
 from training.flow.loss import LEVEL_WEIGHTS, endpoint_error, multiscale
 from training.flow.measure import on_files, read_flo
@@ -82,7 +82,7 @@ def test_a_few_steps_from_nothing_tell_motion_from_none_on_unseen_pairs() -> Non
     """At level 3, on easy pairs. From the usual random weights the error stays that of no motion."""
     torch.manual_seed(0)
     net = PwcNet(stop_level=3)
-    prepare(net, draw(8, 192, 192, _generator(99), EASY))
+    lsuv_init(net, draw(8, 192, 192, _generator(99), EASY))
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4)
     for step in range(STEPS):
         pairs = draw(6, 128, 128, _generator(step), EASY)
@@ -110,7 +110,7 @@ def test_compared_features_find_their_place_again() -> None:
             back = warp(second, F.avg_pool2d(pairs.flow, 16) / 16)
             best = cost_volume(first, back).argmax(dim=1)[(back != 0).any(dim=1)]
         share[name] = float((best == 40).float().mean())
-        prepare(net, pairs)
+        lsuv_init(net, pairs)
     assert share["usual"] < 0.15
     assert share["prepared"] > 0.35
 

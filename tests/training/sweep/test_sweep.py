@@ -14,13 +14,13 @@ from rich.console import Console
 from mudar.spec import FeatureSpec
 from training.baselines.registry import build_network
 from training.data.compact_format import pack
-from training.data.records import Record, save_record
+from training.data.records import ClipFeatures, save_record
 from training.evaluation.tables.report import markdown
 from training.recipe import Recipe
 from training.recipes import registry
 from training.sweep import run, sweep
-from training.sweep.run import Desk, Told, file_of, run_cell
-from training.sweep.trials import FOLDS, ROWS, Cell, plan, recipe_of
+from training.sweep.run import SweepConfig, TrialContext, file_of, run_trial
+from training.sweep.trials import FOLDS, ROWS, Trial, plan, recipe_of
 
 
 def test_telling_rows_come_first_and_every_cell_once() -> None:
@@ -33,11 +33,11 @@ def test_telling_rows_come_first_and_every_cell_once() -> None:
 
 @pytest.mark.parametrize("domain", ["generated", "real"])
 def test_rows_differ_in_what_they_say_alone(domain: str) -> None:
-    full = recipe_of(Cell("full", domain, 1), "small", 300, 16)  # type: ignore[arg-type]
+    full = recipe_of(Trial("full", domain, 1), "small", 300, 16)  # type: ignore[arg-type]
     assert (full.optimiser.steps, full.data.batch, full.seed) == (300, 16, 1)
     assert full.data.real_share == (0.0 if domain == "generated" else registry.get("small").data.real_share)
     for row in ROWS:
-        recipe = recipe_of(Cell(row, domain, 1), "small", 300, 16)  # type: ignore[arg-type]
+        recipe = recipe_of(Trial(row, domain, 1), "small", 300, 16)  # type: ignore[arg-type]
         assert recipe.features == full.features
         assert recipe.data.real_share == full.data.real_share
         assert recipe.network == (row if row in registry.BASES else "mudar")
@@ -45,7 +45,7 @@ def test_rows_differ_in_what_they_say_alone(domain: str) -> None:
 
 
 @pytest.fixture
-def told(records: list[Record], tmp_path: Path) -> Told:
+def told(records: list[ClipFeatures], tmp_path: Path) -> SweepConfig:
     """Eight generated clips to learn from, eight to be measured on, sixteen real ones, packed."""
     for i, record in enumerate(records):
         styled = replace(record, style="ab"[i % 2])
@@ -56,15 +56,15 @@ def told(records: list[Record], tmp_path: Path) -> Told:
                 strokes_s=records[0].strokes_s[:0]) for i in range(16)
     ]  # fmt: skip
     pack(real, FeatureSpec(), tmp_path / "real.zip")
-    return Told(tmp_path / "out", tmp_path / "train", tmp_path / "test", tmp_path / "real.zip", "cpu", steps=2, batch=4,
-                head_epochs=1)  # fmt: skip
+    folders = (tmp_path / "out", tmp_path / "train", tmp_path / "test", tmp_path / "real.zip")
+    return SweepConfig(*folders, "cpu", steps=2, batch=4, head_epochs=1)
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that a test can afford; everything else of the recipes stays."""
 
-    def tiny(cell: Cell, base: str, steps: int, batch: int) -> Recipe:
+    def tiny(cell: Trial, base: str, steps: int, batch: int) -> Recipe:
         recipe = recipe_of(cell, base, steps, batch)
         model = replace(recipe.model, d_model=16, layers=1, heads=2, embed_dim=16, injector_dim=8, estimator_dim=8,
                         audio_channels=(2, 2, 4), estimator_layers=1)  # fmt: skip
@@ -73,20 +73,20 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "recipe_of", tiny)
 
 
-def test_cells_become_files_and_files_a_report(told: Told) -> None:
-    desk = Desk.open(told)
+def test_cells_become_files_and_files_a_report(told: SweepConfig) -> None:
+    desk = TrialContext.open(told)
     for cell in plan(["full", "avts"], 1):
-        run_cell(desk, cell)
-    path = file_of(told, Cell("full", "generated", 0))
+        run_trial(desk, cell)
+    path = file_of(told, Trial("full", "generated", 0))
     before = path.stat().st_mtime_ns
-    run_cell(desk, Cell("full", "generated", 0))
+    run_trial(desk, Trial("full", "generated", 0))
     assert path.stat().st_mtime_ns == before
     assert not list((told.out / "runs").glob("*"))
     groups = json.loads(path.read_text())["groups"]
     assert set(groups) == {"generated", "real, mixed"}
     assert len(groups["generated"]["table1"]["onset"]["f1"]) == 8
     assert len(groups["real, mixed"]["table1"]["beat"]["f1"]) == 16
-    assert file_of(told, Cell("filter", "real", 0, 1)).exists()
+    assert file_of(told, Trial("filter", "real", 0, 1)).exists()
     said = markdown(told.out / "cells")
     for word in (
         "MuDaR with the beat filter",
@@ -101,11 +101,11 @@ def test_cells_become_files_and_files_a_report(told: Told) -> None:
         assert word in said
 
 
-def test_a_real_fold_is_never_learnt_from(told: Told) -> None:
-    desk = Desk.open(told)
+def test_a_real_fold_is_never_learnt_from(told: SweepConfig) -> None:
+    desk = TrialContext.open(told)
     every: list[str] = []
     for fold in range(FOLDS):
-        cell = Cell("full", "real", 0, fold)
+        cell = Trial("full", "real", 0, fold)
         held = desk.held_out(cell)
         source = desk.source(cell, 1.0, 0.5, 0.5)
         learnt = [r for r in source.records if r.origin == "real"]
@@ -117,13 +117,13 @@ def test_a_real_fold_is_never_learnt_from(told: Told) -> None:
     assert sorted(every) == sorted(r.clip_id for r in desk.real)
 
 
-def test_a_cell_in_trouble_does_not_end_the_study(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(desk: Desk, cell: Cell) -> None:
+def test_a_cell_in_trouble_does_not_end_the_study(told: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(desk: TrialContext, cell: Trial) -> None:
         raise ArithmeticError(f"no {cell.row}")
 
-    cells: queue.Queue[Cell] = queue.Queue()
+    cells: queue.Queue[Trial] = queue.Queue()
     for row in ("full", "avts"):
-        cells.put(Cell(row, "generated", 0))
+        cells.put(Trial(row, "generated", 0))
     monkeypatch.setattr(sweep, "run_cell", fails)
     sweep.work(told, cells, np.inf)
     troubles = sorted((told.out / "cells").glob("*.trouble.txt"))
@@ -131,7 +131,7 @@ def test_a_cell_in_trouble_does_not_end_the_study(told: Told, monkeypatch: pytes
     assert "no avts" in troubles[0].read_text()
 
 
-def test_no_time_no_cells(told: Told) -> None:
-    cells = [Cell("full", "generated", 0)]
+def test_no_time_no_cells(told: SweepConfig) -> None:
+    cells = [Trial("full", "generated", 0)]
     assert sweep.run(told, cells, 1, 0.0, Console(quiet=True)) == cells
     assert not (told.out / "cells").exists()

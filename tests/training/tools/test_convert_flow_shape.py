@@ -20,7 +20,7 @@ from mudar.spec import FeatureSpec
 from training.data.compact_format import pack, unpack
 from training.data.mixture import Mixture
 from training.data.ragged import make_table
-from training.data.records import Record, Shelf, load_record, save_record
+from training.data.records import ClipFeatures, RecordStore, load_record, save_record
 from training.evaluation.evaluate import load_run, look
 from training.evaluation.tables.inference import see_all
 from training.fit_beat_filter import FilterRecipe, fit
@@ -49,7 +49,7 @@ def test_records_are_made_of_the_shape_that_is_asked_for(tmp_path: Path) -> None
     for shape in ("square", "both"):
         words = ("training.preprocess", "generated", tmp_path / shape, "--clips", 1, "--seconds", 3, "--workers", 1)
         run(*words, "--flow-shape", shape)
-        (records[shape],) = Shelf(tmp_path / shape).all()
+        (records[shape],) = RecordStore(tmp_path / shape).all()
     plain, both = records["square"], records["both"]
     assert plain.between.shape == both.between.shape
     assert not np.allclose(plain.between, both.between, atol=1e-3)
@@ -59,7 +59,7 @@ def test_records_are_made_of_the_shape_that_is_asked_for(tmp_path: Path) -> None
 
 
 def test_records_of_another_shape_are_refused_wherever_a_network_meets_them(
-    records: list[Record], tiny: Callable[..., Recipe], tmp_path: Path
+    records: list[ClipFeatures], tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     recipe = tiny("small-synthetic")
     network = build(recipe.model, recipe.features)
@@ -76,14 +76,14 @@ def test_records_of_another_shape_are_refused_wherever_a_network_meets_them(
         assert "--flow-shape square" in refused.value.hint
 
 
-def test_a_records_shape_outlives_its_file_and_its_pack(records: list[Record], tmp_path: Path) -> None:
+def test_a_records_shape_outlives_its_file_and_its_pack(records: list[ClipFeatures], tmp_path: Path) -> None:
     both = replace(records[0], flow_shape="both")
     assert load_record(save_record(tmp_path, both)).flow_shape == "both"
     pack([both, records[1]], FeatureSpec(), tmp_path / "some.zip")
     assert [record.flow_shape for record in unpack(tmp_path / "some.zip")] == ["both", "square"]
 
 
-def test_a_record_from_before_shapes_is_square(records: list[Record], tmp_path: Path) -> None:
+def test_a_record_from_before_shapes_is_square(records: list[ClipFeatures], tmp_path: Path) -> None:
     path = save_record(tmp_path, records[0])
     with np.load(path) as data:
         arrays = {name: data[name] for name in data.files}

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.records import Record
+from training.data.records import ClipFeatures
 
 Array = NDArray[np.float64]
 Colours = Mapping[str, NDArray[np.float32]]  # clip id to (K,)
@@ -62,14 +62,18 @@ def ridge(known: Array, values: Array, asked: Array) -> Array:
     return np.asarray(at @ vt.T @ ((s / (s**2 + best))[:, None] * y) + mean)
 
 
-def mean_mel(record: Record, mels: int) -> Array:
+def mean_mel(record: ClipFeatures, mels: int) -> Array:
     """(mels,) mean spectrum of the clip's music, less its own level: a song's colour of sound."""
     mel = record.audio[:, :mels].mean(axis=0).astype(float)
     return mel - mel.mean()
 
 
 def song_scores(
-    colours: Colours, train: Sequence[Record], dances: Sequence[Record], musics: Sequence[Record], mels: int
+    colours: Colours,
+    train: Sequence[ClipFeatures],
+    dances: Sequence[ClipFeatures],
+    musics: Sequence[ClipFeatures],
+    mels: int,
 ) -> NDArray[np.float32]:
     """(Q, N) how near each music's mean spectrum is to what the colours of each dance's picture foretell."""
     known, asked = (np.array([colours[r.clip_id] for r in part], float) for part in (train, dances))
@@ -78,7 +82,7 @@ def song_scores(
     return -np.square(foretold[:, None] - heard[None]).sum(axis=-1).astype(np.float32)
 
 
-def style_accuracy(colours: Colours, train: Sequence[Record], test: Sequence[Record]) -> list[float]:
+def style_accuracy(colours: Colours, train: Sequence[ClipFeatures], test: Sequence[ClipFeatures]) -> list[float]:
     """1 for each test clip whose style the colours tell, else 0."""
     names = sorted({r.style for r in train})
     known, asked = (np.array([colours[r.clip_id] for r in part], float) for part in (train, test))

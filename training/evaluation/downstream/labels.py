@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.data.records import Record
+from training.data.records import ClipFeatures
 
 _STEP_CLASS = re.compile(r"step class ([\w-]+)")
 
@@ -20,7 +20,7 @@ def read_labels(table: Path) -> dict[str, str]:
     return {clip_id: label for clip_id, label in named.items() if label}
 
 
-def with_labels(records: Sequence[Record], labels: dict[str, str]) -> list[Record]:
+def with_labels(records: Sequence[ClipFeatures], labels: dict[str, str]) -> list[ClipFeatures]:
     """The same records, with the style that a table gives their clips."""
     return [replace(record, style=labels.get(record.clip_id, record.style)) for record in records]
 

@@ -35,7 +35,7 @@ from rich.table import Table
 
 from model_store.loader import load_served
 from mudar.model.mudar import Mudar
-from training.data.records import Record, Shelf
+from training.data.records import ClipFeatures, RecordStore
 from training.evaluation import metrics
 from training.evaluation.downstream import best_lag
 from training.evaluation.evaluate import View, group_of, load_run, look
@@ -131,9 +131,9 @@ def _over_songs(values: Array, songs: NDArray[np.str_], seed: int = 0) -> tuple[
 
 def views_of(
     model: Mudar,
-    records: Sequence[Record],
+    records: Sequence[ClipFeatures],
     tick: Callable[[], None] = lambda: None,
-    group: Callable[[Record], str] = group_of,
+    group: Callable[[ClipFeatures], str] = group_of,
 ) -> dict[str, list[View]]:
     """What the network says of each clip, by group."""
     groups: dict[str, list[View]] = {}
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    records = [record for folder in args.records for record in Shelf(folder).all()]
+    records = [record for folder in args.records for record in RecordStore(folder).all()]
     console, every = Console(width=140), dict[str, dict[str, Any]]()
     for choice in args.rhythm or [None]:
         model = with_rhythm(load_run(args.run) if args.run else load_served(args.model).model, choice)

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model_store.loader import load_served
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation.downstream.color_baseline import Colours, read_colours
 from training.evaluation.downstream.labels import read_labels, with_labels
 from training.evaluation.evaluate import load_network
@@ -31,7 +31,7 @@ from training.evaluation.tables.report import one_network, summary
 from training.sweep.run import read
 
 
-def chosen(paths: list[Path], only: Path | None, labels: Path | None) -> list[Record]:
+def chosen(paths: list[Path], only: Path | None, labels: Path | None) -> list[ClipFeatures]:
     """The records of all paths; of the real ones only those named, and with the table's labels."""
     records = [record for path in paths for record in read(path)]
     if only is not None:

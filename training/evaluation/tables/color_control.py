@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.data.splits import folds
 from training.evaluation.downstream import color_baseline
 from training.evaluation.downstream.color_baseline import Colours
@@ -23,7 +23,7 @@ FOLDS = 4
 
 
 def add(
-    measured: dict[str, Any], colours: Colours, clips: Sequence[Record], teach: Sequence[Record], mels: int
+    measured: dict[str, Any], colours: Colours, clips: Sequence[ClipFeatures], teach: Sequence[ClipFeatures], mels: int
 ) -> None:
     """Put what colours tell into one group's measurement, where every clip of it has them."""
     if any(record.clip_id not in colours for record in clips) or not measured["table3"]:
@@ -33,7 +33,7 @@ def add(
         measured["table2"]["colour"] = _styles(colours, [r for r in clips if r.style], teach)
 
 
-def song_table(colours: Colours, clips: Sequence[Record], mels: int) -> dict[str, dict[str, list[float]]]:
+def song_table(colours: Colours, clips: Sequence[ClipFeatures], mels: int) -> dict[str, dict[str, list[float]]]:
     """Table 3 by colour."""
     songs = list(dict.fromkeys(record.song_id for record in clips))
     library = [next(record for record in clips if record.song_id == song) for song in songs]
@@ -46,7 +46,7 @@ def song_table(colours: Colours, clips: Sequence[Record], mels: int) -> dict[str
     return table3.columns_of(scores, [record.song_id for record in clips], songs)
 
 
-def _styles(colours: Colours, labelled: Sequence[Record], teach: Sequence[Record]) -> list[float]:
+def _styles(colours: Colours, labelled: Sequence[ClipFeatures], teach: Sequence[ClipFeatures]) -> list[float]:
     known = [r for r in teach if r.style and r.clip_id in colours and group_of(r) == group_of(labelled[0])]
     if known:
         return color_baseline.style_accuracy(colours, known, labelled)
@@ -60,7 +60,7 @@ def _styles(colours: Colours, labelled: Sequence[Record], teach: Sequence[Record
     return right
 
 
-def _parts(clips: Sequence[Record]) -> list[set[int]]:
+def _parts(clips: Sequence[ClipFeatures]) -> list[set[int]]:
     """Places of the clips of each fold."""
     source, count = Counter(record.source for record in clips).most_common(1)[0]
     large = frozenset({source}) if count > len(clips) / 2 else frozenset[str]()

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mudar.features.envelope import curve_at
-from mudar.features.windows import Window, stitch, windows
+from mudar.features.windows import Window, overlap_add, windows
 from mudar.model.mudar import Mudar
 from mudar.model.temporal import Code
-from mudar.rhythm.descriptors import of_dance, of_music
+from mudar.rhythm.descriptors import dance_descriptor, music_descriptor
 from mudar.rhythm.peaks import strokes_from_curve
-from mudar.rhythm.postprocessing import read_dance
+from mudar.rhythm.postprocessing import postprocess
 from mudar.spec import FeatureSpec
 from training.baselines.registry import Network
 from training.data.jpegs import decode_jpegs
-from training.data.records import Record, motion_rows
+from training.data.records import ClipFeatures, motion_rows
 
 Array = NDArray[np.float32]
 MIN_GAP_S = {"onset": 0.1}  # music may have more than four onsets a second; a body has not so many strokes
@@ -36,7 +36,7 @@ USUAL_GAP_S = 0.2
 class Seen:
     """One clip through one network. `dance` and `music` are Codes of its S segments, on the network's device."""
 
-    record: Record
+    record: ClipFeatures
     where: list[Window]
     fps: float
     heads: tuple[str, ...]  # none for a network that knows no rhythm
@@ -60,20 +60,20 @@ class Seen:
         return strokes_from_curve(self.curve(head), self.fps, min_gap_s=MIN_GAP_S.get(head, USUAL_GAP_S))[0]
 
 
-def see(network: Network, record: Record) -> Seen:
+def see(network: Network, record: ClipFeatures) -> Seen:
     """The clip through the network, which is left in evaluation mode."""
     return next(iter(see_all(network, [record])))
 
 
 @torch.no_grad()
-def see_all(network: Network, records: Iterable[Record]) -> Iterable[Seen]:
+def see_all(network: Network, records: Iterable[ClipFeatures]) -> Iterable[Seen]:
     """Clip by clip."""
     network.eval()
     for record in records:
         yield _see(network, record)
 
 
-def _see(network: Network, record: Record) -> Seen:
+def _see(network: Network, record: ClipFeatures) -> Seen:
     spec, config = network.spec, network.config
     fps, rows = spec.video.fps, motion_rows(record, spec.video)
     where = windows(len(rows) / fps, len(rows), spec)
@@ -84,8 +84,8 @@ def _see(network: Network, record: Record) -> Seen:
     frames = cut_frames(record, where).to(device) if network.frame_maps is not None else None
     if isinstance(network, Mudar):
         heads, rhythm = config.rhythm_heads, network.rhythm_sequence(motion, frames)
-        curves = stitch(torch.sigmoid(network.rhythm_head(rhythm)).cpu().numpy(), where, len(rows))
-        read = read_dance(config, curves, network.filtered(rows), fps)
+        curves = overlap_add(torch.sigmoid(network.rhythm_head(rhythm)).cpu().numpy(), where, len(rows))
+        read = postprocess(config, curves, network.filtered(rows), fps)
         curves[:, config.served_index], strokes_s = read.curve, read.times_s
     envelope = np.pad(record.envelope, (0, max(len(rows) - len(record.envelope), 0)))[: len(rows)]
     pulses = curve_at(record.audio[:, spec.audio.n_mels + 1], spec.audio, fps, len(rows))
@@ -100,8 +100,8 @@ def _see(network: Network, record: Record) -> Seen:
         dance=network.encode_dance(motion, frames),
         music=network.encode_music(cut_audio(record, where, spec).to(device), where[0].frames),
         rhythm=rhythm,
-        dance_rhythm=of_dance(config, spec.video, rows, served, where),
-        music_rhythm=of_music(config, spec.video, envelope, pulses, where),
+        dance_rhythm=dance_descriptor(config, spec.video, rows, served, where),
+        music_rhythm=music_descriptor(config, spec.video, envelope, pulses, where),
         served=(config.served_head, strokes_s) if heads else None,
     )
 
@@ -111,13 +111,13 @@ def cut_motion(rows: Array, where: list[Window]) -> Tensor:
     return torch.from_numpy(np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where]))
 
 
-def cut_frames(record: Record, where: list[Window]) -> Tensor:
+def cut_frames(record: ClipFeatures, where: list[Window]) -> Tensor:
     """(S, W, 3, P, P) bytes of a clip's pictures. Raises ValueError when its record holds none."""
     pictures = [decode_jpegs(record.jpegs, w.first_frame + np.arange(w.frames)) for w in where]
     return torch.from_numpy(np.stack(pictures)).permute(0, 1, 4, 2, 3)
 
 
-def cut_audio(record: Record, where: list[Window], spec: FeatureSpec) -> Tensor:
+def cut_audio(record: ClipFeatures, where: list[Window], spec: FeatureSpec) -> Tensor:
     """(S, Wa, F) of the clip's music, the last window moved back if the sound ends before the picture."""
     rate_hz, fps = spec.audio.frame_rate_hz, spec.video.fps
     length = min(round(where[0].frames / fps * rate_hz), len(record.audio))

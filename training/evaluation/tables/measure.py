@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from training.baselines.registry import Network
-from training.data.records import Record
+from training.data.records import ClipFeatures
 from training.evaluation.downstream.classification import HeadRecipe
 from training.evaluation.downstream.color_baseline import Colours
 from training.evaluation.evaluate import group_of
@@ -24,12 +24,12 @@ LEAST_LABELLED = 20  # clips, for a head to learn anything from other folds
 
 def measure(
     network: Network,
-    records: Sequence[Record],
-    teach: Sequence[Record] = (),
+    records: Sequence[ClipFeatures],
+    teach: Sequence[ClipFeatures] = (),
     head: HeadRecipe | None = table2.USUAL,
     tick: Callable[[], None] = lambda: None,
     colours: Colours | None = None,
-    group_of: Callable[[Record], str] = group_of,
+    group_of: Callable[[ClipFeatures], str] = group_of,
 ) -> Measured:
     """`teach`: labelled clips of the training set for table 2's head. head: None leaves table 2 out. colours: with
     them, what colour alone tells stands beside tables 2 and 3. group_of: which table a clip belongs to."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mudar.model.temporal import Code
 from training.baselines.network import Baseline
 from training.baselines.registry import Network
-from training.data.records import Record, motion_rows
+from training.data.records import ClipFeatures, motion_rows
 from training.evaluation.tables.inference import Array, Seen
 from training.evaluation.tables.table1 import partners
 
@@ -77,7 +77,7 @@ def _scores(
 
 @torch.no_grad()
 def _by_embedding(
-    network: Network, dance: Record, music: Record, first: int, firsts: list[int], frames: int
+    network: Network, dance: ClipFeatures, music: ClipFeatures, first: int, firsts: list[int], frames: int
 ) -> NDArray[np.float64]:
     spec, device = network.spec, next(network.parameters()).device
     rows = motion_rows(dance, spec.video)[first : first + frames]

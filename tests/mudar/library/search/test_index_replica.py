@@ -16,7 +16,7 @@ import pytest
 
 from mudar.library import analyses, changes, items
 from mudar.library.db import Database
-from mudar.library.search.index_replica import IndexFollower
+from mudar.library.search.index_replica import IndexReplica
 from mudar.records import Analysis
 
 NewItem = Callable[..., str]
@@ -40,12 +40,12 @@ def put(database: Database, new_item: NewItem, analysis: Make) -> Callable[..., 
 
 
 @pytest.fixture
-def follow(database: Database, tmp_path: Path) -> Iterator[Callable[..., IndexFollower]]:
+def follow(database: Database, tmp_path: Path) -> Iterator[Callable[..., IndexReplica]]:
     """Opens followers of model m@1 that share a folder; stops them at the end."""
-    followers: list[IndexFollower] = []
+    followers: list[IndexReplica] = []
 
-    def make(folder: Path = tmp_path / "index", **kw: float) -> IndexFollower:
-        followers.append(IndexFollower(database, "m@1", 6, 4, folder, **kw))
+    def make(folder: Path = tmp_path / "index", **kw: float) -> IndexReplica:
+        followers.append(IndexReplica(database, "m@1", 6, 4, folder, **kw))
         return followers[-1]
 
     yield make
@@ -65,7 +65,7 @@ def truth(database: Database, kind: str, model: str = "m@1") -> set[str]:
         return {item_id for item_id in ids if analyses.summary(session, item_id, model)}
 
 
-def check(database: Database, follower: IndexFollower, fresh: IndexFollower) -> None:
+def check(database: Database, follower: IndexReplica, fresh: IndexReplica) -> None:
     """The index holds what the database holds, and answers as one that was built just now."""
     fresh.open()
     assert len(fresh.rebuilds) == 1
@@ -78,7 +78,7 @@ def check(database: Database, follower: IndexFollower, fresh: IndexFollower) -> 
 
 
 def test_it_follows_whatever_happens(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     rng, alive = random.Random(4), []
     follower = follow()
@@ -105,7 +105,7 @@ def test_it_follows_whatever_happens(
 
 
 def test_a_restart_takes_the_snapshot_and_what_came_since(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     old, gone = put(), put("music")
     first = follow()
@@ -123,7 +123,7 @@ def test_a_restart_takes_the_snapshot_and_what_came_since(
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "missing", "foreign", "mixed"])
 def test_what_cannot_be_trusted_is_rebuilt(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path, damage: str
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path, damage: str
 ) -> None:
     put()
     first = follow()
@@ -154,7 +154,7 @@ def become_another(database: Database) -> None:
 
 
 def test_a_library_that_was_replaced_or_set_back_while_we_follow_is_noticed(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     put()
     follower = follow()
@@ -171,7 +171,7 @@ def test_a_library_that_was_replaced_or_set_back_while_we_follow_is_noticed(
 
 
 def test_a_log_that_was_set_back_and_went_on_to_the_same_number_is_noticed(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     """As after a power cut or a restored backup: the same numbers stand for other changes."""
     put()
@@ -193,7 +193,7 @@ def test_a_log_that_was_set_back_and_went_on_to_the_same_number_is_noticed(
 
 
 def test_who_is_further_behind_than_the_log_reaches_rebuilds(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     follower = follow()
     follower.open()
@@ -210,7 +210,7 @@ def test_who_is_further_behind_than_the_log_reaches_rebuilds(
 
 
 def test_vectors_of_another_size_are_left_out(
-    database: Database, new_item: NewItem, analysis: Make, follow: Callable[..., IndexFollower], put: NewItem
+    database: Database, new_item: NewItem, analysis: Make, follow: Callable[..., IndexReplica], put: NewItem
 ) -> None:
     odd, given = new_item(), analysis()
     segment = given.segments[0]
@@ -224,7 +224,7 @@ def test_vectors_of_another_size_are_left_out(
 
 
 def test_several_followers_see_a_new_item_within_a_second(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     followers = [follow(tmp_path / str(n)) for n in range(3)]
     for follower in followers:
@@ -238,7 +238,7 @@ def test_several_followers_see_a_new_item_within_a_second(
 
 
 def test_postgresql_tells_of_changes_and_a_cut_line_is_mended(
-    database: Database, put: Callable[..., str], follow: Callable[..., IndexFollower]
+    database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica]
 ) -> None:
     told = database.engine.dialect.name == "postgresql"
     follower = follow(poll_s=30.0 if told else 0.1)
@@ -289,7 +289,7 @@ for n in itertools.count():
 
 
 def test_kill_9_loses_nothing_that_was_committed_and_brings_nothing_back(
-    database: Database, database_url: str, follow: Callable[..., IndexFollower], tmp_path: Path
+    database: Database, database_url: str, follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     rounds = int(os.environ.get("MUDAR_TEST_KILLS", "2"))
     rng, said = random.Random(), {"stored": set(), "deleting": set(), "deleted": set()}  # type: ignore[var-annotated]

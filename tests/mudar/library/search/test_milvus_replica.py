@@ -14,21 +14,21 @@ from mudar.errors import IndexUnavailable
 from mudar.index.milvus import Milvus
 from mudar.library import analyses, items
 from mudar.library.db import Database
-from mudar.library.search.index_replica import IndexFollower
-from mudar.library.search.milvus_replica import MilvusFollower
-from mudar.library.search.search import Filters, Question, ask
+from mudar.library.search.index_replica import IndexReplica
+from mudar.library.search.milvus_replica import MilvusReplica
+from mudar.library.search.search import Filters, Question, search
 from mudar.records import Kind, Segment
 
 DIMS = (6, 4)  # conftest's vectors
 
 
 @pytest.fixture
-def follow(database: Database, engine: Milvus) -> Iterator[Callable[..., MilvusFollower]]:
+def follow(database: Database, engine: Milvus) -> Iterator[Callable[..., MilvusReplica]]:
     """Makes followers of this library; its collections go when the test ends."""
-    made: list[MilvusFollower] = []
+    made: list[MilvusReplica] = []
 
-    def make(**kw: Any) -> MilvusFollower:
-        made.append(MilvusFollower(database, "m@1", *DIMS, engine, **kw))
+    def make(**kw: Any) -> MilvusReplica:
+        made.append(MilvusReplica(database, "m@1", *DIMS, engine, **kw))
         return made[-1]
 
     yield make
@@ -58,7 +58,7 @@ def delete(database: Database, item_id: str) -> None:
         items.delete_item(session, item_id)
 
 
-def agree(database: Database, follower: MilvusFollower, faiss: IndexFollower) -> list[dict[str, Any]]:
+def agree(database: Database, follower: MilvusReplica, faiss: IndexReplica) -> list[dict[str, Any]]:
     """The records of both, filters included, once they agreed at all λ; those of λ = 1 without a filter."""
     rng = np.random.default_rng(3)
 
@@ -71,7 +71,7 @@ def agree(database: Database, follower: MilvusFollower, faiss: IndexFollower) ->
     for lam in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
         for filters in (Filters(labels=["x"]), Filters(tempo_bpm=(100, 200), duration_s=(0, 100)), Filters()):
             question = Question("music", segments, 50, lam, filters)
-            found, other = (ask(database, one, question) for one in (follower, faiss))
+            found, other = (search(database, one, question) for one in (follower, faiss))
             assert [record["id"] for record in found] == [record["id"] for record in other]
             for mine, theirs in zip(found, other, strict=True):
                 assert mine == {key: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
@@ -80,9 +80,9 @@ def agree(database: Database, follower: MilvusFollower, faiss: IndexFollower) ->
 
 
 def test_it_answers_as_the_index_in_memory_does(
-    database: Database, follow: Callable[..., MilvusFollower], put: Callable[..., str], tmp_path: Path
+    database: Database, follow: Callable[..., MilvusReplica], put: Callable[..., str], tmp_path: Path
 ) -> None:
-    faiss = IndexFollower(database, "m@1", *DIMS, tmp_path)
+    faiss = IndexReplica(database, "m@1", *DIMS, tmp_path)
     follower = follow()
     ids = [put(labels=["x"] if n % 2 else []) for n in range(8)] + [put("music")]
     assert len(agree(database, follower, faiss)) == 8
@@ -96,9 +96,9 @@ def test_it_answers_as_the_index_in_memory_does(
 
 
 def test_what_was_lost_on_either_side_is_seen(
-    database: Database, engine: Milvus, follow: Callable[..., MilvusFollower], put: Callable[..., str], tmp_path: Path
+    database: Database, engine: Milvus, follow: Callable[..., MilvusReplica], put: Callable[..., str], tmp_path: Path
 ) -> None:
-    faiss = IndexFollower(database, "m@1", *DIMS, tmp_path)
+    faiss = IndexReplica(database, "m@1", *DIMS, tmp_path)
     put(), put()
     follow().open()
     with engine.client() as client:
@@ -115,7 +115,7 @@ def test_what_was_lost_on_either_side_is_seen(
 
 
 def test_many_that_write_and_follow_at_once_lose_and_resurrect_nothing(
-    database: Database, follow: Callable[..., MilvusFollower], put: Callable[..., str], tmp_path: Path
+    database: Database, follow: Callable[..., MilvusReplica], put: Callable[..., str], tmp_path: Path
 ) -> None:
     followers = [follow(poll_s=0.02) for _ in range(3)]
     for follower in followers:
@@ -134,7 +134,7 @@ def test_many_that_write_and_follow_at_once_lose_and_resurrect_nothing(
         thread.start()
     for thread in threads:
         thread.join()
-    faiss = IndexFollower(database, "m@1", *DIMS, tmp_path)
+    faiss = IndexReplica(database, "m@1", *DIMS, tmp_path)
     for follower in followers:
         found = {record["id"] for record in agree(database, follower, faiss)}
         assert not found & set(gone)
@@ -144,7 +144,7 @@ def test_many_that_write_and_follow_at_once_lose_and_resurrect_nothing(
 def test_an_engine_that_is_away_does_not_stop_the_follower_or_the_library(
     database: Database, put: Callable[..., str]
 ) -> None:
-    follower = MilvusFollower(database, "m@1", *DIMS, Milvus("http://127.0.0.1:9"), poll_s=0.05)
+    follower = MilvusReplica(database, "m@1", *DIMS, Milvus("http://127.0.0.1:9"), poll_s=0.05)
     follower.start()
     put()
     with pytest.raises(IndexUnavailable):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mudar.media.interpolation.flow import DisFlows, FlowBetween, pair_flow
-from mudar.media.interpolation.fusion import Between, Pair
+from mudar.media.interpolation.fusion import Between, FlowPair
 from mudar.media.interpolation.pwc import PwcFlows, rgb, seen_size
 from mudar.media.render.yuv import planes
 from mudar.model.pwcnet import PwcNet
@@ -81,7 +81,7 @@ def test_the_nearer_guess_of_the_motion_wins() -> None:
     forth, back = np.zeros((45, 80, 2), np.float32), np.zeros((45, 80, 2), np.float32)
     forth[10:30, 15:35], back[10:30, 21:41] = (6, 0), (-6, 0)
     pictures = [cv2.resize(scene(4 * x), (80, 45), interpolation=cv2.INTER_AREA) for x in (15, 21)]
-    moment = Between(Pair(pictures[0], pictures[1], forth, back)).at(0.5)
+    moment = Between(FlowPair(pictures[0], pictures[1], forth, back)).at(0.5)
     assert moment is not None
     assert np.median(moment.motion[12:28, 20:36, 0]) == pytest.approx(6, abs=0.3)
     assert np.abs(moment.motion[:, 45:]).max() < 0.3

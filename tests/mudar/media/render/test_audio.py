@@ -11,15 +11,15 @@ import av
 import numpy as np
 import pytest
 
-from mudar.media.render.limiter import CEILING, limited
+from mudar.media.render.limiter import CEILING, limit_peaks
 from mudar.media.render.readback import av_lengths
 from mudar.media.render.render import Renderer, RenderSettings
-from mudar.media.render.varispeed import warped
+from mudar.media.render.varispeed import varispeed
 
 
 def test_clicks_move_with_the_map(song: Path) -> None:
     """The song's clicks, at each second, played along t -> 0.5 + 1.25 t, fall at (k - 0.5) / 1.25."""
-    blocks = list(warped(song, 44_100, "stereo", lambda t: 0.5 + 1.25 * t, 5 * 44_100, -6.0))
+    blocks = list(varispeed(song, 44_100, "stereo", lambda t: 0.5 + 1.25 * t, 5 * 44_100, -6.0))
     sound = np.concatenate(blocks, axis=1)
     assert sound.shape == (2, 5 * 44_100)
     loud = np.flatnonzero(np.abs(sound[0]) > 0.15)
@@ -29,7 +29,7 @@ def test_clicks_move_with_the_map(song: Path) -> None:
 
 
 def test_silence_beyond_the_end(song: Path) -> None:
-    sound = np.concatenate(list(warped(song, 44_100, "stereo", lambda t: 9.5 + t, 44_100, 0.0)), axis=1)
+    sound = np.concatenate(list(varispeed(song, 44_100, "stereo", lambda t: 9.5 + t, 44_100, 0.0)), axis=1)
     assert sound.shape == (2, 44_100)
     assert np.abs(sound).max() == 0
 
@@ -159,10 +159,10 @@ def test_a_loud_mix_does_not_clip_and_keeps_its_song(clip, tmp_path) -> None:
 def test_the_limiter_leaves_alone_what_fits_and_holds_what_does_not() -> None:
     rng = np.random.default_rng(0)
     quiet = [0.9 * rng.uniform(-1, 1, (2, 1024)).astype(np.float32) for _ in range(4)]
-    for before, after in zip(quiet, limited(iter(quiet)), strict=True):
+    for before, after in zip(quiet, limit_peaks(iter(quiet)), strict=True):
         assert before is after
     loud = [block * (3.0 if k == 5 else 1.0) for k, block in enumerate(quiet * 8)]
-    held = list(limited(iter(loud)))
+    held = list(limit_peaks(iter(loud)))
     assert max(float(np.abs(block).max()) for block in held) <= CEILING + 1e-6
     np.testing.assert_array_equal(held[3], loud[3])  # a block ahead it begins to fall, not two
     assert np.abs(held[4]).max() < np.abs(loud[4]).max()
@@ -173,6 +173,6 @@ def test_the_limiter_leaves_alone_what_fits_and_holds_what_does_not() -> None:
 
 
 def test_the_limiter_passes_on_the_shortest_sounds() -> None:
-    assert not list(limited(iter([])))
-    (only,) = limited(iter([np.full((1, 3), 2.0, np.float32)]))
+    assert not list(limit_peaks(iter([])))
+    (only,) = limit_peaks(iter([np.full((1, 3), 2.0, np.float32)]))
     assert np.abs(only).max() <= CEILING + 1e-6

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mudar.media.render.render import Renderer, RenderSettings
-from mudar.media.render.source import frames, look
+from mudar.media.render.source import frames, inspect_video
 
 NEAREST = RenderSettings("nearest", crf=6)
 WIDTH, HEIGHT = 320, 192
@@ -182,7 +182,7 @@ def test_reordered_frames_and_missing_stamps(painted, song, tmp_path, luma_of, n
     """B-frames give an mp4 an edit list, an avi stamps in decoding order, and a bare stream none at all."""
     options = {"crf": "4", "preset": "ultrafast", "bf": "3", "b_strategy": "0", "x264-params": "bframes=3:b-adapt=0"}
     path = write(tmp_path / name, numbered(painted, "yuv420p"), "libx264", "yuv420p", options)
-    seen = look(path)
+    seen = inspect_video(path)
     assert seen.rate == (25 if name == "bare.h264" else 30)  # FFmpeg's guess, where the file says nothing
     assert seen.duration_s * seen.rate == pytest.approx(35, abs=3)
     out = tmp_path / "out.mp4"
@@ -236,5 +236,5 @@ def test_colours_of_a_screen_recording_stay(song, tmp_path) -> None:
 def test_frames_come_once_each_from_a_deinterlacer_that_looks_ahead(song, tmp_path) -> None:
     pictures = [av.VideoFrame.from_ndarray(np.full((96, 64), 50 + k, np.uint8), format="yuv420p") for k in range(20)]
     path = write(tmp_path / "f.mp4", pictures, "libx264", "yuv420p", {"preset": "ultrafast", "x264-params": "tff=1"})
-    times = [round(time_s * 30) for time_s, _ in frames(path, look(path))]
+    times = [round(time_s * 30) for time_s, _ in frames(path, inspect_video(path))]
     assert times == list(range(20))

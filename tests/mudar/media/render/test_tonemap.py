@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudar.media.render.tonemap import WHITE, cube, hlg_light, mapped, pq_light, pq_signal, rolled_off
+from mudar.media.render.tonemap import WHITE, cube, hlg_light, pq_light, pq_signal, rolled_off, tonemap
 
 signals = st.floats(0.0, 1.0)
 
@@ -45,7 +45,7 @@ def test_a_source_no_brighter_than_white_is_left_alone() -> None:
 
 @given(red=signals, green=signals, blue=signals, transfer=st.sampled_from(["smpte2084", "arib-std-b67"]))
 def test_every_colour_lands_on_the_screen(red: float, green: float, blue: float, transfer: str) -> None:
-    out = mapped(np.array([red, green, blue]), transfer)
+    out = tonemap(np.array([red, green, blue]), transfer)
     assert np.isfinite(out).all()
     assert out.min() >= 0
     assert out.max() <= 1
@@ -53,7 +53,7 @@ def test_every_colour_lands_on_the_screen(red: float, green: float, blue: float,
 
 @given(level=signals)
 def test_grey_stays_grey(level: float) -> None:
-    out = mapped(grey(level), "smpte2084")
+    out = tonemap(grey(level), "smpte2084")
     assert np.ptp(out) < 2e-3
 
 
@@ -62,4 +62,4 @@ def test_the_table_is_written_red_fastest() -> None:
     assert lines[0] == "LUT_3D_SIZE 33"
     assert len(lines) == 1 + 33**3
     second = np.array([float(n) for n in lines[2].split()])
-    np.testing.assert_allclose(second, mapped(np.array([1 / 32, 0, 0]), "smpte2084"), atol=1e-5)
+    np.testing.assert_allclose(second, tonemap(np.array([1 / 32, 0, 0]), "smpte2084"), atol=1e-5)

@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.retarget.align import dtw
-from mudar.retarget.align.dtw import Bars, Limits, Prices, align, landing_gain
-from mudar.retarget.events import Points, bridged
+from mudar.retarget.align.dtw import Bars, Costs, Limits, align, landing_gain
+from mudar.retarget.events import Events, fill_gaps
 from mudar.retarget.warp.time_map import max_speed_step
 
-PRICES = Prices()
+PRICES = Costs()
 
 
 @st.composite
-def few_points(draw: st.DrawFn, most: int) -> Points:
+def few_points(draw: st.DrawFn, most: int) -> Events:
     gaps = draw(st.lists(st.floats(0.2, 1.2), min_size=1, max_size=most))
     strengths = draw(st.lists(st.floats(0, 1), min_size=len(gaps), max_size=len(gaps)))
-    return Points(np.cumsum(gaps), np.array(strengths))
+    return Events(np.cumsum(gaps), np.array(strengths))
 
 
-def price(chain: list[tuple[int, int]], strokes: Points, targets: Points, limits: Limits) -> float:
+def price(chain: list[tuple[int, int]], strokes: Events, targets: Events, limits: Limits) -> float:
     """The gain of one chain by the definition; -inf where a limit is broken."""
     worth = landing_gain(strokes, targets)
     gain = worth[chain[0]]
@@ -57,7 +57,7 @@ def chains(n: int, m: int, so_far: list[tuple[int, int]]):
 
 @settings(max_examples=60, deadline=None)
 @given(few_points(5), few_points(5), st.sampled_from([(0.67, 1.5), (0.5, 2.0), (0.25, 4.0)]))
-def test_finds_what_brute_force_finds(strokes: Points, targets: Points, bounds: tuple[float, float]) -> None:
+def test_finds_what_brute_force_finds(strokes: Events, targets: Events, bounds: tuple[float, float]) -> None:
     limits = Limits(*bounds, max_speed_step(*bounds))
     best = max(price(c, strokes, targets, limits) for c in chains(len(strokes), len(targets), []))
     found = align(strokes, targets, limits)
@@ -66,7 +66,7 @@ def test_finds_what_brute_force_finds(strokes: Points, targets: Points, bounds: 
     assert price(pairs, strokes, targets, limits) == pytest.approx(best, abs=1e-9)
 
 
-def warped_metronome(rng: np.random.Generator, count: int) -> tuple[Points, Points]:
+def warped_metronome(rng: np.random.Generator, count: int) -> tuple[Events, Events]:
     """Beats at 0.5 s and strokes that drift slowly in tempo, with 10 % false strokes and 10 % missing."""
     beats = 5.0 + 0.5 * np.arange(count)
     speed = 1.1 + 0.15 * np.sin(np.arange(count) / 9)
@@ -76,7 +76,7 @@ def warped_metronome(rng: np.random.Generator, count: int) -> tuple[Points, Poin
     times = np.concatenate([true[kept], false])
     strengths = np.concatenate([np.full(kept.sum(), 0.9), np.full(len(false), 0.2)])
     order = np.argsort(times)
-    return bridged(Points(times[order], strengths[order])), Points(beats, np.full(count, 0.8))
+    return fill_gaps(Events(times[order], strengths[order])), Events(beats, np.full(count, 0.8))
 
 
 @pytest.mark.parametrize("count", [40, 400])
@@ -114,8 +114,8 @@ def test_the_band_of_long_inputs_finds_the_same_chain(monkeypatch: pytest.Monkey
 
 
 def test_nothing_to_align_gives_an_empty_chain() -> None:
-    nothing = Points(np.zeros(0), np.zeros(0))
-    one = Points(np.ones(1), np.ones(1))
+    nothing = Events(np.zeros(0), np.zeros(0))
+    one = Events(np.ones(1), np.ones(1))
     limits = Limits(0.67, 1.5, 0.2)
     assert len(align(nothing, one, limits).strokes) == 0
     assert align(one, one, limits).gain == pytest.approx(1.0)
@@ -123,7 +123,7 @@ def test_nothing_to_align_gives_an_empty_chain() -> None:
 
 def test_bars_begin_together_where_both_are_known() -> None:
     # equal strokes on equal beats: any of four phases is as good, but for the bars
-    strokes, targets = Points(np.arange(0.2, 12, 0.5), np.ones(24)), Points(np.arange(0.1, 16, 0.5), np.ones(32))
+    strokes, targets = Events(np.arange(0.2, 12, 0.5), np.ones(24)), Events(np.arange(0.1, 16, 0.5), np.ones(32))
     limits = Limits(0.67, 1.5, 0.27)
     for late in range(4):
         bars = Bars(strokes.times_s[late::4], targets.times_s[1::4])

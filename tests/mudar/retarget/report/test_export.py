@@ -16,7 +16,7 @@ from scipy.interpolate import CubicHermiteSpline
 from mudar.errors import OutOfRange
 from mudar.records import Rhythm
 from mudar.retarget.report.chart import draw
-from mudar.retarget.report.export import exported, form_of, time_map
+from mudar.retarget.report.export import export, format_of, time_map
 from mudar.retarget.retarget import dry_run
 from mudar.retarget.settings import RetargetSettings
 
@@ -43,11 +43,11 @@ def test_the_map_survives_the_report(planned) -> None:
 
 def test_csv_has_a_line_a_frame(planned) -> None:
     chosen, report = planned
-    rows = list(csv.DictReader(io.StringIO(exported(report, "csv", "d.mp4", "m.wav"))))
+    rows = list(csv.DictReader(io.StringIO(export(report, "csv", "d.mp4", "m.wav"))))
     assert len(rows) == int(chosen.duration_s * FPS)
     shown = np.array([float(row["source_s"]) for row in rows])
     np.testing.assert_allclose(shown, chosen.time_map.source_s(np.arange(len(rows)) / FPS), atol=1e-5)
-    markers = list(csv.DictReader(io.StringIO(exported(report, "markers.csv", "d.mp4", "m.wav"))))
+    markers = list(csv.DictReader(io.StringIO(export(report, "markers.csv", "d.mp4", "m.wav"))))
     landings = [row for row in markers if row["kind"] == "landing"]
     assert len(landings) == len([t for t in chosen.knots_output_s if 0 <= t < chosen.duration_s])
     for row in landings:
@@ -58,7 +58,7 @@ def test_csv_has_a_line_a_frame(planned) -> None:
 
 def test_json_is_a_spline_that_others_can_evaluate(planned) -> None:
     chosen, report = planned
-    told = json.loads(exported(report, "json", "d.mp4", "m.wav"))
+    told = json.loads(export(report, "json", "d.mp4", "m.wav"))
     nodes = told["map"]
     spline = CubicHermiteSpline(nodes["output_s"], nodes["source_s"], nodes["speed"])
     times = np.linspace(nodes["output_s"][0], nodes["output_s"][-1], 300)
@@ -68,7 +68,7 @@ def test_json_is_a_spline_that_others_can_evaluate(planned) -> None:
 
 def test_opentimelineio_reads_the_timeline(planned) -> None:
     chosen, report = planned
-    timeline = otio.adapters.read_from_string(exported(report, "otio", "dir/dance.mp4", "song.wav"), "otio_json")
+    timeline = otio.adapters.read_from_string(export(report, "otio", "dir/dance.mp4", "song.wav"), "otio_json")
     (picture,), (sound,) = timeline.video_tracks(), timeline.audio_tracks()
     frames = int(chosen.duration_s * FPS)
     assert picture.duration().value == sound.duration().value == frames
@@ -86,11 +86,11 @@ def test_opentimelineio_reads_the_timeline(planned) -> None:
 
 
 def test_unknown_form(planned) -> None:
-    assert [form_of(name) for name in ("a.csv", "b.markers.csv", "c.d.otio")] == ["csv", "markers.csv", "otio"]
+    assert [format_of(name) for name in ("a.csv", "b.markers.csv", "c.d.otio")] == ["csv", "markers.csv", "otio"]
     with pytest.raises(OutOfRange):
-        form_of("a.edl")
+        format_of("a.edl")
     with pytest.raises(OutOfRange):
-        exported(planned[1], "edl", "d", "m")
+        export(planned[1], "edl", "d", "m")
 
 
 def test_the_chart_shows_the_map(planned, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from mudar.retarget.report.impact_detector import Watcher, impact_envelope, watch
+from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts, impact_envelope
 from mudar.retarget.report.metrics import nearest_s
 
 BLOWS_S = np.arange(0.7, 4.8, 0.6)
@@ -32,7 +32,7 @@ def frame(t: float) -> np.ndarray:
 
 
 def test_finds_the_blows_and_no_others() -> None:
-    watcher = Watcher()
+    watcher = ImpactDetector()
     for number in range(5 * FPS):
         watcher.see(number / FPS, frame(number / FPS))
     found = watcher.impacts().times_s
@@ -43,7 +43,7 @@ def test_finds_the_blows_and_no_others() -> None:
 
 
 def test_says_the_same_of_a_file(tmp_path: Path) -> None:
-    path, watcher = tmp_path / "clip.mp4", Watcher()
+    path, watcher = tmp_path / "clip.mp4", ImpactDetector()
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=Fraction(FPS), options={"crf": "12", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 180, 180, "yuv420p"
@@ -51,7 +51,7 @@ def test_says_the_same_of_a_file(tmp_path: Path) -> None:
             watcher.see(number / FPS, frame(number / FPS))
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame(number / FPS), format="gray")))
         out.mux(stream.encode(None))
-    assert watch(path).times_s == pytest.approx(watcher.impacts().times_s, abs=0.015)
+    assert detect_impacts(path).times_s == pytest.approx(watcher.impacts().times_s, abs=0.015)
 
 
 def test_frames_shown_twice_are_no_blows() -> None:
@@ -67,7 +67,7 @@ def test_frames_shown_twice_are_no_blows() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_too_little_to_see_is_nothing(count: int) -> None:
-    watcher = Watcher()
+    watcher = ImpactDetector()
     for number in range(count):
         watcher.see(number / FPS, frame(number / FPS))
     assert len(watcher.impacts().times_s) == 0

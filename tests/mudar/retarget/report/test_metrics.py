@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudar.retarget.report.metrics import beat_alignment, by_chance, hit_share, nearest_s
+from mudar.retarget.report.metrics import beat_alignment, chance_level, hit_share, nearest_s
 from mudar.retarget.report.report import shown_at
 
 
@@ -33,7 +33,7 @@ def test_beat_alignment_by_hand() -> None:
 def test_chance_of_a_beat_train_is_its_tolerance_over_its_period() -> None:
     beats = np.arange(0.25, 60, 0.5)
     assert hit_share(beats, beats, 1 / 30) == 1.0
-    chance = by_chance(lambda s: hit_share(beats, s, 1 / 30), beats, 60.0)
+    chance = chance_level(lambda s: hit_share(beats, s, 1 / 30), beats, 60.0)
     assert chance == pytest.approx(2 / 30 / 0.5, abs=0.03)
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.retarget.warp import anchor_refinement as settling
-from mudar.retarget.warp.anchor_refinement import CHANGE, FURTHEST_S, REACH_S, ROOM, SPEED, settle
-from mudar.retarget.warp.saliency import Picture
+from mudar.retarget.warp.anchor_refinement import CHANGE, FURTHEST_S, REACH_S, ROOM, SPEED, refine_anchors
+from mudar.retarget.warp.saliency import MotionProfile
 from mudar.retarget.warp.time_map import TimeMap, max_speed_step
 
 BOUNDS = (0.67, 1.5)
@@ -47,17 +47,17 @@ def test_finds_what_brute_force_finds(count: int, seed: int) -> None:
     assert gain[rows, found].sum() - cost(beats, source[rows, found], BOUNDS) == pytest.approx(best, abs=1e-9)
 
 
-def braking_at(moments: np.ndarray, duration_s: float = 14.0, fps: float = 60.0) -> Picture:
+def braking_at(moments: np.ndarray, duration_s: float = 14.0, fps: float = 60.0) -> MotionProfile:
     """A picture that rises slowly in speed and falls suddenly at each moment."""
     clock = (np.arange(round(duration_s * fps)) + 0.5) / fps
     last = np.concatenate([[-1.0], moments])[np.searchsorted(moments, clock)]
-    return Picture(0.02 + 0.2 * np.clip(clock - last, 0, 0.6), fps)
+    return MotionProfile(0.02 + 0.2 * np.clip(clock - last, 0, 0.6), fps)
 
 
 def test_beats_settle_on_the_brakes_beside_them() -> None:
     beats = np.arange(1.0, 12.0, 0.5)
     brakes = beats + np.random.default_rng(0).uniform(-0.07, 0.07, len(beats))
-    found = settle(PLAIN, beats, braking_at(brakes), np.zeros(0), 0.5, BOUNDS)
+    found = refine_anchors(PLAIN, beats, braking_at(brakes), np.zeros(0), 0.5, BOUNDS)
     assert found is not None
     before, after = np.abs(beats - brakes), np.abs(found.source_s - brakes)
     assert np.median(after) < 0.02 < np.median(before)
@@ -68,7 +68,7 @@ def test_of_two_brakes_the_networks_own_stroke_is_taken() -> None:
     beats = np.arange(1.0, 12.0, 0.5)
     both = np.sort(np.concatenate([beats - 0.1, beats + 0.1]))
     for side in (-0.1, 0.1):
-        found = settle(PLAIN, beats, braking_at(both), beats + side, 0.5, BOUNDS)
+        found = refine_anchors(PLAIN, beats, braking_at(both), beats + side, 0.5, BOUNDS)
         assert found is not None
         assert np.median(found.source_s - beats) == pytest.approx(side, abs=0.025)
 
@@ -78,8 +78,8 @@ def test_of_two_brakes_the_networks_own_stroke_is_taken() -> None:
 def test_the_bounds_hold_and_nobody_strays(gaps: list[float], speed: float, seed: int) -> None:
     beats = np.cumsum(gaps)
     warp = TimeMap(np.zeros(1), np.array([1.0]), np.array([speed]))
-    picture = Picture(np.random.default_rng(seed).gamma(2.0, 0.05, 1500), 30.0)
-    found = settle(warp, beats, picture, np.zeros(0), 1.0, BOUNDS)
+    picture = MotionProfile(np.random.default_rng(seed).gamma(2.0, 0.05, 1500), 30.0)
+    found = refine_anchors(warp, beats, picture, np.zeros(0), 1.0, BOUNDS)
     if found is None:
         return
     low, high = found.warp.speed_range()
@@ -91,15 +91,15 @@ def test_the_bounds_hold_and_nobody_strays(gaps: list[float], speed: float, seed
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_too_few_beats_stay(count: int) -> None:
-    assert settle(PLAIN, np.arange(count) * 0.5, braking_at(np.arange(9.0)), np.zeros(0), 0.5, BOUNDS) is None
+    assert refine_anchors(PLAIN, np.arange(count) * 0.5, braking_at(np.arange(9.0)), np.zeros(0), 0.5, BOUNDS) is None
 
 
 def test_a_chain_that_is_half_a_beat_off_reaches_the_brakes() -> None:
     beats = np.arange(1.0, 13.0, 1.2)
     picture = braking_at(beats + 0.6)
-    found = settle(PLAIN, beats, picture, np.zeros(0), 0.0, BOUNDS)
+    found = refine_anchors(PLAIN, beats, picture, np.zeros(0), 0.0, BOUNDS)
     assert found is not None
     assert found.blows.mean() > 0.7
-    on_time = settle(PLAIN, beats, braking_at(beats), np.zeros(0), 0.0, BOUNDS)
+    on_time = refine_anchors(PLAIN, beats, braking_at(beats), np.zeros(0), 0.0, BOUNDS)
     assert on_time is not None
     assert np.abs(on_time.source_s - beats).max() < 0.03  # what is right stays

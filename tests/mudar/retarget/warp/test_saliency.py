@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mudar.retarget.warp.saliency import AT, HALF, RATE_HZ, SMOOTH_S, Picture
-from mudar.retarget.warp.speed_ramps import accented
+from mudar.retarget.warp.saliency import AT, HALF, RATE_HZ, SMOOTH_S, MotionProfile
+from mudar.retarget.warp.speed_ramps import apply_speed_ramps
 from mudar.retarget.warp.time_map import TimeMap, time_map
 
 BOUNDS = (0.67, 1.5)
@@ -14,13 +14,13 @@ FPS = 30.0
 PLAIN = TimeMap(np.zeros(1), np.zeros(1), np.ones(1))
 
 
-def beating(duration_s: float = 12.0, period_s: float = 0.6) -> Picture:
+def beating(duration_s: float = 12.0, period_s: float = 0.6) -> MotionProfile:
     """A picture whose speed swings evenly: it brakes hardest a quarter of a period after it is fastest, at 0, 0.6.."""
     clock = (np.arange(round(duration_s * FPS)) + 0.5) / FPS
-    return Picture(0.1 * (1 + 0.8 * np.cos(2 * np.pi * (clock / period_s + 0.25))), FPS)
+    return MotionProfile(0.1 * (1 + 0.8 * np.cos(2 * np.pi * (clock / period_s + 0.25))), FPS)
 
 
-def seen(picture: Picture, source_s: np.ndarray, accent: float = 0.0) -> np.ndarray:
+def seen(picture: MotionProfile, source_s: np.ndarray, accent: float = 0.0) -> np.ndarray:
     """(C,) how surely each second is a blow, shown at second 6 of the plain map."""
     at = np.array([6.0])
     return picture.blows(source_s[None], np.ones(1), picture.usual_braking(PLAIN, 0.0, 12.0, at), accent, BOUNDS)[0]
@@ -37,7 +37,7 @@ def test_the_moment_of_braking_is_the_blow() -> None:
 def test_an_accent_makes_a_blow_where_the_picture_moves_and_none_where_it_does_not() -> None:
     speed = np.full(360, 0.1)
     speed[:150] = 0.0
-    picture = Picture(speed, FPS)
+    picture = MotionProfile(speed, FPS)
     moving, still = np.array([9.0]), np.array([2.0])
     assert seen(picture, moving, 0.0)[0] < 0.05
     assert seen(picture, moving, 0.5)[0] > 0.9
@@ -48,7 +48,7 @@ def test_the_foretold_braking_is_that_of_the_accented_map() -> None:
     """The same by another way: the whole output's speed, smoothed and differentiated."""
     beats = np.arange(0.5, 11.5, 0.5)
     plain = time_map(beats, beats * 0.95 + 0.2, BOUNDS)
-    warp, picture = accented(plain, 0.5, np.ones(len(beats), bool), BOUNDS), beating()
+    warp, picture = apply_speed_ramps(plain, 0.5, np.ones(len(beats), bool), BOUNDS), beating()
     clock = np.arange(0.0, 11.0, 1 / RATE_HZ)
     shown = np.diff(picture.gone(warp.source_s(clock))) * RATE_HZ
     reach = np.arange(-20, 21) / RATE_HZ
@@ -67,5 +67,5 @@ def test_the_foretold_braking_is_that_of_the_accented_map() -> None:
 @pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
 def test_the_rate_of_the_measured_speed_changes_little(fps: float) -> None:
     clock = (np.arange(round(12 * fps)) + 0.5) / fps
-    picture = Picture(0.1 * (1 + 0.8 * np.cos(2 * np.pi * (clock / 0.6 + 0.25))), fps)
+    picture = MotionProfile(0.1 * (1 + 0.8 * np.cos(2 * np.pi * (clock / 0.6 + 0.25))), fps)
     np.testing.assert_allclose(seen(picture, np.array([6.0, 6.1])), seen(beating(), np.array([6.0, 6.1])), atol=0.08)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mudar.retarget.events import Floats
 from mudar.retarget.warp import speed_optimization as polishing
-from mudar.retarget.warp.saliency import Picture
-from mudar.retarget.warp.speed_optimization import PIECE_S, Polished, polish
-from mudar.retarget.warp.speed_ramps import accented
+from mudar.retarget.warp.saliency import MotionProfile
+from mudar.retarget.warp.speed_optimization import PIECE_S, OptimizedSpeed, optimize_speed
+from mudar.retarget.warp.speed_ramps import apply_speed_ramps
 from mudar.retarget.warp.time_map import TimeMap
 
 BOUNDS = (0.67, 1.5)
@@ -19,31 +19,31 @@ PLAIN = TimeMap(np.zeros(1), np.zeros(1), np.ones(1))
 FPS = 30.0
 
 
-def dancing(duration_s: float, seed: int = 0, directions: int = 4) -> Picture:
+def dancing(duration_s: float, seed: int = 0, directions: int = 4) -> MotionProfile:
     """A picture that moves unevenly in all directions, as a body does: half a second up and half a second down."""
     rng = np.random.default_rng(seed)
     samples = round(duration_s * FPS)
     rough = rng.gamma(0.3, 0.1, (samples + 40, directions))
     smooth = np.stack([np.convolve(column, np.hanning(11), "valid") for column in rough.T], axis=1)
-    return Picture(smooth[:samples], FPS)
+    return MotionProfile(smooth[:samples], FPS)
 
 
 def pulsed(beats: Floats, accent: float) -> TimeMap:
     """A plain map of speed 1 with the usual accents at the beats."""
     finer = PLAIN.with_nodes(beats)
-    return accented(finer, accent, np.isin(finer.output_s, beats), BOUNDS)
+    return apply_speed_ramps(finer, accent, np.isin(finer.output_s, beats), BOUNDS)
 
 
 def polished(
-    picture: Picture, beats: Floats, end_s: float, accent: float = 0.5, strokes: Floats | None = None
-) -> Polished:
+    picture: MotionProfile, beats: Floats, end_s: float, accent: float = 0.5, strokes: Floats | None = None
+) -> OptimizedSpeed:
     """The same, polished."""
     warp = pulsed(beats, accent)
     given_s = np.zeros(0) if strokes is None else strokes
-    return polish(warp, PLAIN, (0.0, end_s), beats, picture, given_s, accent, BOUNDS)
+    return optimize_speed(warp, PLAIN, (0.0, end_s), beats, picture, given_s, accent, BOUNDS)
 
 
-def braking(picture: Picture, warp: TimeMap, at_s: Floats) -> Floats:
+def braking(picture: MotionProfile, warp: TimeMap, at_s: Floats) -> Floats:
     """How hard the picture of this map brakes, by another way: differences of its smoothed ways, all directions."""
     gone, _, fps = picture.directed
     around = np.arange(-0.16, 0.161, 0.004)
@@ -60,7 +60,7 @@ def braking(picture: Picture, warp: TimeMap, at_s: Floats) -> Floats:
     return np.maximum(fall, 0.0).sum(axis=0)
 
 
-def hits(picture: Picture, warp: TimeMap, beats: Floats) -> float:
+def hits(picture: MotionProfile, warp: TimeMap, beats: Floats) -> float:
     """Share of the beats at which the picture brakes hardest within 30 ms, of 180 ms around."""
     offsets = np.arange(-0.18, 0.181, 0.015)
     seen = braking(picture, warp, (beats[:, None] + offsets).ravel()).reshape(len(beats), -1)
@@ -121,12 +121,12 @@ def test_strokes_of_the_network_keep_their_beats() -> None:
 
 
 def test_a_picture_that_stands_still_keeps_its_map() -> None:
-    done = polished(Picture(np.zeros((300, 4)), FPS), np.arange(0.5, 9.0, 0.5), 9.5)
+    done = polished(MotionProfile(np.zeros((300, 4)), FPS), np.arange(0.5, 9.0, 0.5), 9.5)
     assert np.isfinite(done.warp.source_s(np.linspace(0, 9.5, 100))).all()
     assert np.nanmax(done.seen) < 0.1
 
 
 def test_without_beats_nothing_is_chosen() -> None:
-    done = polish(PLAIN, PLAIN, (0.0, 5.0), np.zeros(0), dancing(6.0), np.zeros(0), 0.5, BOUNDS)
+    done = optimize_speed(PLAIN, PLAIN, (0.0, 5.0), np.zeros(0), dancing(6.0), np.zeros(0), 0.5, BOUNDS)
     np.testing.assert_allclose(done.warp.source_s(np.linspace(0, 5, 30)), np.linspace(0, 5, 30), atol=1e-9)
     assert not len(done.seen)
