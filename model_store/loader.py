@@ -18,7 +18,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from model_store.card import CARD_FILE, Card
-from model_store.registry import Registry, write_atomically
+from model_store.registry import Registry
+from mudar.atomic_write import write_atomically
 from mudar.errors import CardInvalid, ChecksumMismatch, ModelError
 from mudar.model.mudar import Mudar, build
 from mudar.spec import FeatureSpec

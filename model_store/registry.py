@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from typing import Any
 import tomli_w
 
 from model_store.card import CARD_FILE, Card, is_word, read_card
+from mudar.atomic_write import write_atomically
 from mudar.errors import CardInvalid, UnknownModel
 
 ALIASES_FILE = "aliases.toml"
@@ -130,22 +129,6 @@ class Registry:
         with (self.roots[0] / ".aliases.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The whole file or none of it, on the disk before it has its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _read(root: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from mudar.atomic_write import atomic_path
 from mudar.errors import MudarError, UnknownModel, from_code
 
 Json = dict[str, Any]
@@ -132,19 +133,15 @@ class Client:
 
     def download(self, address: str, path: Path) -> None:
         """Save what `address` (a path on the service) gives; no half file is left."""
-        half = path.with_name(f".{path.name}.part")
         try:
-            with self._http.stream("GET", address) as answer, half.open("wb") as file:
+            with atomic_path(path) as unfinished, self._http.stream("GET", address) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _error_of(_body(answer))
-                for chunk in answer.iter_bytes():
-                    file.write(chunk)
-            half.replace(path)
+                with unfinished.open("wb") as file:
+                    file.writelines(answer.iter_bytes())
         except httpx.TransportError as error:
             raise Unreachable(f"The download from {self.url} broke off: {error}") from error
-        finally:
-            half.unlink(missing_ok=True)
 
     def _call(self, method: str, path: str, **how: Any) -> Json:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from mudar.atomic_write import atomic_path
 from training.data.batches import HardNegatives
 from training.distributed import SINGLE, DistContext
 from training.recipe import Recipe
@@ -26,9 +27,8 @@ def save_state(state: State, out: Path) -> None:
     if state.hardest is not None:
         kept["hardest"] = torch.from_numpy(state.hardest.clips)
         kept["heard_at_s"] = torch.from_numpy(state.hardest.start_s)
-    part = out / "state.part"
-    torch.save(kept, part)
-    part.replace(out / NAME)
+    with atomic_path(out / NAME) as unfinished:
+        torch.save(kept, unfinished)
 
 
 def load_state(recipe: Recipe, out: Path, world: DistContext = SINGLE) -> State:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TypeVar
+
+from mudar.parent_death import die_with_parent
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -54,14 +54,3 @@ def _begin(parent: int) -> None:
 
     cv2.setNumThreads(1)
     die_with_parent(parent)
-
-
-def die_with_parent(parent: int) -> None:
-    """End this process when that with the id `parent` is its parent no more: one that was killed tells nobody."""
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
-import signal
 import socket
-import sys
 import threading
 import time
 from typing import Any
@@ -21,18 +18,11 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 2.0
 ALIVE_S = 15
-PR_SET_PDEATHSIG = 1
 
 
 def worker_name() -> str:
     """host:process, which is what the job table keeps as the holder of a lease."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def die_with_parent() -> None:
-    """On Linux, end at once when the process that manages this one is gone, so that no orphan computes on."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def announce(redis_url: str, about: dict[str, Any]) -> threading.Thread:

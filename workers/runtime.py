@@ -6,6 +6,7 @@ Heavy things are loaded here, in the worker process, never in the parent that ma
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,7 +24,8 @@ from mudar.library.db import Database
 from mudar.library.search.index_replica import IndexReplica
 from mudar.library.search.ports import SearchBackend
 from mudar.media.malloc import use_fixed_mmap_threshold
-from workers.liveness import announce, die_with_parent
+from mudar.parent_death import die_with_parent
+from workers.liveness import announce
 from workers.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def runtime() -> Runtime:
 
 def start() -> None:
     """Prepare this process for its first job; a model that does not load fails the jobs that need it, with a reason."""
-    die_with_parent()
+    die_with_parent(os.getppid())  # no orphan computes on
     use_fixed_mmap_threshold()
     held = runtime()
     about = {"model": held.settings.model_name, "device": held.settings.device}

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import struct
 import zlib
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.atomic_write import atomic_path
 from mudar.index.hybrid import Frozen, HybridIndex
 from mudar.index.ivf import IvfRows
 from mudar.index.partition import Partition
@@ -56,16 +56,8 @@ def save(index: HybridIndex | Frozen, path: Path, stamp: Stamp) -> None:
 
     OSError when that fails, Moved when a frozen index lost rows; the file of before is then untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with beside.open("xb") as file:
-            _write(index if isinstance(index, Frozen) else index.freeze(copy=True), file, stamp)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
+        _write(index if isinstance(index, Frozen) else index.freeze(copy=True), file, stamp)
 
 
 def _write(frozen: Frozen, file: IO[bytes], stamp: Stamp) -> None:

@@ -23,8 +23,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mudar.atomic_write import remove_unfinished
 from mudar.errors import MudarError, UnreadableMedia, from_code
-from mudar.media.render.encode import unfinished
 from mudar.media.render.render import Renderer, RenderResult, RenderSettings
 from mudar.progress import Progress
 from mudar.retarget.report.impact_detector import RenderObserver
@@ -86,8 +86,7 @@ def render_in_subprocess(task: RenderTask, progress: Progress) -> tuple[RenderRe
         child.wait()
         if child.stdout is not None:
             child.stdout.close()
-        for left in unfinished(Path(task.out)):
-            left.unlink(missing_ok=True)
+        remove_unfinished(task.out)
 
 
 def _listened(child: subprocess.Popen[bytes], progress: Progress) -> tuple[dict[str, Any] | None, bytes]:

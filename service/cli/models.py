@@ -72,7 +72,7 @@ def import_pwcnet(file: Path) -> None:
     import safetensors.torch
 
     from model_store.loader import FLOW_FILE
-    from model_store.registry import write_atomically
+    from mudar.atomic_write import write_atomically
     from mudar.errors import ModelError
     from mudar.model.pwcnet import read_weights
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_store.card import CARD_FILE, Card
-from model_store.registry import ALIASES_FILE, Registry, write_atomically
+from model_store.registry import ALIASES_FILE, Registry
 from mudar.errors import CardInvalid, UnknownModel
 from mudar.model.config import small
 from mudar.spec import FeatureSpec
@@ -116,15 +116,6 @@ def test_promotions_at_the_same_time_all_count(roots: list[Path]) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: Registry(roots).promote("mudar-small", "1", f"alias{i}"), range(24)))
     assert len(Registry(roots).aliases("mudar-small")) == 25
-
-
-def test_a_torn_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-    with pytest.raises(TypeError):
-        write_atomically(path, "not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_looking_costs_no_torch() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.atomic_write import atomic_path
 from mudar.errors import ModelError
 from mudar.model.inputs import motion_input
 from mudar.spec import VideoSpec
@@ -82,12 +82,9 @@ def _one_and_three(beats_s: Array, downbeats_s: Array) -> Array:
 
 def save_record(folder: Path, record: ClipFeatures) -> Path:
     """Write `folder/<clip_id>.npz`; pictures are left out: they live in shards."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.clip_id}.npz"
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as out:
+    with atomic_path(path) as unfinished, unfinished.open("wb") as out:
         write_arrays(out, record)
-    part.replace(path)
     return path
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mudar.atomic_write import write_atomically
 from mudar.spec import FeatureSpec
 from training.data.shards import SPEC_FILE, index_of
 
@@ -88,6 +89,4 @@ def name_of(clip_id: str) -> str:
 
 
 def _write_index(path: Path, clips: list[dict[str, Any]]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(clips))
-    part.replace(path)
+    write_atomically(path, json.dumps(clips).encode())

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mudar.atomic_write import atomic_path
 from mudar.spec import FeatureSpec
 from training.data.ragged import Table, make_table
 from training.data.records import ClipFeatures, read_arrays, write_arrays
@@ -58,8 +59,7 @@ def _piece(record: ClipFeatures, index: int, first: int, last: int, fps: float, 
 
 def write_part(path: Path, records: Iterable[ClipFeatures]) -> None:
     """A small tar of one file's records, whole or not at all; `Packer` lays such parts together."""
-    part = path.with_suffix(".part")
-    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with atomic_path(path) as unfinished, tarfile.open(unfinished, "w", format=tarfile.USTAR_FORMAT) as tar:
         for record in records:
             key = record.clip_id.replace(".", "_")  # WebDataset's key ends at the first dot
             arrays = io.BytesIO()
@@ -67,7 +67,6 @@ def write_part(path: Path, records: Iterable[ClipFeatures]) -> None:
             _add(tar, f"{key}.npz", arrays.getvalue())
             for t, jpeg in enumerate(record.jpegs):
                 _add(tar, f"{key}.{t:04d}.jpg", jpeg)
-    part.replace(path)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -26,6 +26,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from mudar.atomic_write import atomic_path
 from mudar.model.pwcnet import PwcNet
 from training.flow.begin import lsuv_init
 from training.flow.layers import Scenes, draw
@@ -139,8 +140,8 @@ class FlowRun:
         """Whole or not at all."""
         kept = {"net": self.net.state_dict(), "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "step": self.step, "gone_s": self.gone_s}  # fmt: skip
-        torch.save(kept, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        with atomic_path(path) as unfinished:
+            torch.save(kept, unfinished)
 
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from mudar.atomic_write import write_atomically
 from mudar.model.mudar import Mudar
 from training.baselines.registry import Network
 from training.data.compact_format import unpack
@@ -126,11 +127,8 @@ def _write_filtered(
 def _write(told: SweepConfig, cell: Trial, measured: Measured, seconds: dict[str, float]) -> None:
     """The cell's file, whole or not at all."""
     path = file_of(told, cell)
-    path.parent.mkdir(parents=True, exist_ok=True)
     about = {"cell": cell.to_dict(), "steps": told.steps, "batch": told.batch, "base": told.base, **seconds}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({**about, "groups": _rounded(measured)}))
-    part.replace(path)
+    write_atomically(path, json.dumps({**about, "groups": _rounded(measured)}).encode())
 
 
 def _measured(desk: TrialContext, cell: Trial, network: Network) -> Measured:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from training.process_pool import die_with_parent
+from mudar.parent_death import die_with_parent
 from training.sweep.run import SweepConfig, TrialContext, file_of, run_trial
 from training.sweep.trials import ROWS, Trial, plan
 

@@ -1,9 +1,8 @@
-"""Frames and sound to one mp4: H.264 High yuv420p, AAC, index in front. Leaves a whole file or none."""
+"""Frames and sound to one mp4: H.264 High yuv420p, AAC, index in front."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,17 +22,8 @@ LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 NO_PICTURE_TYPE = 0  # let the encoder choose I, P or B: a decoded frame still says what it was
 
 
-def unfinished(path: Path) -> list[Path]:
-    """What writers of `path` that were killed left beside it; only while none of them is at work."""
-    return [found for found in path.parent.iterdir() if found.name.startswith(_prefix(path))]
-
-
-def _prefix(path: Path) -> str:
-    return f".render-{path.stem}-"
-
-
 class Mp4Writer:
-    """Writes next to `path` under a temporary name; leaving the block well renames it, leaving it badly removes it."""
+    """Writes frames and sound to `path`; the file is complete when the block is left well."""
 
     def __init__(
         self,
@@ -46,11 +36,7 @@ class Mp4Writer:
         name: str = encoder.X264,
         layout: Layout = "stereo",
     ) -> None:
-        self._path = Path(path)
-        handle, temporary = tempfile.mkstemp(prefix=_prefix(self._path), suffix=".mp4", dir=self._path.parent)
-        os.close(handle)
-        self._temporary = Path(temporary)
-        self._container = av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"})
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._tick = 1 / look.rate
         self._video = _video_stream(self._container, look, name, crf, preset)
         self._audio = _audio_stream(self._container, sample_rate_hz, layout)
@@ -62,16 +48,10 @@ class Mp4Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._container.mux(self._video.encode(None))
-                self._container.mux(self._audio.encode(None))
-            self._container.close()
-            if kind is None:
-                os.chmod(self._temporary, 0o644)
-                os.replace(self._temporary, self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        if kind is None:
+            self._container.mux(self._video.encode(None))
+            self._container.mux(self._audio.encode(None))
+        self._container.close()
 
     def picture(self, frame: av.VideoFrame) -> None:
         """The next frame; the same object may be given twice."""

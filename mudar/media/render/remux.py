@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 
+from mudar.atomic_write import atomic_path
 from mudar.errors import NoAudioStream, NoVideoStream, UnreadableMedia
 from mudar.media.decode.demux import packets
 from mudar.media.probe.container import audio_stream, open_media, read_only, video_stream
@@ -30,20 +29,15 @@ def move_sound(path: str | Path, out_path: str | Path, delay_s: float, progress:
     `progress` raises passes. No file is left behind then.
     """
     out = Path(out_path)
-    handle, name = tempfile.mkstemp(prefix=".remux-", suffix=out.suffix, dir=out.parent)
-    os.close(handle)
-    try:
+    form = "matroska" if out.suffix == ".mkv" else "mp4"
+    with atomic_path(out) as unfinished:
         try:
-            _copy(path, name, delay_s, progress)
+            _copy(path, unfinished, form, delay_s, progress)
         except (av.FFmpegError, ValueError) as error:
             raise UnreadableMedia(f"{Path(path).name} cannot be rewritten without encoding it: {error}.") from error
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
-def _copy(path: str | Path, name: str, delay_s: float, progress: Progress) -> None:
+def _copy(path: str | Path, out: Path, form: str, delay_s: float, progress: Progress) -> None:
     with open_media(path) as source:
         picture, sound = video_stream(source), audio_stream(source)
         if picture is None:
@@ -52,9 +46,8 @@ def _copy(path: str | Path, name: str, delay_s: float, progress: Progress) -> No
             raise NoAudioStream()
         read_only(source, picture, sound)
         length_s = (source.duration or 0) / av.time_base
-        form = "matroska" if name.endswith(".mkv") else "mp4"
         options = {"movflags": "+faststart"} if form == "mp4" else {}
-        with av.open(name, "w", format=form, options=options) as target:
+        with av.open(str(out), "w", format=form, options=options) as target:
             into = {s.index: target.add_stream_from_template(s) for s in (picture, sound)}
             for packet in _moved(packets(source, picture, sound), sound.index, delay_s):
                 index = packet.stream.index

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.atomic_write import atomic_path
 from mudar.errors import MediaTooShort, UnreadableMedia
 from mudar.media.interpolation.cuts import Cuts
 from mudar.media.interpolation.flow import PairFlow
@@ -140,11 +141,12 @@ class Renderer:
             )
 
         with (
+            atomic_path(out_path) as unfinished,
             Prefetcher(decoded, DEPTH) as raw,
             Prefetcher(warped, DEPTH) as ready,
             closing(self._sound(offset_s, samples, source_s)) as sound,
             Mp4Writer(
-                out_path,
+                unfinished,
                 self.look,
                 self.sample_rate_hz,
                 crf=options.crf,

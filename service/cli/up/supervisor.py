@@ -6,7 +6,6 @@ one that keeps dying ends everything. The kernel kills them when this process di
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import logging
 import os
@@ -20,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -27,12 +27,12 @@ import redis
 import uvicorn
 
 from mudar.errors import BrokerUnavailable, MudarError
+from mudar.parent_death import die_with_parent
 from service.cli.up.sockets import bind
 from service.settings import Settings, child_environment
 
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 STABLE_S = 10.0  # a child that lives this long has started well
 TRIES = 5
 KEEP_ALIVE_S = 60  # above clients' own 5 s: who closes first must not be a race
@@ -42,20 +42,6 @@ class UpRefused(MudarError):
     """`mudar up` cannot start here."""
 
     code = "up_refused"
-
-
-def _die_with_parent(parent_pid: int) -> Callable[[], None]:
-    """What a child runs before its program: on Linux, ask the kernel for SIGKILL when the parent is gone."""
-    if not sys.platform.startswith("linux"):
-        return lambda: None
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def prepare() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:
-            os._exit(1)
-
-    return prepare
 
 
 @dataclass
@@ -81,7 +67,7 @@ class ManagedProcess:
             stdout=subprocess.DEVNULL,
             process_group=0,
             pass_fds=self.sockets,
-            preexec_fn=_die_with_parent(os.getpid()),
+            preexec_fn=partial(die_with_parent, os.getpid()) if sys.platform == "linux" else None,
         )
 
     def restart_if_dead(self) -> None:
