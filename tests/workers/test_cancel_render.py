@@ -19,7 +19,7 @@ from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
 from mudar.records import Rhythm
 from mudar.retarget.settings import RetargetSettings
-from workers import steps
+from workers import handlers
 from workers.executor import StepContext, run
 from workers.handlers.retarget import render
 from workers.runtime import Runtime, connect
@@ -95,7 +95,7 @@ def test_cancelled_in_the_middle(runtime: Runtime, tmp_path: Path, monkeypatch: 
         wish = RetargetSettings(interpolation="flow", verify=False)
         return render(context, pair, (beats(0.55), beats(0.5)), wish, context.progress)
 
-    monkeypatch.setitem(steps.STEPS, "noop", renders)
+    monkeypatch.setitem(handlers.STEPS, "noop", renders)
     with runtime.database.begin() as session:
         job_id = str(jobs.create_job(session, "noop", {}, pair)["id"])
     working = threading.Thread(target=run, args=(runtime, job_id), daemon=True)
