@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -16,12 +17,13 @@ import numpy as np
 from mudar.index import compiled
 from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows, Sieves
 from mudar.index.gpu import Card, Place
-from mudar.index.hybrid import Frozen, HybridIndex, Moved, Query
+from mudar.index.hybrid import Frozen, HybridIndex, Moved
 from mudar.index.ivf import TRAIN_ROWS, IvfRows, lists_for, train
 from mudar.index.partition import BOTH, DIVISIONS, EMBEDDING, RHYTHM
 from mudar.index.results import Matches
 from mudar.index.rows import Columns
 from mudar.index.tuning import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
+from mudar.index.types import SearchRequest
 from mudar.records import Array
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ _FEWEST = 64  # of so many lists, one is the least that is looked into
 _STEP = 1.25  # from one number of lists that is tried to the next
 
 
-def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
+def held_out(index: HybridIndex, count: int = QUERIES) -> list[SearchRequest]:
     """Rows of an index, evenly from all of it, as queries."""
     with index.lock.read():
         rows = index.rows
@@ -51,7 +53,7 @@ def held_out(index: HybridIndex, count: int = QUERIES) -> list[Query]:
         chosen = live[np.linspace(0, len(live) - 1, min(count, len(live))).astype(int)]
         found = rows.turn.back(rows.vectors()[chosen]) if isinstance(rows, IvfRows) else rows.vectors()[chosen]
     split, start_s = index.embed_dim, np.zeros(1, np.float32)
-    return [Query(row[None, :split], row[None, split:], start_s) for row in _within_one(found, split)]
+    return [SearchRequest(row[None, :split], row[None, split:], start_s) for row in _within_one(found, split)]
 
 
 def _within_one(rows: Array, split: int) -> Array:
@@ -99,7 +101,7 @@ def _filled_beside(index: HybridIndex, rows: FlatRows, empty: Callable[[Frozen],
     return False
 
 
-def make_approximate(index: HybridIndex, queries: Sequence[Query] = (), lists: int | None = None) -> bool:
+def make_approximate(index: HybridIndex, queries: Sequence[SearchRequest] = (), lists: int | None = None) -> bool:
     """Put the rows of an exact index into lists, and choose the probes; says whether it did.
 
     queries: what the recall is measured with, best of the other kind, as real questions are; default: own rows.
@@ -115,7 +117,7 @@ def make_approximate(index: HybridIndex, queries: Sequence[Query] = (), lists: i
     return False
 
 
-def _made_approximate(index: HybridIndex, queries: list[Query], lists: int | None, copy: bool) -> bool:
+def _made_approximate(index: HybridIndex, queries: list[SearchRequest], lists: int | None, copy: bool) -> bool:
     with index.lock.write():
         index.touched = set()
     frozen = index.freeze(copy=copy)
@@ -130,7 +132,7 @@ def _made_approximate(index: HybridIndex, queries: list[Query], lists: int | Non
     for block in frozen.blocks():
         rows.add(block)
     rows.lay_out()
-    truth = {lam: index.search_many(queries, [lam] * len(queries), HUNDRED) for lam in LAMBDAS}
+    truth = {lam: index.search_many(asked_at(queries, lam, HUNDRED)) for lam in LAMBDAS}
     successor.probes = choose_probes(successor, queries, truth)
     with index.lock.write():
         _swap(index, successor)
@@ -163,18 +165,18 @@ def outgrown(index: HybridIndex) -> bool:
     return isinstance(index.rows, IvfRows) and index.rows.stray
 
 
-def measure_again(index: HybridIndex, queries: Sequence[Query]) -> bool:
+def measure_again(index: HybridIndex, queries: Sequence[SearchRequest]) -> bool:
     """Choose the probes of an approximate index anew when it holds twice the rows they were chosen for."""
     rows = index.rows
     if not isinstance(rows, IvfRows) or len(rows) < 2 * index.probes.rows:
         return False
     asked = list(queries) or held_out(index)
-    truth = {lam: index.search_many(asked, [lam] * len(asked), HUNDRED, effort=EVERY) for lam in LAMBDAS}
+    truth = {lam: index.search_many(asked_at(asked, lam, HUNDRED), EVERY) for lam in LAMBDAS}
     index.probes = choose_probes(index, asked, truth)
     return True
 
 
-def choose_probes(index: HybridIndex, queries: list[Query], truth: dict[float, list[Matches]]) -> Probes:
+def choose_probes(index: HybridIndex, queries: list[SearchRequest], truth: dict[float, list[Matches]]) -> Probes:
     """The cheapest effort that holds the floor at each λ, for the first 10 and the first 100, in each division."""
     assert isinstance(index.rows, IvfRows)
     found = Probes(rows=len(index), lists=index.rows.lists, costs=tuple(part.cost for part in index.rows.partitions))
@@ -202,7 +204,7 @@ class _Trial:
     def __init__(
         self,
         index: HybridIndex,
-        queries: list[Query],
+        queries: list[SearchRequest],
         truth: list[Matches],
         lam: float,
         k: int,
@@ -270,7 +272,7 @@ class _Trial:
 
 def recall(
     index: HybridIndex,
-    queries: Sequence[Query],
+    queries: Sequence[SearchRequest],
     truth: Sequence[Matches],
     lam: float,
     k: int,
@@ -283,16 +285,21 @@ def recall(
 
 def found_shares(
     index: HybridIndex,
-    queries: Sequence[Query],
+    queries: Sequence[SearchRequest],
     truth: Sequence[Matches],
     lam: float,
     k: int,
     effort: Effort | None = None,
 ) -> list[float]:
     """The same of each query."""
-    answers = index.search_many(queries, [lam] * len(queries), k, effort=effort)
+    answers = index.search_many(asked_at(queries, lam, k), effort)
     shares = []
     for answer, true in zip(answers, truth, strict=True):
         wanted = set(true.item_ids[:k])
         shares.append(len(wanted.intersection(answer.item_ids)) / max(len(wanted), 1))
     return shares
+
+
+def asked_at(requests: Sequence[SearchRequest], lam: float, k: int) -> list[SearchRequest]:
+    """The same requests at another λ and k."""
+    return [replace(request, lam=lam, k=k) for request in requests]

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.errors import OutOfRange
 from mudar.index import compiled
 from mudar.index.exact import FlatRows
 from mudar.index.gpu import answered
@@ -33,18 +32,10 @@ from mudar.index.scan import Scan
 from mudar.index.sift import FEW, SIFT_FROM_ROWS, Sifter, Weigh, weighed
 from mudar.index.sweeps import Sweep
 from mudar.index.tuning import Effort, Probes
+from mudar.index.types import SearchRequest, batches
 from mudar.records import Array
 
 _FROZEN_ROWS = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """S segments of what is searched with: embeddings (S, E), rhythms (S, R), start_s (S,)."""
-
-    embeddings: Array
-    rhythms: Array
-    start_s: Sequence[float] | Array
 
 
 class InLists(NamedTuple):
@@ -100,15 +91,6 @@ class State(NamedTuple):
     lists: int
     effort: dict[str, list[int]]  # λ: lists looked into, rows scored again
     recall: dict[str, float]  # λ: measured share of the true first ten
-
-
-def check_range(lam: Sequence[float], k: int) -> None:
-    """OutOfRange for a λ outside 0..1 (or not a number) and for k < 1: what any index refuses, in the same words."""
-    for value in lam:
-        if not 0.0 <= value <= 1.0:
-            raise OutOfRange(f"lambda is {value}; it must lie in 0..1")
-    if k < 1:
-        raise OutOfRange(f"k is {k}; it must be at least 1")
 
 
 class HybridIndex:
@@ -212,30 +194,27 @@ class HybridIndex:
         Fewer than k only when there are no more items. OutOfRange for λ outside 0..1 or k < 1.
         """
         starts = [0.0] * len(embeddings) if query_start_s is None else query_start_s
-        query = Query(embeddings, rhythms, starts)
-        return list(self.search_many([query], [lam], k, exclude=exclude, allow=allow)[0])
+        return list(self.search_many([SearchRequest(embeddings, rhythms, starts, lam, k, exclude, allow)])[0])
 
-    def search_many(
-        self,
-        queries: Sequence[Query],
-        lam: Sequence[float],
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        allow: Collection[str] | None = None,
-        effort: Effort | None = None,
-    ) -> list[Matches]:
-        """`search` for each query with its own λ, in one pass over the rows: far cheaper than one by one.
+    def search_many(self, requests: Sequence[SearchRequest], effort: Effort | None = None) -> list[Matches]:
+        """Answers many requests, those that share k and filters in one pass over the rows: cheaper than one by one.
 
         effort: how hard to try where the index is approximate; default: as the measured recall asks.
         """
-        check_range(lam, k)
-        questions = self._questions(queries, lam)
+        answers = [NONE] * len(requests)
+        for places in batches(requests):
+            found = self._search_alike([requests[place] for place in places], effort)
+            for place, matches in zip(places, found, strict=True):
+                answers[place] = matches
+        return answers
+
+    def _search_alike(self, requests: Sequence[SearchRequest], effort: Effort | None) -> list[Matches]:
+        questions, first = self._questions(requests), requests[0]
         with self.lock.read():
-            allowed = self._allowed(exclude, allow)
+            allowed = self._allowed(first.exclude, first.allow)
             if not len(self) or not len(questions.group) or not (allowed is None or allowed.any()):
-                return [NONE] * len(queries)
-            return self._matches(questions, self._answer(questions, k, allowed, effort))
+                return [NONE] * len(requests)
+            return self._matches(questions, self._answer(questions, first.k, allowed, effort))
 
     def freeze(self, *, copy: bool = False) -> Frozen:
         """What the index holds now, for a snapshot: small columns are copied, vectors only if `copy`."""
@@ -254,7 +233,7 @@ class HybridIndex:
                 raise Moved
             return self.rows.vectors()[rows].copy()
 
-    def _questions(self, queries: Sequence[Query], lam: Sequence[float]) -> Questions:
+    def _questions(self, queries: Sequence[SearchRequest]) -> Questions:
         if len(queries) == 1:  # one question is asked for its speed
             embeddings, rhythms = queries[0].embeddings, queries[0].rhythms
             start_s = np.asarray(queries[0].start_s, np.float32)
@@ -267,7 +246,7 @@ class HybridIndex:
         embeddings, rhythms = self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)
         if not len(embeddings) == len(rhythms) == len(start_s) == len(group):
             raise ValueError("the columns of these segments are not of one length")
-        return Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
+        return Questions(embeddings, rhythms, start_s, group, np.array([query.lam for query in queries], np.float64))
 
     def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None) -> Pairs:
         rows, columns = self.rows, self.columns

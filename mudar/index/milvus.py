@@ -22,9 +22,9 @@ import numpy as np
 
 from mudar.errors import IndexUnavailable
 from mudar.index import ranking as p
-from mudar.index.hybrid import Query, check_range
 from mudar.index.ranking import MARGIN, Ints, Questions
 from mudar.index.results import Match
+from mudar.index.types import SearchRequest, batches
 from mudar.records import Array
 
 TIMEOUT_S = 10.0
@@ -200,27 +200,28 @@ class MilvusIndex:
     ) -> list[Match]:
         """The k best items for S query segments, as HybridIndex.search gives them. OutOfRange, IndexUnavailable."""
         starts = np.zeros(len(embeddings), np.float32) if query_start_s is None else query_start_s
-        return self.search_many([Query(embeddings, rhythms, starts)], [lam], k, exclude=exclude, allow=allow)[0]
+        return self.search_many([SearchRequest(embeddings, rhythms, starts, lam, k, exclude, allow)])[0]
 
-    def search_many(
-        self,
-        queries: Sequence[Query],
-        lam: Sequence[float],
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        allow: Collection[str] | None = None,
-    ) -> list[list[Match]]:
-        """`search` for each query with its own λ, in one request to Milvus."""
-        check_range(lam, k)
+    def search_many(self, requests: Sequence[SearchRequest]) -> list[list[Match]]:
+        """Answers many requests, those that share k and filters in one request to Milvus."""
+        answers: list[list[Match]] = [[] for _ in requests]
+        for places in batches(requests):
+            found = self._search_alike([requests[place] for place in places])
+            for place, matches in zip(places, found, strict=True):
+                answers[place] = matches
+        return answers
+
+    def _search_alike(self, requests: Sequence[SearchRequest]) -> list[list[Match]]:
         embeddings, rhythms, start_s = (
-            np.concatenate([np.asarray(getattr(query, name), np.float32) for query in queries])
+            np.concatenate([np.asarray(getattr(request, name), np.float32) for request in requests])
             for name in ("embeddings", "rhythms", "start_s")
         )
-        group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
-        questions = Questions(embeddings, rhythms, start_s, group, np.asarray(lam, np.float64))
-        lists = [hits for where in _filters(exclude, allow) for hits in self._lists(questions.rows(), where, k)]
-        return self._ranked(questions, lists, k)
+        group = np.repeat(np.arange(len(requests)), [len(request.embeddings) for request in requests])
+        lam, first = np.array([request.lam for request in requests], np.float64), requests[0]
+        questions = Questions(embeddings, rhythms, start_s, group, lam)
+        filters = _filters(first.exclude, first.allow)
+        lists = [hits for where in filters for hits in self._lists(questions.rows(), where, first.k)]
+        return self._ranked(questions, lists, first.k)
 
     def _lists(self, q: Array, where: str, k: int) -> Iterator[Hits]:
         """For each query segment a list that surely holds its k best items (an item that is among the k best of all

@@ -34,6 +34,7 @@ from mudar.index import builder
 from mudar.index.hybrid import HybridIndex
 from mudar.index.snapshot import Stamp, load, save
 from mudar.index.tuning import LAMBDAS
+from tests.answers import at
 from tests.bench import peers, vectors
 from tests.bench.vectors import SEGMENTS, Vectors
 
@@ -97,20 +98,20 @@ def exact_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Record]:
     """The exact index at every λ."""
     queries, some = [v.query(i) for i in range(BATCH)], singles(v)
     for lam in LAMBDAS:
-        together = index.search_many(queries, [lam] * BATCH, K)
-        alone = [index.search_many([q], [lam], K)[0] for q in queries]
+        together = index.search_many(at(queries, lam, K))
+        alone = [index.search_many(at([q], lam, K))[0] for q in queries]
         truth = list(exactly(v, lam))
         same = [[m.item_id for m in found] == true for each in (together, alone)
                 for found, true in zip(each, truth, strict=True)]  # fmt: skip
         one, two = cpu_s(
-            lambda lam=lam: [index.search_many([q], [lam], K)[0].item_ids for q in queries[:some]],
+            lambda lam=lam: [index.search_many(at([q], lam, K))[0].item_ids for q in queries[:some]],
             lambda lam=lam: [two_matrices(v, i, 1, lam) for i in range(some)],
             rounds=5,
         )
         rounds = int(np.clip(1_000_000 // len(v.item), 2, 20))  # few rows take milliseconds, and many turns
         (many, two_many), (whole, two_whole) = (
             cpu_s(
-                lambda lam=lam, read=read: [read(found) for found in index.search_many(queries, [lam] * BATCH, K)],
+                lambda lam=lam, read=read: [read(found) for found in index.search_many(at(queries, lam, K))],
                 lambda lam=lam: two_matrices(v, 0, BATCH, lam),
                 rounds=rounds,
             )
@@ -133,7 +134,7 @@ def approximate_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Re
     """The index after it was put into lists: effort chosen on some of the queries, measured on the rest."""
     held, asked = [v.query(i) for i in range(BATCH)], [v.query(i) for i in range(JUDGES, JUDGES + CHOOSE)]
     judges = [v.query(i) for i in range(JUDGES)]
-    truth = {lam: index.search_many(judges, [lam] * len(judges), K) for lam in LAMBDAS}
+    truth = {lam: index.search_many(at(judges, lam, K)) for lam in LAMBDAS}
     two_ms = 1000 * cpu_s(lambda: [two_matrices(v, i, 1, 0.5) for i in range(3)])[0] / 3
     started = time.process_time()
     if not builder.make_approximate(index, asked):
@@ -144,7 +145,7 @@ def approximate_rows(v: Vectors, index: HybridIndex, flat: float) -> Iterator[Re
     memory = (rows.vectors().nbytes + codes + 16 * len(rows)) / (4 * v.dim * len(rows))
     ready_s = restart_s(index)
     for lam in LAMBDAS:
-        (spent,) = cpu_s(lambda lam=lam: [index.search_many([q], [lam], K)[0].item_ids for q in held])
+        (spent,) = cpu_s(lambda lam=lam: [index.search_many(at([q], lam, K))[0].item_ids for q in held])
         one_ms = 1000 * spent / len(held)
         yield {
             "mode": "approximate",
@@ -168,7 +169,7 @@ def restart_s(index: HybridIndex) -> float:
         save(index, path, stamp)
         started = time.perf_counter()
         again, _ = load(path, stamp, index.embed_dim, index.rhythm_dim)
-        again.search_many(builder.held_out(again, 1), [0.5], K)
+        again.search_many(builder.held_out(again, 1))
         return time.perf_counter() - started
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.index.hybrid import HybridIndex, Query
+from mudar.index.hybrid import HybridIndex
+from mudar.index.types import SearchRequest
 from mudar.rhythm.tempo import lags_s
 
 Array = NDArray[np.float32]
@@ -53,9 +54,9 @@ class Vectors:
         """Item ids of the rows, whose order is that of the numbers."""
         return [f"dance-{number:09d}" for number in self.item]
 
-    def query(self, number: int) -> Query:
+    def query(self, number: int) -> SearchRequest:
         """One query of one segment."""
-        return Query(
+        return SearchRequest(
             self.query_embeddings[number : number + 1], self.query_rhythms[number : number + 1], np.zeros(1, np.float32)
         )
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mudar.index import builder
 from mudar.index.gpu import place_on
 from mudar.index.tuning import LAMBDAS
-from tests.answers import same
+from tests.answers import at, same
 from tests.bench import vectors
 
 QUERIES, K = 200, 10
@@ -32,17 +32,17 @@ def main() -> int:
     index, asked = v.index(), [v.query(i) for i in range(QUERIES)]
     builder.add_sieves(index)
     said: dict[str, object] = {"rows": count, "same": True}
-    expected = {lam: index.search_many(asked, [lam] * QUERIES, K) for lam in LAMBDAS}
+    expected = {lam: index.search_many(at(asked, lam, K)) for lam in LAMBDAS}
     for name, put in (("cpu", False), ("card", True)):
         if put:
             builder.add_card(index, place)
         for kind, batches in (("single_ms", [[q] for q in asked[:50]]), ("batched_ms", [asked])):
             started = time.perf_counter()
             for batch in batches:
-                index.search_many(batch, [0.5] * len(batch), K)
+                index.search_many(at(batch, 0.5, K))
             said[f"{name}_{kind}"] = 1000 * (time.perf_counter() - started) / sum(map(len, batches))
     for lam in LAMBDAS:
-        said["same"] = said["same"] and same(index.search_many(asked, [lam] * QUERIES, K), expected[lam])
+        said["same"] = said["same"] and same(index.search_many(at(asked, lam, K)), expected[lam])
     print(json.dumps(said))
     return 0 if said["same"] else 1
 

@@ -6,11 +6,11 @@ items by their best pair of segments and score it as (21) does, to 1e-5.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from mudar.index.hybrid import Query
 from mudar.index.results import Match
+from mudar.index.types import SearchRequest
 from mudar.records import Kind
 
 
@@ -19,16 +19,8 @@ class SearchableIndex(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search_many(
-        self,
-        queries: Sequence[Query],
-        lam: Sequence[float],
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        allow: Collection[str] | None = None,
-    ) -> Sequence[Sequence[Match]]:
-        """The k best items for the segments of each query with its own λ, best first."""
+    def search_many(self, requests: Sequence[SearchRequest]) -> Sequence[Sequence[Match]]:
+        """Answers each request with its k best items, best first."""
         ...
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from sqlalchemy import bindparam, select
 
 from mudar.errors import EmptyLibrary, MudarError, OutOfRange
-from mudar.index.hybrid import Query
 from mudar.index.results import Match
+from mudar.index.types import SearchRequest
 from mudar.library import items
 from mudar.library import tables as t
 from mudar.library.db import Database, Session
@@ -131,15 +131,19 @@ def _found(database: Database, follower: SearchBackend, alike: Sequence[Question
     if filters.narrow:
         with database.read() as session:
             allow = filters.passing(session, wanted, follower.model)
-    queries, lam = [_query(question.segments) for question in alike], [question.lam for question in alike]
-    return follower.index(wanted).search_many(queries, lam, alike[0].depth, exclude=filters.exclude, allow=allow)
+    return follower.index(wanted).search_many([_request(question, allow) for question in alike])
 
 
-def _query(segments: Sequence[Segment]) -> Query:
-    return Query(
+def _request(question: Question, allow: set[str] | None) -> SearchRequest:
+    segments = question.segments
+    return SearchRequest(
         np.stack([segment.embedding for segment in segments]),
         np.stack([segment.rhythm for segment in segments]),
         [segment.start_s for segment in segments],
+        question.lam,
+        question.depth,
+        question.filters.exclude,
+        allow,
     )
 
 

@@ -12,11 +12,13 @@ import pytest
 from mudar.index import builder, compiled, hybrid, sketch
 from mudar.index.digits import Digits
 from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows
-from mudar.index.hybrid import HybridIndex, Query
+from mudar.index.hybrid import HybridIndex
 from mudar.index.ivf import IvfRows
 from mudar.index.sketch import fit, sketches, stray, turned
 from mudar.index.snapshot import SnapshotUnusable, Stamp, load, save
 from mudar.index.tuning import EVERY, FLOOR, LAMBDAS, Effort, Probes
+from mudar.index.types import SearchRequest
+from tests.answers import at
 
 E_DIM, R_DIM, SEGMENTS = 48, 16, 4
 ROWS = 3 * SIEVE_FROM_ROWS
@@ -48,7 +50,7 @@ def build(kind: str, n: int = ROWS) -> tuple[HybridIndex, list[str], np.ndarray,
 
 
 def true_first(
-    names: list[str], e: np.ndarray, r: np.ndarray, query: Query, lam: float, k: int, gone: set[str]
+    names: list[str], e: np.ndarray, r: np.ndarray, query: SearchRequest, lam: float, k: int, gone: set[str]
 ) -> list[str]:
     """The k best items by both matrices in float64."""
     score = lam * (query.embeddings.astype(float) @ e.astype(float).T)
@@ -85,24 +87,24 @@ def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.Monke
     index.add(rows, [names[row] for row in rows], e[rows], r[rows], np.zeros(len(rows)))
     gone -= set(back)
     qe, qr = rows_like(kind, 24, 2)
-    queries = [Query(qe[i : i + 1], qr[i : i + 1], [0.0]) for i in range(20)]
-    queries.append(Query(qe[20:], qr[20:], [0.0, 4.0, 8.0, 12.0]))
+    queries = [SearchRequest(qe[i : i + 1], qr[i : i + 1], [0.0]) for i in range(20)]
+    queries.append(SearchRequest(qe[20:], qr[20:], [0.0, 4.0, 8.0, 12.0]))
     excluded = set(names[100:140])
     mixed = list(itertools.islice(itertools.cycle(LAMBDAS), len(queries)))
-    assert index.search_many(queries, mixed, 10) == [
-        index.search_many([query], [lam], 10)[0] for query, lam in zip(queries, mixed, strict=True)
+    assert index.search_many(at(queries, mixed, 10)) == [
+        index.search_many(at([query], lam, 10))[0] for query, lam in zip(queries, mixed, strict=True)
     ]
     # So many lie otherwise in memory (sweeps.py), and deep answers are guessed at otherwise (kernels.py).
-    few, deep = (index.search_many(queries, mixed, k, exclude=excluded) for k in (10, 60))
+    few, deep = (index.search_many(at(queries, mixed, k, exclude=excluded)) for k in (10, 60))
     assert [m.item_id for m in deep[3]] == true_first(names, e, r, queries[3], mixed[3], 60, gone | excluded)
     for k, each in ((10, few), (60, deep)):
-        assert index.search_many(5 * queries, 5 * mixed, k, exclude=excluded) == 5 * each
+        assert index.search_many(at(5 * queries, 5 * mixed, k, exclude=excluded)) == 5 * each
     for lam in LAMBDAS:
-        together = index.search_many(queries, [lam] * len(queries), 10)
+        together = index.search_many(at(queries, lam, 10))
         for query, found in zip(queries, together, strict=True):
             assert [m.item_id for m in found] == true_first(names, e, r, query, lam, 10, gone)
-            assert found == index.search_many([query], [lam], 10)[0]
-        (found,) = index.search_many(queries[:1], [lam], 10, exclude=excluded)
+            assert found == index.search_many(at([query], lam, 10))[0]
+        (found,) = index.search_many(at(queries[:1], lam, 10, exclude=excluded))
         assert [m.item_id for m in found] == true_first(names, e, r, queries[0], lam, 10, gone | excluded)
 
 
@@ -182,14 +184,14 @@ def test_lists_hold_the_floor_at_every_lambda(
     assert index.item_ids() == set(names) - GONE
     assert min(index.state().recall.values()) >= FLOOR - 1e-9
     qe, qr = rows_like("clumps", 60, 5)
-    queries = [Query(qe[i : i + 1], qr[i : i + 1], [0.0]) for i in range(60)]
+    queries = [SearchRequest(qe[i : i + 1], qr[i : i + 1], [0.0]) for i in range(60)]
     for lam in LAMBDAS:
         hits = [
             len({m.item_id for m in found} & set(true_first(names, e, r, query, lam, 10, GONE)))
-            for query, found in zip(queries, index.search_many(queries, [lam] * 60, 10), strict=True)
+            for query, found in zip(queries, index.search_many(at(queries, lam, 10)), strict=True)
         ]
         assert sum(hits) / 600 >= 0.97
-        every = index.search_many(queries[:5], [lam] * 5, 10, effort=EVERY)
+        every = index.search_many(at(queries[:5], lam, 10), EVERY)
         for query, found in zip(queries, every, strict=False):  # float16 may swap what differs by less than 1e-3
             true = true_first(names, e, r, query, lam, 12, GONE)
             assert {m.item_id for m in found[:8]} <= set(true)
@@ -240,8 +242,8 @@ def test_a_snapshot_of_lists_comes_back(
     loaded.remove(name)
     assert name not in {m.item_id for m in loaded.search(qe, qr, 0.5, len(index))}
     whole = (tmp_path / "x").read_bytes()
-    for at in range(100, len(whole), len(whole) // 40):
-        (tmp_path / "x").write_bytes(whole[:at] + bytes([whole[at] ^ 0x11]) + whole[at + 1 :])
+    for place in range(100, len(whole), len(whole) // 40):
+        (tmp_path / "x").write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
         with pytest.raises(SnapshotUnusable):
             load(tmp_path / "x", stamp, E_DIM, R_DIM)
 

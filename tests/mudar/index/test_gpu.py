@@ -15,9 +15,10 @@ from mudar.errors import IndexUnavailable
 from mudar.index import builder, compiled
 from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows
 from mudar.index.gpu import place_on
-from mudar.index.hybrid import HybridIndex, Query
+from mudar.index.hybrid import HybridIndex
 from mudar.index.tuning import LAMBDAS
-from tests.answers import same
+from mudar.index.types import SearchRequest
+from tests.answers import at, same
 
 E_DIM, R_DIM, SEGMENTS = 24, 8, 4
 ROWS = 2 * SIEVE_FROM_ROWS
@@ -47,10 +48,10 @@ def library(copies: bool = False) -> HybridIndex:
     return index
 
 
-def questions(count: int = 30) -> list[Query]:
+def questions(count: int = 30) -> list[SearchRequest]:
     rng = np.random.default_rng(5)
-    many = Query(unit(rng, 3, E_DIM), unit(rng, 3, R_DIM), [0.0, 4.0, 8.0])
-    return [Query(unit(rng, 1, E_DIM), unit(rng, 1, R_DIM), [0.0]) for _ in range(count)] + [many]
+    many = SearchRequest(unit(rng, 3, E_DIM), unit(rng, 3, R_DIM), [0.0, 4.0, 8.0])
+    return [SearchRequest(unit(rng, 1, E_DIM), unit(rng, 1, R_DIM), [0.0]) for _ in range(count)] + [many]
 
 
 class Counting:
@@ -69,7 +70,7 @@ def test_a_card_changes_no_answer(copies: bool, agree: Callable[[Any, Any], bool
     plain, index, asked = library(copies), library(copies), questions()
     if copies:
         rows = plain.rows.vectors()
-        asked.append(Query(rows[:1, :E_DIM].copy(), rows[:1, E_DIM:].copy(), [0.0]))
+        asked.append(SearchRequest(rows[:1, :E_DIM].copy(), rows[:1, E_DIM:].copy(), [0.0]))
     made: list[Counting] = []
 
     def place(empty: Any) -> Any:
@@ -80,9 +81,9 @@ def test_a_card_changes_no_answer(copies: bool, agree: Callable[[Any, Any], bool
     assert not builder.add_card(index, place)
     for lam in LAMBDAS:
         for k in (1, 10, 100):
-            expected = plain.search_many(asked, [lam] * len(asked), k)
-            assert agree(index.search_many(asked, [lam] * len(asked), k), expected)
-            assert agree([index.search_many([q], [lam], k)[0] for q in asked[-3:]], expected[-3:])
+            expected = plain.search_many(at(asked, lam, k))
+            assert agree(index.search_many(at(asked, lam, k)), expected)
+            assert agree([index.search_many(at([q], lam, k))[0] for q in asked[-3:]], expected[-3:])
     assert made[0].asked >= 2 * len(LAMBDAS) * 3
 
 
@@ -96,15 +97,15 @@ def test_rows_that_come_are_on_the_card_and_rows_that_go_take_it_off(agree: Call
     assert isinstance(index.rows, FlatRows)
     assert index.rows.card is not None
     assert len(index.rows.card) == len(index)
-    assert agree(index.search_many(asked, [0.5] * len(asked), 10), plain.search_many(asked, [0.5] * len(asked), 10))
+    assert agree(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
     exclude = {"new03", "i00007"}
-    without = [each.search_many(asked, [0.5] * len(asked), 10, exclude=exclude) for each in (index, plain)]
+    without = [each.search_many(at(asked, 0.5, 10, exclude=exclude)) for each in (index, plain)]
     assert agree(*without)
     for each in (plain, index):
         each.remove("i00003")
     assert index.rows.card is None
     assert builder.add_card(index, lambda empty: empty)
-    assert agree(index.search_many(asked, [0.5] * len(asked), 10), plain.search_many(asked, [0.5] * len(asked), 10))
+    assert agree(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
 
 
 @pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS knows cards")

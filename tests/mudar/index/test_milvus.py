@@ -12,9 +12,11 @@ import pytest
 
 from mudar.errors import IndexUnavailable, OutOfRange
 from mudar.index import milvus
-from mudar.index.hybrid import HybridIndex, Query
+from mudar.index.hybrid import HybridIndex
 from mudar.index.milvus import Mark, Milvus, MilvusIndex
 from mudar.index.results import Match
+from mudar.index.types import SearchRequest
+from tests.answers import at
 
 E, R = 12, 8
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -88,13 +90,13 @@ def test_the_same_answers_at_every_lambda_and_after_deletions(both: Both) -> Non
 def test_questions_asked_together_are_answered_as_alone(both: Both) -> None:
     both.fill([1, 2, 3, 4, 5] * 12)
     sizes, lams = (1, 4, 2), (0.0, 0.7, 1.0)
-    queries = [Query(vectors(size, size, E), vectors(size + 9, size, R), np.arange(size)) for size in sizes]
-    found = both.milvus.search_many(queries, lams, 7)
+    queries = [SearchRequest(vectors(size, size, E), vectors(size + 9, size, R), np.arange(size)) for size in sizes]
+    found = both.milvus.search_many(at(queries, lams, 7))
     for query, lam, matches in zip(queries, lams, found, strict=True):
         assert matches == both.milvus.search(query.embeddings, query.rhythms, lam, 7, query_start_s=query.start_s)
         assert len(matches) == 7
     places = [[(m.item_id, m.start_s, m.query_start_s) for m in matches] for matches in found]
-    exact = both.faiss.search_many(queries, lams, 7)
+    exact = both.faiss.search_many(at(queries, lams, 7))
     assert places == [[(m.item_id, m.start_s, m.query_start_s) for m in matches] for matches in exact]
 
 

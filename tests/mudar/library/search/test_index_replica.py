@@ -262,12 +262,12 @@ from pathlib import Path
 import numpy as np
 from mudar.library import analyses, items
 from mudar.library.db import Database
-from mudar.library.search.index_replica import IndexFollower
+from mudar.library.search.index_replica import IndexReplica
 from mudar.records import Analysis, Rhythm, Segment
 
 url, folder, turn = sys.argv[1:]
 database, rng, mine = Database(url), random.Random(int(turn)), []
-follower = IndexFollower(database, "m@1", 6, 4, Path(folder), poll_s=0.002, save_every_s=0.004)
+follower = IndexReplica(database, "m@1", 6, 4, Path(folder), poll_s=0.002, save_every_s=0.004)
 follower.start()
 none = np.zeros(0, np.float32)
 for n in itertools.count():
