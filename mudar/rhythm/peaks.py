@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
+from mudar.features.duplicates import duplicate_frames
 from mudar.records import Array
 
 Times = NDArray[np.float64]
@@ -26,7 +27,6 @@ _SMOOTH_S = 0.045  # of the native speed: below it lies the noise of the flow
 _SPEED_HZ = 240.0  # the even clock that native speed is brought to
 _LANDMARK_SHARE = 0.1  # of the speed's usual range that a landmark must stand out by
 _SPEED_DIGITS = 5  # of a speed in sides a second: dancers move at 0.01 to 0.2
-_DUPLICATE_SHARE = 0.1  # of the neighbours' displacement: below, the frame is shown twice
 _MIN_STROKES = 4
 _CHANCE_SHARE = 0.35  # landmarks anywhere at all lie 0.5 of the window from a stroke, in the median
 _TIGHT_S = 0.02  # standard deviation of the brakes about the strokes up to which they are the strokes
@@ -97,7 +97,7 @@ def picture_speed(native_times_s: Times, displacement: Times, fps: float) -> Arr
     if len(times_s) < 2:
         return np.zeros((0, *moved.shape[1:]), np.float32)
     by_direction = moved.reshape(len(moved), -1)
-    fresh = ~_duplicates(by_direction.sum(axis=1))
+    fresh = ~duplicate_frames(by_direction[1:].sum(axis=1))
     fresh[[0, -1]] = True
     times_s, gone = times_s[fresh], np.cumsum(by_direction, axis=0)[fresh]
     clock = np.arange(int(times_s[-1] * fps) + 1) / fps
@@ -171,7 +171,7 @@ def _even_speed(times_s: Times, displacement: Times) -> tuple[Times, Times]:
     """
     if len(times_s) < 6:
         return np.zeros(0), np.zeros(0)
-    kept = np.flatnonzero(~_duplicates(displacement))
+    kept = np.flatnonzero(~duplicate_frames(displacement[1:]))
     at, step_s = times_s[kept], np.diff(times_s[kept])
     sound = step_s > 1e-6
     middle, speed = ((at[1:] + at[:-1]) / 2)[sound], displacement[kept][1:][sound] / step_s[sound]
@@ -181,14 +181,6 @@ def _even_speed(times_s: Times, displacement: Times) -> tuple[Times, Times]:
     usual = float(np.quantile(speed, 0.95))
     speed = np.minimum(speed, 3 * usual)  # a cut is no stroke
     return clock, gaussian_filter1d(np.interp(clock, middle, speed), _SMOOTH_S * _SPEED_HZ, mode="nearest")
-
-
-def _duplicates(displacement: Times) -> NDArray[np.bool_]:
-    """Single frames that hardly differ from the one before, between frames that do."""
-    around = np.minimum(np.roll(displacement, 1), np.roll(displacement, -1))
-    alike = displacement < _DUPLICATE_SHARE * around
-    alike[:2] = alike[-1:] = False
-    return alike
 
 
 def _summits(times_s: Times, curve: Times) -> Times:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
+from mudar.features.duplicates import duplicate_frames
 from mudar.features.hoof import camera, hoof
 from mudar.media.decode.video import iter_frames
 from mudar.progress import Progress, ignore
@@ -35,7 +36,6 @@ SMOOTH_S = 0.04  # below lies the noise of the flow
 USUAL_S = 1.0  # a peak is judged against this much on both sides
 STANDS_OUT = 0.25  # of the local height of the envelope
 MIN_GAP_S = 0.2
-REPEATED = 0.1  # of its neighbours' displacement: below, the frame is the one before once more
 CUT = 3.0  # times the usual displacement: above, it is a cut and no motion
 
 
@@ -151,9 +151,7 @@ def even_speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Flo
     times_s: (F,) when the frames are shown; moved: (F-1, B) displacement by direction since the frame before. A frame
     shown twice is left out: otherwise every repetition would look like a blow.
     """
-    total = moved.sum(axis=1)
-    fresh = np.append(True, ~_repeated(total))
-    kept = np.flatnonzero(fresh)
+    kept = np.flatnonzero(~duplicate_frames(moved.sum(axis=1)))
     at = times_s[kept]
     step_s = np.maximum(np.diff(at), 1e-6)
     speed = moved[kept[1:] - 1] / step_s[:, None]
@@ -163,14 +161,6 @@ def even_speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Flo
     clock = np.arange(middle_s[0], middle_s[-1], 1 / CLOCK_HZ)
     even = np.stack([np.interp(clock, middle_s, column) for column in calm.T], axis=1)
     return clock, gaussian_filter1d(even, SMOOTH_S * CLOCK_HZ, axis=0, mode="nearest")
-
-
-def _repeated(displacement: Floats) -> NDArray[np.bool_]:
-    """(F-1,) pairs between which nothing moves although it does before and after."""
-    around = np.minimum(np.roll(displacement, 1), np.roll(displacement, -1))
-    alike = displacement < REPEATED * around
-    alike[:1] = alike[-1:] = False
-    return np.asarray(alike)
 
 
 def _peaks(clock: Floats, envelope: Floats) -> Impacts:
