@@ -49,7 +49,7 @@ bench-http: $(VENV)/.run ## POST /retrieve over HTTP with 200k segments: make be
 	@$(BIN)/python -m tests.bench.http $(if $(JSON),--json) $(ARGS)
 
 bench-retarget: $(VENV)/.run ## real dances on other songs: make bench-retarget CLIPS=dir MUSIC=dir [JSON=1]
-	@$(BIN)/python -m tests.bench.retarget_pairs $(if $(CLIPS),--clips "$(CLIPS)") $(if $(MUSIC),--music "$(MUSIC)") $(if $(JSON),--json)
+	@$(BIN)/python -m tests.bench.retargeting $(if $(CLIPS),--clips "$(CLIPS)") $(if $(MUSIC),--music "$(MUSIC)") $(if $(JSON),--json)
 
 up: $(VENV)/.run ## API, worker and broker on this machine, until Ctrl-C
 	@$(BIN)/mudar up

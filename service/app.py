@@ -58,7 +58,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for these settings (default: from the environment)."""
-    about = {"title": "MuDaR", "version": "0.1.0", "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
+    about = {"title": "MuDaR", "version": "0.2.0", "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
     app = FastAPIOffline(**about, lifespan=lifespan, responses=PROBLEMS)  # FastAPI, but /docs asks no other host
     app.state.container = container = build_container(settings or read_settings())
     app.add_middleware(DrainRequestBody)

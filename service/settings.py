@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     index_refresh_s: float = Field(default=0.25, gt=0)
     index_snapshot_s: float = Field(default=300, gt=0)
     index_device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")  # also keep exact indexes on this card
-    index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate; docs/SCALING.md has its recall
+    index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate
     index_url: str = ""  # a Milvus that searches for all processes; empty: each searches in its own memory
     index_token: str = ""
     index_type: Literal["FLAT", "IVF_FLAT", "HNSW", "DISKANN"] = "FLAT"  # of its collections; FLAT alone is exact

@@ -4,7 +4,7 @@
 
 Ridge regression of the soft beats on a second of motion to either side, along the few directions in which clips move
 most: seconds on a CPU, the same weights every time. Each clip is also seen mirrored, faster and slower. Folds, and
-what it finds: training/evaluation/folds.py, docs/BEATS.md.
+what it finds: training/evaluation/folds.py, docs/experiments/BEATS.md.
 
 Shapes: T frames; M motion features; P directions; L = 2 reach + 1 frames; F the filter's heads.
 """

@@ -5,7 +5,7 @@ Flow is (h, w, 2) float32: u to the right, v down, in pixels a frame of the retu
 smaller than its picture), so that u / w is always in picture sides.
 
 A wide picture squeezed into a square has thin arms, and DIS loses them; what it loses on real clips is noise as well,
-and two looks together serve both (docs/RETARGET.md, docs/BEATS.md).
+and two looks together serve both (docs/experiments/RETARGET.md, docs/experiments/BEATS.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The collection has one FLOAT_VECTOR field with the rows [E ; R] and the metric IP, so one index serves every λ: the
 query is [λE ; (1−λ)R]. (Milvus's own hybrid search fuses two lists by their ranks or normalised scores and misses a
-tenth of the true answers and more: docs/SCALING.md.) What Milvus finds is scored again in float64 from its vectors.
+tenth of the true answers and more: docs/experiments/SCALING.md.) What Milvus finds is scored again in float64 from its
+vectors.
 A row with id 0 says up to which change of the library the collection is filled: follow_milvus.py writes it.
 
 Knows pymilvus and numpy; no database, no web. Every trouble with the engine is IndexUnavailable.

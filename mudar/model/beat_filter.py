@@ -1,7 +1,7 @@
 """The beat filter: from how a whole clip moves to the curves of its beats, by one linear filter over time.
 
 On real clips a linear filter of a second to either side found beats that networks of ten to a hundred times its size
-had learnt by heart from the clips at hand (docs/BEATS.md). Its weights come in closed form
+had learnt by heart from the clips at hand (docs/experiments/BEATS.md). Its weights come in closed form
 (training/fit_beat_filter.py). It looks at a clip as a whole, since how regularly each part of the picture moves says
 which
 part dances. Knows no files. Shapes: B clips; T frames; M = spec.motion_dim; G = grid cells; H = len(FILTER_HEADS).

@@ -2,8 +2,8 @@
 
 A dancer's speed alone says little about the tempo: limbs move in turn. So each cell and direction of the flow has its
 own autocorrelation, in which its own repetition shows, and those are averaged. What is common to all lags near each
-other (a slow fall from lag 0) is the same for every tempo and is taken off. docs/RETRIEVAL.md has what else was tried.
-numpy and scipy only; knows no files, no network. Section 4.3's R.
+other (a slow fall from lag 0) is the same for every tempo and is taken off. What else was tried:
+docs/experiments/RETRIEVAL.md. numpy and scipy only; knows no files, no network. Section 4.3's R.
 
 Shapes: T frames at `fps`; C curves side by side; R = length of the vector; S segments.
 """

@@ -7,7 +7,7 @@ a one. Every answer therefore says within which lag it holds: half a beat. And i
 - the match beats those at lags that cannot be meant, several seconds away,
 - it is close in itself: real dancers stay below, and there it was right no more often than a guess,
 - and no other lag that people would let pass matches nearly as well.
-How often sure answers are right: docs/SYNC.md. numpy only; knows rhythms, no files.
+How often sure answers are right: docs/experiments/SYNC.md. numpy only; knows rhythms, no files.
 
 T = frames of a curve; L = lags.
 """

@@ -2,8 +2,8 @@
 
 Two readings. Where the network is sure of each stroke (motion like that which it learnt from), its peaks are the
 strokes. Where it is not, single peaks mean little, but beats repeat: the chain of evenly spaced moments that fits the
-beat filter's curve best says more than any of its summits (docs/BEATS.md has both). numpy only; knows no files, no
-network.
+beat filter's curve best says more than any of its summits (docs/experiments/BEATS.md has both). numpy only; knows no
+files, no network.
 
 Shapes: T frames; H rhythm heads; F the beat filter's heads.
 """

@@ -1,4 +1,4 @@
-"""`make bench`: the speeds that matter, each beside its floor or a peer, measured in one run; JSON=1 gives JSON lines.
+"""Measures the speeds that matter, each beside its floor or a peer, in one run: `make bench`, JSON=1 for JSON lines.
 
 Ratios are what to read: machines are shared and noisy, so a figure and its floor are taken in turns and the best of
 each is kept. Nothing here is a test; tests never assert times.
@@ -22,7 +22,7 @@ PARTS = {"embed": embed.rows, "retarget": retarget.rows, "overhead": overhead.ro
 
 
 def show(rows: list[Row]) -> None:
-    """The table for people."""
+    """Prints the rows as a table."""
     table = Table(title="MuDaR speeds, each beside its floor")
     for column in ("what", "measured", "floor or peer", "ratio", "goal", ""):
         table.add_column(column, justify="left" if column == "what" else "right")
@@ -33,7 +33,7 @@ def show(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    """Run all parts, or those named."""
+    """Runs all parts, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--json", action="store_true")

@@ -1,4 +1,4 @@
-"""Embedding a 30 s 720p clip against real time, and against decoding alone plus the network's arithmetic."""
+"""Measures embedding of a 30 s 720p clip beside real time, and beside decoding plus the network's arithmetic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DURATION_S = 30.0
 
 
 def decode(path: Path) -> None:
-    """Every frame decoded by all threads and dropped."""
+    """Decodes every frame with all threads and drops it."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for _ in container.decode(video=0):
@@ -26,13 +26,13 @@ def decode(path: Path) -> None:
 
 
 def matmul_rate() -> float:
-    """Floating-point operations a second of a large fp32 matrix product, best of five."""
+    """Measures the floating-point operations a second of a large fp32 matrix product, best of five."""
     a = torch.randn(1024, 1024)
     return 2 * 1024**3 / min(seconds(lambda: a @ a) for _ in range(5))
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Real-time factor, and the ratio to the sum of the floors."""
+    """Yields the real-time factor and the ratio to the sum of the floors."""
     path = clip_720p(folder, DURATION_S)
     embedder = Embedder.from_loaded(load_served())
     with FlopCounterMode(display=False) as counter:

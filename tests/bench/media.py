@@ -1,4 +1,4 @@
-"""Files to measure on: generated, so that the benchmark needs nothing but the repository."""
+"""Generates the files to measure on, so that the benchmark needs nothing but the repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.data.synthetic.clip import write_clip, write_song
 
 
 def clip_720p(folder: Path, duration_s: float = 30.0) -> Path:
-    """A 30 s, 30 frames/s, 1280x720 dance with its music."""
+    """Writes a 1280x720 dance with its music at 30 frames/s, unless it is there."""
     path = folder / "clip-720p.mp4"
     if not path.exists():
         write_clip(path, seed=1, duration_s=duration_s, width=1280, height=720)
@@ -18,7 +18,7 @@ def clip_720p(folder: Path, duration_s: float = 30.0) -> Path:
 
 
 def clip_320px(folder: Path, duration_s: float = 30.0) -> Path:
-    """The same, 320x180."""
+    """Writes the same dance at 320x180, unless it is there."""
     path = folder / "clip-320px.mp4"
     if not path.exists():
         write_clip(path, seed=1, duration_s=duration_s, width=320, height=180)
@@ -26,7 +26,7 @@ def clip_320px(folder: Path, duration_s: float = 30.0) -> Path:
 
 
 def song(folder: Path, duration_s: float = 40.0) -> Path:
-    """A song that is not the clip's own."""
+    """Writes a song that is not the clip's own, unless it is there."""
     path = folder / "song.flac"
     if not path.exists():
         write_song(path, seed=5, duration_s=duration_s)
@@ -34,7 +34,7 @@ def song(folder: Path, duration_s: float = 40.0) -> Path:
 
 
 def long_1080p(folder: Path, duration_s: float = 600.0) -> Path:
-    """A 10-minute 1920x1080 dance: ten seconds drawn, their packets repeated."""
+    """Writes a 10-minute 1920x1080 dance: ten seconds are drawn and their packets repeated."""
     path, part = folder / "long-1080p.mp4", folder / "part-1080p.mp4"
     write_clip(part, seed=2, duration_s=10.0, width=1920, height=1080, with_audio=False)
     with av.open(str(path), "w") as out:

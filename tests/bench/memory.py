@@ -1,4 +1,4 @@
-"""The most memory that a worker process holds while it embeds ten minutes of 1080p."""
+"""Measures the peak memory of a worker process while it embeds ten minutes of 1080p."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ GIB = 1024**3
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below `pid` (Linux)."""
-    found = []
+    """Lists all processes below `pid` (Linux)."""
+    children_pids = []
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, children.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
+            children_pids += [child, *descendants(child)]
+    return children_pids
 
 
 def peak_bytes(pid: int) -> int:
-    """The process's high-water mark of resident memory."""
+    """Reads the process's high-water mark of resident memory."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 def worker_peak(pid: int) -> int:
-    """The largest high-water mark among the Celery processes below `pid`."""
+    """Returns the largest high-water mark among the Celery processes below `pid`."""
     workers = [p for p in descendants(pid) if b"celery" in Path(f"/proc/{p}/cmdline").read_bytes()]
     return max((peak_bytes(p) for p in workers), default=0)
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Peak of the worker before any work and after the long video."""
+    """Yields the worker's peak after the long video, beside that before any work."""
     video = long_1080p(folder)
     stack = start_stack(folder / "memory-data")
     assert stack.process is not None

@@ -1,4 +1,4 @@
-"""What a request costs besides its work: a job that does nothing, through API, Redis, worker and back."""
+"""Measures the overhead of a job: one that does nothing, through API, Redis, worker and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JOBS = 200
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Median and 95th percentile, beside an answer that needs no queue."""
+    """Yields median and 95th percentile, beside a response that needs no queue."""
     stack = start_stack(folder / "overhead-data")
     try:
         with httpx.Client(base_url=stack.url, timeout=60) as client:

@@ -1,7 +1,7 @@
-"""Retargeting 30 s clips, large and small, against a plain transcode of them with the same encoder settings.
+"""Measures retargeting of 30 s clips, large and small, beside a plain transcode with the same encoder settings.
 
-Both are the processor's seconds, of all threads and of processes that were waited for: what a machine that is busy
-with other work too gives fairly. Planning, the report and its independent detector are counted in.
+Both are processor seconds of all threads and of child processes, which other work on the machine hardly changes.
+Planning, the report and its independent detector are counted in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GOALS = {"nearest": 1.25, "blend": 1.5, "flow": 4.0}
 
 
 def transcode(source: Path, out: Path, seconds: float) -> None:
-    """Decode and encode `seconds` of the clip, picture and sound, with the renderer's own encoder settings.
+    """Decodes and encodes `seconds` of the clip, picture and sound, with the renderer's own encoder settings.
 
     A shorter clip begins anew where it ends: what is compared is to be as long as a rendering.
     """
@@ -40,9 +40,9 @@ def transcode(source: Path, out: Path, seconds: float) -> None:
         audio = writer.add_stream("aac", rate=sound.rate, layout="stereo")
         audio.bit_rate = AUDIO_BIT_RATE
         resampler = av.AudioResampler("fltp", "stereo", sound.rate)
-        frames, samples, wanted = 0, 0, round(seconds * rate)
-        for frame in _around(source):
-            if frames == wanted:
+        frames, samples, frame_count = 0, 0, round(seconds * rate)
+        for frame in _decode_in_a_loop(source):
+            if frames == frame_count:
                 break
             frame.pts = None
             if isinstance(frame, av.VideoFrame):
@@ -58,8 +58,8 @@ def transcode(source: Path, out: Path, seconds: float) -> None:
         writer.mux(audio.encode(None))
 
 
-def _around(source: Path) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Pictures and sound of the clip, again and again."""
+def _decode_in_a_loop(source: Path) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Decodes pictures and sound of the clip again and again."""
     while True:
         with av.open(str(source)) as reader:
             picture, sound = reader.streams.video[0], reader.streams.audio[0]
@@ -68,21 +68,21 @@ def _around(source: Path) -> Iterator[av.VideoFrame | av.AudioFrame]:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """One row for each size and way of making frames in between."""
+    """Yields a row for each size and interpolation."""
     music = song(folder)
     embedder = Embedder.from_loaded(load_served())
-    heard = embedder.music(music).rhythm
+    music_rhythm = embedder.music(music).rhythm
     for label, clip in (("720p", clip_720p(folder)), ("320 px wide", clip_320px(folder))):
-        yield from _rows(folder, label, clip, embedder.dance(clip).rhythm, music, heard)
+        yield from _rows(folder, label, clip, embedder.dance(clip).rhythm, music, music_rhythm)
 
 
-def _rows(folder: Path, label: str, clip: Path, dance: Rhythm, music: Path, heard: Rhythm) -> Iterator[Row]:
+def _rows(folder: Path, label: str, clip: Path, dance: Rhythm, music: Path, music_rhythm: Rhythm) -> Iterator[Row]:
     out, plain = folder / "out.mp4", folder / "plain.mp4"
     for interpolation, goal in GOALS.items():
         settings = RetargetSettings(interpolation=interpolation)
-        length_s = retarget(clip, music, out, dance, heard, settings).duration_s
+        length_s = retarget(clip, music, out, dance, music_rhythm, settings).duration_s
         warp_s, plain_s = in_turns(
-            lambda settings=settings: retarget(clip, music, out, dance, heard, settings),
+            lambda settings=settings: retarget(clip, music, out, dance, music_rhythm, settings),
             lambda length_s=length_s: transcode(clip, plain, length_s),
             rounds=3,
             clock=cpu_seconds,

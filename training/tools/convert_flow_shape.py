@@ -2,8 +2,8 @@
 it learnt from.
 
 A network that learnt from squeezed pictures, whose arms are thin, reads pictures in their own shape better than one
-that learnt from these (docs/RETARGET.md). OUT is a run like another: what follows (training.fit_beat_filter, folds and
-publish) wants records of that shape, `training.preprocess … --flow-shape both`.
+that learnt from these (docs/experiments/RETARGET.md). OUT is a run like another: what follows
+(training.fit_beat_filter, folds and publish) wants records of that shape, `training.preprocess … --flow-shape both`.
 """
 
 from __future__ import annotations

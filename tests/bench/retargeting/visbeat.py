@@ -1,12 +1,12 @@
-"""The peer of retarget_pairs.py: visbeat3's Dancefer on the same pairs, judged by the same eyes.
+"""Renders the same pairs with visbeat3's Dancefer, the peer of this benchmark.
 
 visbeat3 wants old packages, so it lives in an environment of its own, whose Python runs this file as a script:
 
     python -m venv v && v/bin/pip install 'visbeat3==1.0.1' 'matplotlib<3.9' imageio-ffmpeg
-    python -m tests.bench.retarget_pairs --visbeat v/bin/python
+    python -m tests.bench.retargeting --visbeat v/bin/python
 
 It warps beats that it finds in the clip's own sound onto beats that it finds in the song, quadratically, at 240 lines.
-The beats it is judged by are those that our tracker hears in its output.
+The beats it is judged by are those that our tracker finds in its output.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ import sys
 import tempfile
 from pathlib import Path
 
-PATIENCE_S = 600
+TIMEOUT_S = 600
 
 
 class VisbeatFailed(Exception):
-    """What it said at last."""
+    """visbeat3 made no file; the message is its last line."""
 
 
-def rendered(python: Path, clip: Path, song: Path, out: Path) -> float:
-    """Let it make `out`; the processor seconds that it took. VisbeatFailed when it makes nothing."""
+def render_with_visbeat(python: Path, clip: Path, song: Path, out: Path) -> float:
+    """Renders `out` and returns the processor seconds that it took. Raises VisbeatFailed when it makes nothing."""
     began = os.times()
     with tempfile.TemporaryDirectory() as work:
         command = [str(python), "-I", "-W", "ignore", str(Path(__file__).resolve()), *map(str, (clip, song, out)), work]
         paths = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
         try:
-            said = subprocess.run(
-                command, capture_output=True, text=True, timeout=PATIENCE_S, env=os.environ | {"PATH": paths}
+            process = subprocess.run(
+                command, capture_output=True, text=True, timeout=TIMEOUT_S, env=os.environ | {"PATH": paths}
             )
         except subprocess.TimeoutExpired as late:
-            raise VisbeatFailed(f"not done after {PATIENCE_S} s") from late
+            raise VisbeatFailed(f"not done after {TIMEOUT_S} s") from late
     ended = os.times()
-    if said.returncode or not out.exists():
-        raise VisbeatFailed((said.stderr.strip().splitlines() or ["nothing"])[-1])
+    if process.returncode or not out.exists():
+        raise VisbeatFailed((process.stderr.strip().splitlines() or ["nothing"])[-1])
     return ended.children_user + ended.children_system - began.children_user - began.children_system
 
 
 def _make(clip: str, song: str, out: str, work: str) -> None:
-    """In its own environment."""
+    """Runs Dancefer in visbeat3's own environment."""
     import matplotlib
     import numpy
     import scipy.signal

@@ -1,4 +1,4 @@
-"""Which clips and songs a setting may be chosen on, and which only judge it: two halves that share no source.
+"""Splits clips and songs into a half on which settings are chosen and a half that judges them, by source.
 
 A source is who filmed: what stands before `--` in a clip's name, or the whole name; a song is its own. The half is the
 parity of the first 32 bits of the SHA-256 of that name, so nobody picks, and a new clip has its side before anyone has
@@ -15,27 +15,27 @@ SONGS = (".ogg", ".flac", ".mp3", ".wav")
 
 
 def side(name: str) -> str:
-    """`tune` or `held-out`."""
+    """Returns the half of a source or song: `tune` or `held-out`."""
     return SIDES[int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 2]
 
 
 def source_of(clip: Path) -> str:
-    """Who filmed it."""
+    """Returns the source of a clip: who filmed it."""
     return clip.stem.split("--")[0]
 
 
 def songs(folder: Path, which: str) -> list[Path]:
-    """The songs of this half; a click track is none."""
-    found = sorted(p for p in folder.iterdir() if p.suffix in SONGS and "click" not in p.name)
-    return [p for p in found if side(p.stem) == which]
+    """Lists the songs of this half, without click tracks."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in SONGS and "click" not in p.name)
+    return [p for p in files if side(p.stem) == which]
 
 
 def clips(folder: Path, which: str, count: int) -> list[Path]:
-    """At most `count` clips of this half: one of each source, then a second of each, and so on."""
-    found = sorted(p for p in folder.rglob("*.mp4") if p.parent.name != "full" and side(source_of(p)) == which)
+    """Lists at most `count` clips of this half: one of each source, then a second of each, and so on."""
+    files = sorted(p for p in folder.rglob("*.mp4") if p.parent.name != "full" and side(source_of(p)) == which)
     turn: dict[str, int] = {}
     ranked = []
-    for clip in sorted(found, key=lambda p: hashlib.sha256(p.name.encode()).hexdigest()):
+    for clip in sorted(files, key=lambda p: hashlib.sha256(p.name.encode()).hexdigest()):
         source = source_of(clip)
         ranked.append((turn.setdefault(source, 0), clip))
         turn[source] += 1
@@ -44,6 +44,6 @@ def clips(folder: Path, which: str, count: int) -> list[Path]:
 
 
 def pairs(clip_folder: Path, song_folder: Path, which: str, count: int) -> list[tuple[Path, Path]]:
-    """Clips of this half, each with a song of it in turn."""
+    """Pairs clips of this half with its songs in turn."""
     music = songs(song_folder, which)
     return [(clip, music[n % len(music)]) for n, clip in enumerate(clips(clip_folder, which, count))] if music else []

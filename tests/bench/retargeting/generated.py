@@ -1,4 +1,4 @@
-"""Dancers drawn by us, whose strokes are known, put on songs that are not theirs: do their true strokes land?
+"""Retargets generated dancers, whose strokes are known, and measures how many true strokes land.
 
 File, network, plan, rendered file; then the file's pictures say when each true stroke is shown. Of a plan's landings,
 each is meant for one stroke: the nearest true one in the source, if it is nearer than half of the way to the next.
@@ -25,7 +25,7 @@ from mudar.retarget.report.metrics import chance_level, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
 from mudar.rhythm.annotation import apply_annotation
-from tests.bench.retarget_file import moments
+from tests.bench.retargeting.shown_frames import shown_moments
 from training.data.synthetic.clip import write_clip, write_song
 
 Floats = NDArray[np.float64]
@@ -35,41 +35,41 @@ SIZE = {"width": 320, "height": 180}
 
 
 def dancers(embedder: Embedder, folder: Path, which: str, count: int, after: int = 0) -> Iterator[dict[str, Any]]:
-    """Three rows a dancer, from the one `after` so many on: strokes by `truth`, by `hand` and by `network`."""
+    """Yields three rows a dancer, the first `after` left out: strokes by `truth`, by `hand` and by `network`."""
     first = FIRST_SEED[which] + after
     for seed in range(first, first + count):
         clip, song, out = (folder / name for name in ("dancer.mp4", "song.flac", "out.mp4"))
         truth = write_clip(clip, seed=seed, duration_s=14.0, **SIZE)
         write_song(song, seed=seed + 500, duration_s=30.0)
-        seen, music = embedder.dance(clip), embedder.music(song).rhythm
-        dance = seen.rhythm
+        analysis, music = embedder.dance(clip), embedder.music(song).rhythm
+        dance = analysis.rhythm
         strokes = np.array(truth.strokes_s)
         taps = np.sort(strokes + np.random.default_rng(seed).normal(0, HAND_S, len(strokes)))
         given, by_hand = (
-            apply_annotation(dance, {"times_s": points, "downbeats_s": []}, seen.duration_s, even=even)
-            for points, even in ((strokes, False), (np.clip(taps, 0.0, seen.duration_s), True))
+            apply_annotation(dance, {"times_s": points, "downbeats_s": []}, analysis.duration_s, even=even)
+            for points, even in ((strokes, False), (np.clip(taps, 0.0, analysis.duration_s), True))
         )
-        told = {"truth": given, "hand": by_hand, "network": dance}
-        for name, rhythm in told.items():
+        rhythms = {"truth": given, "hand": by_hand, "network": dance}
+        for name, rhythm in rhythms.items():
             about = {"dancer": seed, "side": which, "strokes": name, "style": truth.style, "source": str(seed)}
             try:
                 report = retarget(clip, song, out, rhythm, music, RetargetSettings(verify=False)).report
             except RetargetRefused as refused:
                 yield about | {"refused": refused.detail}
                 continue
-            yield about | _judged(clip, out, report, strokes)
+            yield about | _measure(clip, out, report, strokes)
 
 
-def _judged(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> dict[str, Any]:
+def _measure(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> dict[str, Any]:
     fps = float(report["fps"])
     frames = np.arange(int(report["frames"])) / fps
-    promised = np.interp(frames, report["time_map"]["output_s"], report["time_map"]["source_s"])
-    at, shown = moments(clip, out, promised)
+    planned_s = np.interp(frames, report["time_map"]["output_s"], report["time_map"]["source_s"])
+    at, shown = shown_moments(clip, out, planned_s)
     inside = strokes[(strokes > shown[1]) & (strokes < shown[-2])]
     landed = np.interp(inside, shown, at)
     onset, moment = (np.array(report["landings"][name]) for name in ("output_s", "source_s"))
-    kept = (onset > at[1]) & (onset < at[-2])
-    onset, moment = onset[kept], moment[kept]
+    inner = (onset > at[1]) & (onset < at[-2])
+    onset, moment = onset[inner], moment[inner]
     met = _points_met(report)
 
     def all_landed(when: Floats) -> float:
@@ -86,7 +86,7 @@ def _judged(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> d
 
 
 def _meant_for(moment: Floats, strokes: Floats) -> NDArray[np.int64]:
-    """(K,) the index of the true stroke that each landing is meant for, -1 for none; a stroke is meant once."""
+    """Assigns to each landing (K,) the index of the true stroke that it is meant for, or -1; no stroke twice."""
     meant = np.full(len(moment), -1)
     if not len(strokes):
         return meant
@@ -101,7 +101,7 @@ def _meant_for(moment: Floats, strokes: Floats) -> NDArray[np.int64]:
 
 
 def _points_met(report: dict[str, Any]) -> Floats:
-    """Output seconds of the beats, and of the middles between them when the plan danced at a double tempo."""
+    """Lists the output seconds of the beats, and of the middles between them when the plan has a double tempo."""
     beats = np.array(report["beats"]["output_s"])
     between = (beats[1:] + beats[:-1]) / 2 if report["tempo"]["octave"] == 2 else beats[:0]
     return np.sort(np.concatenate([beats, between]))

@@ -1,6 +1,6 @@
-"""How far the sync check is to be trusted: clips whose sound is moved by known lags, and what it says of them.
+"""Measures how far the sync check is to be trusted, on clips whose sound is moved by known lags.
 
-    python -m tests.bench.sync_clips [--clips FOLDER] [--generated N] [--json]
+    python docs/experiments/av_sync_lags.py [--clips FOLDER] [--generated N] [--json]
 
 Generated dancers have no lag of their own; real clips are taken to have none, which is not quite true of any. The
 rhythm of the sound is moved rather than the file, so that one analysis of each serves all lags. Right: within 60 ms.
@@ -32,16 +32,16 @@ FIRST_SEED = 9500  # of dancers that nothing was trained or chosen on
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A clip's rhythms and seconds."""
+class ClipRhythms:
+    """The rhythms of a clip's picture and sound, and its seconds."""
 
     dance: Rhythm
     music: Rhythm
     duration_s: float
 
 
-def generated(embedder: Embedder, count: int) -> Iterator[Heard]:
-    """16 s each, drawn small: the model sees 128 pixels."""
+def generated(embedder: Embedder, count: int) -> Iterator[ClipRhythms]:
+    """Analyses generated clips of 16 s, drawn small: the model sees 128 pixels."""
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(FIRST_SEED, FIRST_SEED + count):
             path = Path(folder) / "clip.mp4"
@@ -49,8 +49,8 @@ def generated(embedder: Embedder, count: int) -> Iterator[Heard]:
             yield analysed(embedder, path)
 
 
-def real(embedder: Embedder, folder: Path) -> Iterator[Heard]:
-    """Every clip below the folder that has a picture and a sound."""
+def real(embedder: Embedder, folder: Path) -> Iterator[ClipRhythms]:
+    """Analyses every clip below the folder that has a picture and a sound."""
     for path in sorted(folder.rglob("*.mp4")):
         try:
             yield analysed(embedder, path)
@@ -58,43 +58,44 @@ def real(embedder: Embedder, folder: Path) -> Iterator[Heard]:
             print(f"{path.name}: {error.detail}")
 
 
-def analysed(embedder: Embedder, path: Path) -> Heard:
-    """The rhythm of the picture and that of the sound. Errors of the media."""
+def analysed(embedder: Embedder, path: Path) -> ClipRhythms:
+    """Analyses picture and sound of a file. Raises the errors of the media."""
     dance, music = embedder.dance(path), embedder.music(path)
-    return Heard(dance.rhythm, music.rhythm, min(dance.duration_s, music.duration_s))
+    return ClipRhythms(dance.rhythm, music.rhythm, min(dance.duration_s, music.duration_s))
 
 
 def earlier(music: Rhythm, by_s: float, duration_s: float) -> Rhythm:
-    """The rhythm of the sound moved to the front, so that the picture is late by as much."""
+    """Moves the rhythm of the sound to the front, so that the picture is late by as much."""
     times, beats = music.times_s - by_s, music.beats_s - by_s
-    inside, kept = (times >= 0) & (times < duration_s), (beats >= 0) & (beats < duration_s)
+    inside, beats_inside = (times >= 0) & (times < duration_s), (beats >= 0) & (beats < duration_s)
     clock = np.arange(len(music.curve)) / music.fps
     curve = np.interp(clock + by_s, clock, music.curve, left=0.0, right=0.0).astype(np.float32)
-    return replace(music, times_s=times[inside], strengths=music.strengths[inside], beats_s=beats[kept], curve=curve)
+    return replace(
+        music, times_s=times[inside], strengths=music.strengths[inside], beats_s=beats[beats_inside], curve=curve
+    )
 
 
-def said(heard: Heard) -> list[tuple[float, Sync]]:
-    """(true lag, answer) for each lag."""
+def compare_at_lags(clip: ClipRhythms) -> list[tuple[float, Sync]]:
+    """Compares picture and sound at each lag: (true lag, result)."""
     return [
-        (lag_s, compare(heard.dance, earlier(heard.music, lag_s, heard.duration_s), heard.duration_s))
-        for lag_s in LAGS_S
+        (lag_s, compare(clip.dance, earlier(clip.music, lag_s, clip.duration_s), clip.duration_s)) for lag_s in LAGS_S
     ]
 
 
-def with_other_music(every: Sequence[Heard]) -> list[Heard]:
-    """Each dance with the music of the clip half the list away."""
-    others = [every[(place + len(every) // 2) % len(every)] for place in range(len(every))]
+def with_other_music(every: Sequence[ClipRhythms]) -> list[ClipRhythms]:
+    """Pairs each dance with the music of the clip half the list away."""
+    others = [every[(index + len(every) // 2) % len(every)] for index in range(len(every))]
     return [
-        Heard(mine.dance, other.music, min(mine.duration_s, other.duration_s))
+        ClipRhythms(mine.dance, other.music, min(mine.duration_s, other.duration_s))
         for mine, other in zip(every, others, strict=True)
     ]
 
 
 def figures(answers: list[tuple[float, Sync]]) -> dict[str, float | int | None]:
-    """What a reader wants to know of many answers."""
-    off = np.array([abs(found.offset_s - lag_s) for lag_s, found in answers])
-    sure = np.array([found.sure for _, found in answers])
-    held = np.array([abs(lag_s) < found.holds_within_s - RIGHT_S for lag_s, found in answers])
+    """Summarizes many results: errors, shares of sure and of right ones."""
+    off = np.array([abs(result.offset_s - lag_s) for lag_s, result in answers])
+    sure = np.array([result.sure for _, result in answers])
+    within = np.array([abs(lag_s) < result.holds_within_s - RIGHT_S for lag_s, result in answers])
     right = off < RIGHT_S
 
     def share(of: np.ndarray, where: np.ndarray) -> float | None:
@@ -107,13 +108,13 @@ def figures(answers: list[tuple[float, Sync]]) -> dict[str, float | int | None]:
         "sure": share(sure, off >= 0),
         "sure_and_wrong": share(sure & ~right, off >= 0),
         "right_when_sure": share(right, sure),
-        "sure_within_half_a_beat": share(sure, held),
-        "right_when_sure_within_half_a_beat": share(right, sure & held),
+        "sure_within_half_a_beat": share(sure, within),
+        "right_when_sure_within_half_a_beat": share(right, sure & within),
     }
 
 
 def main() -> None:
-    """One line for generated dancers, one for the real clips."""
+    """Prints a line for generated dancers and one for the real clips."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path)
     parser.add_argument("--generated", type=int, default=24)
@@ -124,16 +125,16 @@ def main() -> None:
     if args.clips is not None:
         sets["real"] = real(embedder, args.clips)
     for name, clips in sets.items():
-        every = [heard for heard in clips if heard.duration_s >= 4]
-        told = {"clips": name, **figures([pair for heard in every for pair in said(heard)])}
-        null = figures([pair for heard in with_other_music(every) for pair in said(heard)])
-        told |= {
+        every = [clip for clip in clips if clip.duration_s >= 4]
+        row = {"clips": name, **figures([pair for clip in every for pair in compare_at_lags(clip)])}
+        null = figures([pair for clip in with_other_music(every) for pair in compare_at_lags(clip)])
+        row |= {
             "null_right": null["right"],
             "null_sure": null["sure"],
             "null_median_error_ms": null["median_error_ms"],
         }
-        told["zero_right"] = round(float(np.mean(np.abs(LAGS_S) < RIGHT_S)), 3)
-        print(json.dumps(told) if args.json else "  ".join(f"{key} {value}" for key, value in told.items()), flush=True)
+        row["zero_right"] = round(float(np.mean(np.abs(LAGS_S) < RIGHT_S)), 3)
+        print(json.dumps(row) if args.json else "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""`make bench-retarget`: how well real dances land on other songs, every figure beside its chance, read from the files.
+"""Renders real dances on other songs and measures the files: `make bench-retarget`, every figure beside its chance.
 
-Clips and songs fall into two halves that share no source (retarget_split.py): settings were chosen on `tune`, and
-`held-out` only judges them. What is judged is the rendered file: the independent detector looks at its pixels, and
-which moment of the source a frame shows is found by comparing pictures, not asked of the renderer. Intervals are over
-sources, not over pairs: two clips of one room are not two witnesses. Then dancers drawn by us (retarget_truth.py).
+Clips and songs fall into two halves that share no source (split.py): settings were chosen on `tune`, and `held-out`
+only judges them. The independent detector reads the pixels of the rendered file, and which moment of the source a frame
+shows is found by comparing pictures, not by asking the renderer. Intervals are over sources, not over pairs, since two
+clips of one room are not independent. Generated dancers, whose strokes are known, follow (generated.py).
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from mudar.retarget.report.metrics import chance_level, hit_share
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.retarget import transcode
-from tests.bench.retarget_file import landing_errors, repeats
-from tests.bench.retarget_split import SIDES, pairs, source_of
-from tests.bench.retarget_truth import dancers
-from tests.bench.retarget_visbeat import VisbeatFailed, rendered
+from tests.bench.retargeting.generated import dancers
+from tests.bench.retargeting.shown_frames import landing_errors, repeated_share
+from tests.bench.retargeting.split import SIDES, pairs, source_of
+from tests.bench.retargeting.visbeat import VisbeatFailed, render_with_visbeat
 
 Row = dict[str, Any]
-WAYS = ("nearest", "blend", "flow")
+INTERPOLATIONS = ("nearest", "blend", "flow")
 Floats = NDArray[np.float64]
 BOOTSTRAPS = 2000
-NEAR_S = 0.1  # of a beat: an impact that is meant for it
+NEAR_S = 0.1  # an impact that is this near a beat counts as meant for it
 GOALS = {
     "landing_p95_frames": ("<=", 0.5),
     "beats_hit": (">=", 0.75),
@@ -58,18 +58,18 @@ GOALS = {
 }
 
 
-def measured(
+def measure_pair(
     clip: Path,
     song: Path,
     out: Path,
     rhythms: tuple[Analysis, Analysis],
     source: ImpactDetector,
-    wish: RetargetSettings,
+    settings: RetargetSettings,
 ) -> Row:
-    """One pair, read back from what was written. `source` has seen the clip."""
+    """Retargets one pair and measures the file. `source` is the detector that has read the clip."""
     dance, music = rhythms
     began = time.process_time()
-    report = retarget(clip, song, out, dance.rhythm, music.rhythm, dataclasses.replace(wish, verify=False)).report
+    report = retarget(clip, song, out, dance.rhythm, music.rhythm, dataclasses.replace(settings, verify=False)).report
     spent_s = time.process_time() - began
     duration_s, fps = float(report["duration_s"]), float(report["fps"])
     before = source.impacts().times_s - float(report["time_map"]["source_s"][0])
@@ -78,7 +78,8 @@ def measured(
     landings = (np.array(report["landings"][name]) for name in ("output_s", "source_s"))
     errors = landing_errors(clip, out, *landings, fps) * fps
     return {
-        "beats_before": hit_share(beats_s, before, 1 / fps), **judged(clip, out, beats_s, source, fps, duration_s),
+        "beats_before": hit_share(beats_s, before, 1 / fps),
+        **measure_file(clip, out, beats_s, source, fps, duration_s),
         "own_beats_hit": report["beats_hit"]["after"], "own_chance": report["beats_hit"]["chance"],
         "landings": len(errors), "landing_p95_frames": float(np.percentile(errors, 95)) if len(errors) else None,
         "speed_p1": report["speed"]["p1"], "speed_p99": report["speed"]["p99"],
@@ -86,8 +87,8 @@ def measured(
     }  # fmt: skip
 
 
-def judged(clip: Path, out: Path, beats_s: Floats, source: ImpactDetector, fps: float, duration_s: float) -> Row:
-    """What is seen of a file of ours or of a peer, at these beats. `source` has seen the clip."""
+def measure_file(clip: Path, out: Path, beats_s: Floats, source: ImpactDetector, fps: float, duration_s: float) -> Row:
+    """Measures a rendered file, ours or a peer's, at these beats. `source` is the detector that has read the clip."""
     made = detect_impacts_of_frames(out)
     after, hit = made.impacts().times_s, partial(hit_share, beats_s, tolerance_s=1 / fps)
     chance, lags_s = chance_level(hit, after, duration_s), np.arange(-8, 9) / fps / 2
@@ -95,12 +96,12 @@ def judged(clip: Path, out: Path, beats_s: Floats, source: ImpactDetector, fps: 
         "beats_hit": hit(after), "chance": chance, "lift": hit(after) - chance,
         "best_lag_hit": max(hit(after + lag) for lag in lags_s), "late_ms": late_ms(after, beats_s),
         "jerk_ratio": (made.jerk() or 0.0) / (source.jerk() or 1.0),
-        "duplicates_added": repeats(out) - repeats(clip), "seconds": duration_s,
+        "duplicates_added": repeated_share(out) - repeated_share(clip), "seconds": duration_s,
     }  # fmt: skip
 
 
 def late_ms(impacts_s: Floats, beats_s: Floats) -> float | None:
-    """By how much the impacts near a beat come after it, in the median; None where none is near."""
+    """Computes by how many ms the impacts near a beat come after it, in the median; None where none is near."""
     if not len(beats_s) or not len(impacts_s):
         return None
     away = impacts_s[:, None] - beats_s[None, :]
@@ -109,19 +110,19 @@ def late_ms(impacts_s: Floats, beats_s: Floats) -> float | None:
     return float(1000 * np.median(near)) if len(near) else None
 
 
-def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -> Iterator[Row]:
-    """A row for each pair of this half and each way of making the frames in between."""
-    heard: dict[Path, Analysis] = {}
+def real_pairs(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -> Iterator[Row]:
+    """Yields a row for each pair of this half and each interpolation."""
+    songs: dict[Path, Analysis] = {}
     for number, (clip, song) in enumerate(pairs(args.clips, args.music, which, args.pairs)):
-        heard[song] = heard.get(song) or embedder.music(song)
+        songs[song] = songs.get(song) or embedder.music(song)
         dance, source = embedder.dance(clip), detect_impacts_of_frames(clip)
         plain_s = None
         for way in args.interpolation:
             about = {"side": which, "source": source_of(clip), "clip": clip.stem, "song": song.stem, "way": way}
             out = keep / f"{which}-{number:02d}-{way}.mp4"
             try:
-                wish = RetargetSettings(interpolation=way, accent=args.accent)
-                row = measured(clip, song, out, (dance, heard[song]), source, wish)
+                settings = RetargetSettings(interpolation=way, accent=args.accent)
+                row = measure_pair(clip, song, out, (dance, songs[song]), source, settings)
             except RetargetRefused as refused:
                 yield about | {"refused": refused.detail}
                 break
@@ -134,20 +135,20 @@ def real(embedder: Embedder, args: argparse.Namespace, which: str, keep: Path) -
             about = {"side": which, "source": source_of(clip), "clip": clip.stem, "song": song.stem, "way": "visbeat3"}
             out = keep / f"{which}-{number:02d}-visbeat3.mp4"
             try:
-                spent_s = rendered(args.visbeat.absolute(), clip.resolve(), song.resolve(), out.resolve())
+                spent_s = render_with_visbeat(args.visbeat.absolute(), clip.resolve(), song.resolve(), out.resolve())
                 beats_s = np.asarray(embedder.music(out).rhythm.beats_s, float)
-            except (VisbeatFailed, MediaError) as failed:  # some of its files are too short to be heard
+            except (VisbeatFailed, MediaError) as failed:  # some of its files are too short to be analysed
                 yield about | {"refused": str(failed)}
                 continue
             with open_media(out) as made:
                 stream = made.streams.video[0]
                 fps, duration_s = float(stream.average_rate), float(stream.duration * stream.time_base)
-            row = judged(clip, out, beats_s, source, fps, duration_s)
+            row = measure_file(clip, out, beats_s, source, fps, duration_s)
             yield about | row | {"cpu_s": spent_s, "over_transcode": spent_s / plain_s if plain_s else None}
 
 
 def interval(rows: list[Row], name: str) -> tuple[float, float, float]:
-    """Mean over the sources, and its 95 % bootstrap interval over them."""
+    """Computes the mean over the sources and its 95 % bootstrap interval over them."""
     by_source: dict[str, list[float]] = {}
     for row in rows:
         if row[name] is not None:
@@ -160,7 +161,7 @@ def interval(rows: list[Row], name: str) -> tuple[float, float, float]:
 
 
 def summary(rows: list[Row], what: str) -> Iterator[Row]:
-    """The figures over all rows, beside their goals."""
+    """Yields each figure over all rows, beside its goal."""
     done = [row for row in rows if "refused" not in row]
     for name in done[0] if done else ():
         if isinstance(done[0][name], str) or name == "dancer":
@@ -179,17 +180,15 @@ def summary(rows: list[Row], what: str) -> Iterator[Row]:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
-    parser.add_argument("--music", type=Path, default=Path("../shared/music"))
+    parser.add_argument("--clips", type=Path, help="a folder of clips, SOURCE--name.mp4; default: none")
+    parser.add_argument("--music", type=Path, help="a folder of songs")
     parser.add_argument("--pairs", type=int, default=16, help="at most, of each half")
     parser.add_argument("--dancers", type=int, default=36, help="of each half")
-    parser.add_argument(
-        "--dancers-after", type=int, default=0, help="leave so many of them out first: others were seen"
-    )
+    parser.add_argument("--dancers-after", type=int, default=0, help="leave out the first so many")
     parser.add_argument("--side", choices=[*SIDES, "both"], default="held-out")
-    parser.add_argument("--interpolation", nargs="+", choices=WAYS, default=["nearest", "blend", "flow"])
+    parser.add_argument("--interpolation", nargs="+", choices=INTERPOLATIONS, default=["nearest", "blend", "flow"])
     parser.add_argument("--accent", type=float, default=RetargetSettings().accent)
     parser.add_argument("--visbeat", type=Path, metavar="PYTHON", help="of an environment with visbeat3, the peer")
     parser.add_argument("--keep", type=Path, help="a folder for the rendered files")
@@ -198,12 +197,12 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """All pairs, then the generated dancers; JSON lines or a table."""
+    """Measures all pairs, then the generated dancers, and prints JSON lines or a table."""
     args = arguments()
     embedder = Embedder.from_loaded(load_served())
     rows: list[Row] = []
 
-    def told(lines: Iterable[Row]) -> None:
+    def collect(lines: Iterable[Row]) -> None:
         for line in lines:
             rows.append(line)
             print(json.dumps(line), flush=True, file=sys.stdout if args.json else sys.stderr)
@@ -213,16 +212,18 @@ def main() -> None:
         keep = args.keep or Path(scratch)
         keep.mkdir(exist_ok=True, parents=True)
         for which in sides:
-            if args.clips.is_dir() and args.music.is_dir():
-                told(real(embedder, args, which, keep))
-            told(dancers(embedder, Path(scratch), which, args.dancers, args.dancers_after))
+            if args.clips and args.music:
+                collect(real_pairs(embedder, args, which, keep))
+            collect(dancers(embedder, Path(scratch), which, args.dancers, args.dancers_after))
     figures: list[Row] = []
     for which in sides:
-        mine = [row for row in rows if row["side"] == which]
+        rows_of_side = [row for row in rows if row["side"] == which]
         for way in [*args.interpolation, *(["visbeat3"] if args.visbeat else [])]:
-            figures += summary([row for row in mine if row.get("way") == way], f"{which}, {way}")
+            figures += summary([row for row in rows_of_side if row.get("way") == way], f"{which}, {way}")
         for name in ("truth", "hand", "network"):
-            figures += summary([row for row in mine if row.get("strokes") == name], f"{which}, dancers by {name}")
+            figures += summary(
+                [row for row in rows_of_side if row.get("strokes") == name], f"{which}, dancers by {name}"
+            )
     if args.json:
         print("\n".join(json.dumps(line) for line in figures))
     else:

@@ -1,4 +1,4 @@
-"""What a rendered file shows, by its pictures alone: which second of the source each frame is, asked of nobody.
+"""Finds which second of the source each frame of a rendered file shows, by comparing pictures alone.
 
 F = frames, P = pixels of a small picture.
 """
@@ -14,19 +14,19 @@ from mudar.media.decode.video import iter_frames
 
 Floats = NDArray[np.float64]
 THUMB_PX = 48
-SEARCH_S = 0.25  # how far from the promise a frame's moment is looked for
+SEARCH_S = 0.25  # how far from the planned moment a frame's is searched for
 ALIKE = 0.15  # levels between two frames that are one shown twice
 
 
-def thumbs(path: Path) -> tuple[Floats, Floats]:
-    """(F,) seconds and (F, P) small grey pictures of all frames."""
-    seen = [(f.time_s, f.image.ravel()) for f in iter_frames(path, fps=None, size=(THUMB_PX, THUMB_PX), pixel="gray")]
-    times, pictures = zip(*seen, strict=True)
+def thumbnails(path: Path) -> tuple[Floats, Floats]:
+    """Decodes the seconds (F,) and small grey pictures (F, P) of all frames."""
+    frames = [(f.time_s, f.image.ravel()) for f in iter_frames(path, fps=None, size=(THUMB_PX, THUMB_PX), pixel="gray")]
+    times, pictures = zip(*frames, strict=True)
     return np.array(times), np.stack(pictures).astype(np.float64)
 
 
 def moment_shown(picture: Floats, near_s: float, times: Floats, pictures: Floats) -> float:
-    """The source second that a picture shows: the nearest point on the lines between neighbouring source frames."""
+    """Finds the source second that a picture shows: the nearest point on the lines between neighbouring frames."""
     low, high = np.searchsorted(times, [near_s - SEARCH_S, near_s + SEARCH_S])
     first, second = pictures[low : high - 1], pictures[low + 1 : high]
     step = second - first
@@ -38,9 +38,9 @@ def moment_shown(picture: Floats, near_s: float, times: Floats, pictures: Floats
 
 
 def landing_errors(source: Path, made: Path, output_s: Floats, source_s: Floats, fps: float) -> Floats:
-    """(K,) seconds by which these landings miss in the finished file."""
-    times, pictures = thumbs(source)
-    _, shown = thumbs(made)
+    """Measures the seconds (K,) by which these landings miss in the finished file."""
+    times, pictures = thumbnails(source)
+    _, shown = thumbnails(made)
     missed = []
     for at_s, stroke_s in zip(output_s, source_s, strict=True):
         first = int(np.floor(at_s * fps))
@@ -52,15 +52,15 @@ def landing_errors(source: Path, made: Path, output_s: Floats, source_s: Floats,
     return np.array(missed)
 
 
-def moments(source: Path, made: Path, promised_s: Floats) -> tuple[Floats, Floats]:
-    """(F,) output seconds and (F,) source seconds shown there, never descending. promised_s: (F,) where to look."""
-    times, pictures = thumbs(source)
-    at, shown = thumbs(made)
-    found = [moment_shown(p, s, times, pictures) for p, s in zip(shown, promised_s, strict=False)]
-    return at[: len(found)], np.maximum.accumulate(np.array(found))
+def shown_moments(source: Path, made: Path, planned_s: Floats) -> tuple[Floats, Floats]:
+    """Finds the output seconds (F,) and the source seconds (F,) shown there, never descending, near planned_s (F,)."""
+    times, pictures = thumbnails(source)
+    at, shown = thumbnails(made)
+    source_s = [moment_shown(p, s, times, pictures) for p, s in zip(shown, planned_s, strict=False)]
+    return at[: len(source_s)], np.maximum.accumulate(np.array(source_s))
 
 
-def repeats(path: Path) -> float:
-    """The share of frames that are the one before once more."""
-    _, pictures = thumbs(path)
+def repeated_share(path: Path) -> float:
+    """Measures the share of frames that show the one before once more."""
+    _, pictures = thumbnails(path)
     return float((np.abs(np.diff(pictures, axis=0)).mean(axis=1) < ALIKE).mean())

@@ -1,10 +1,10 @@
-"""How good the frames between frames are: real ones are left out and made again from their neighbours.
+"""Measures the frames between frames: real ones are left out and made again from their neighbours.
 
-    python -m tests.bench.between FOLDER [--moments N] [--json]
+    python docs/experiments/interpolation_quality.py FOLDER [--moments N] [--json]
 
-Of each clip the moments of most motion, cuts apart; the frame in the middle of three is made from the outer two, which
-lie twice as far apart as a rendering's. Judged where the outer two differ, on luma: mean difference in grey levels, and
-structural similarity (Wang et al. 2004), which a ghost costs more than a shift.
+Of each clip the moments of most motion that are no cuts; the frame in the middle of three is made from the outer two,
+which lie twice as far apart as a rendering's. Judged where the outer two differ, on luma: mean difference in grey
+levels, and structural similarity (Wang et al. 2004), which a ghost costs more than a shift.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from mudar.media.render.yuv import Plane, planes
 
 Triplet = tuple[av.VideoFrame, av.VideoFrame, av.VideoFrame]
 LONGEST_S = 9.0  # of each clip
-APART = 8  # frames between two moments of one clip
+MIN_DISTANCE = 8  # frames between two moments of one clip
 DIFFERENT = 12  # grey levels by which the outer frames differ where it counts
 
 
 def triplets(path: Path, moments: int) -> Iterator[Triplet]:
-    """The clip's moments of most motion that are no cut and no repetition."""
+    """Yields three neighbouring frames at the moments of most motion that are no cut and no repetition."""
     frames, steps, cuts = [], [], Cuts()
     for time_s, frame in source.frames(path, source.inspect_video(path)):
         if time_s > LONGEST_S:
@@ -46,13 +46,13 @@ def triplets(path: Path, moments: int) -> Iterator[Triplet]:
     able = [k for k, (low, high) in enumerate(pairs) if low > max(0.2, 0.4 * high)]
     chosen: list[int] = []
     for k in sorted(able, key=lambda k: -sum(pairs[k])):
-        if len(chosen) < moments and all(abs(k - other) > APART for other in chosen):
+        if len(chosen) < moments and all(abs(k - other) > MIN_DISTANCE for other in chosen):
             chosen.append(k)
     yield from ((frames[k], frames[k + 1], frames[k + 2]) for k in chosen)
 
 
-def likeness(made: Plane, true: Plane) -> NDArray[np.float32]:
-    """Structural similarity, pixel by pixel."""
+def structural_similarity(made: Plane, true: Plane) -> NDArray[np.float32]:
+    """Computes the structural similarity (Wang et al. 2004) pixel by pixel."""
     x, y = made.astype(np.float32), true.astype(np.float32)
 
     def mean(z: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -65,34 +65,34 @@ def likeness(made: Plane, true: Plane) -> NDArray[np.float32]:
 
 
 def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.VideoFrame) -> tuple[float, float]:
-    """(mean difference, similarity) of the made frame."""
+    """Computes (mean difference, similarity) of the frame made by this interpolation."""
     make = make_interpolator(name)
     made = make(first, second, [0.5])[0] if make is not None else None
     luma, truth, a, b = (planes(f)[0] for f in (made or first, true, first, second))
     moving = cv2.dilate((cv2.absdiff(a, b) > DIFFERENT).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return float(cv2.absdiff(luma, truth)[moving].mean()), float(likeness(luma, truth)[moving].mean())
+    return float(cv2.absdiff(luma, truth)[moving].mean()), float(structural_similarity(luma, truth)[moving].mean())
 
 
 def main() -> None:
-    """One line for each way of making frames."""
+    """Prints a line for each interpolation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--moments", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found: dict[str, list[tuple[float, float]]] = {"nearest": [], "blend": [], "flow": []}
+    scores_of: dict[str, list[tuple[float, float]]] = {"nearest": [], "blend": [], "flow": []}
     for path in sorted(args.folder.rglob("*.mp4")):
         try:
             for first, true, second in triplets(path, args.moments):
-                for name, rows in found.items():
+                for name, rows in scores_of.items():
                     rows.append(scores(name, first, true, second))
         except MudarError as error:
             print(f"{path.name}: {error.detail}")
-    for name, rows in found.items():
+    for name, rows in scores_of.items():
         off, like = np.mean(rows, axis=0)
-        told = {"frames": name, "moments": len(rows), "grey_levels_off": round(float(off), 2)}
-        told |= {"structural_similarity": round(float(like), 3)}
-        print(json.dumps(told) if args.json else "  ".join(f"{key} {value}" for key, value in told.items()))
+        figures = {"frames": name, "moments": len(rows), "grey_levels_off": round(float(off), 2)}
+        figures |= {"structural_similarity": round(float(like), 3)}
+        print(json.dumps(figures) if args.json else "  ".join(f"{key} {value}" for key, value in figures.items()))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The independent detector without rendering, for choosing settings: seconds where `retarget_pairs` takes minutes.
+"""Simulates the independent detector without rendering, to choose settings in seconds instead of minutes.
 
 The flow of a clip, by direction, is laid along the planned time map and judged as if it had been seen: what a picture
 has moved by a second of the source is interpolated between its frames, and noise stands for what rendering and coding
 do to it. It is some hundredths too kind. `--bpm` plays the songs faster or slower, so that few songs show many tempi.
-    python -m tests.bench.retarget_simulated [--side tune] [--bpm 80 110 140 165] [--accent 0.5]
+
+    PYTHONPATH=. python docs/experiments/retarget_simulation.py --clips FOLDER --music FOLDER [--bpm 80 110]
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts
 from mudar.retarget.report.metrics import chance_level, hit_share
 from mudar.retarget.retarget import dry_run
 from mudar.retarget.settings import RetargetSettings
-from tests.bench.retarget_pairs import interval
-from tests.bench.retarget_split import SIDES, pairs, source_of
+from tests.bench.retargeting.__main__ import interval
+from tests.bench.retargeting.split import SIDES, pairs, source_of
 
 NOISE, NOISE_OF_A_DIRECTION = 0.07, 0.15  # shares: about what rendered files show beside this simulation
 
 
 def at_tempo(music: Analysis, bpm: float | None) -> Analysis:
-    """The song played at another tempo."""
+    """Plays the song at another tempo."""
     if bpm is None or len(music.rhythm.beats_s) < 2:
         return music
     rhythm = music.rhythm
@@ -42,26 +43,28 @@ def at_tempo(music: Analysis, bpm: float | None) -> Analysis:
     return dataclasses.replace(music, duration_s=music.duration_s / faster, rhythm=played)
 
 
-def shown(source: ImpactDetector, source_s: np.ndarray, fps: float) -> ImpactDetector:
-    """A watcher that would have seen these source seconds, a frame each."""
+def simulate_detector(source: ImpactDetector, source_s: np.ndarray, fps: float) -> ImpactDetector:
+    """Returns a detector as if it had read a file that shows these source seconds, a frame each."""
     rows = np.stack(source._rows)
-    gone = np.vstack([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
-    moved = np.diff(np.stack([np.interp(source_s, source._times_s, column) for column in gone.T], axis=1), axis=0)
+    travelled = np.vstack([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
+    moved = np.diff(np.stack([np.interp(source_s, source._times_s, column) for column in travelled.T], axis=1), axis=0)
     rng = np.random.default_rng(0)
     noise = (1 + NOISE * rng.standard_normal((len(moved), 1))) * (
         1 + NOISE_OF_A_DIRECTION * rng.standard_normal(moved.shape)
     )
-    watcher = ImpactDetector()
-    watcher._times_s = list(np.arange(len(source_s)) / fps)
-    watcher._rows = list(np.maximum(moved * noise, 0).astype(np.float32))
-    return watcher
+    detector = ImpactDetector()
+    detector._times_s = list(np.arange(len(source_s)) / fps)
+    detector._rows = list(np.maximum(moved * noise, 0).astype(np.float32))
+    return detector
 
 
-def judged(dance: Analysis, source: ImpactDetector, music: Analysis, wish: RetargetSettings) -> dict[str, Any]:
-    """What the detector would find in the file of this pair."""
+def measure_pair(
+    dance: Analysis, source: ImpactDetector, music: Analysis, settings: RetargetSettings
+) -> dict[str, Any]:
+    """Measures what the detector would find in the file of this pair."""
     fps = 1 / float(np.median(np.diff(source._times_s)))
-    chosen, report = dry_run(dance.rhythm, dance.duration_s, music.rhythm, music.duration_s, fps, wish)
-    made = shown(source, chosen.time_map.source_s(np.arange(int(chosen.duration_s * fps)) / fps), fps)
+    chosen, report = dry_run(dance.rhythm, dance.duration_s, music.rhythm, music.duration_s, fps, settings)
+    made = simulate_detector(source, chosen.time_map.source_s(np.arange(int(chosen.duration_s * fps)) / fps), fps)
     beats, after = report["beats"]["output_s"], made.impacts().times_s
 
     def hit(at: np.ndarray) -> float:
@@ -75,33 +78,33 @@ def judged(dance: Analysis, source: ImpactDetector, music: Analysis, wish: Retar
 
 
 def rows(embedder: Embedder, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each pair and tempo."""
-    heard: dict[Path, Analysis] = {}
+    """Yields a row for each pair and tempo."""
+    songs: dict[Path, Analysis] = {}
     for clip, song in pairs(args.clips, args.music, args.side, args.pairs):
-        heard[song] = heard.get(song) or embedder.music(song)
+        songs[song] = songs.get(song) or embedder.music(song)
         dance, source = embedder.dance(clip), detect_impacts_of_frames(clip)
         for bpm in args.bpm or [None]:
             about = {"source": source_of(clip), "clip": clip.stem, "song": song.stem, "bpm": bpm}
             try:
-                wish = RetargetSettings(accent=args.accent)
-                yield about | judged(dance, source, at_tempo(heard[song], bpm), wish)
+                settings = RetargetSettings(accent=args.accent)
+                yield about | measure_pair(dance, source, at_tempo(songs[song], bpm), settings)
             except RetargetRefused as refused:
                 print(json.dumps(about | {"refused": refused.detail}), flush=True)
 
 
 def main() -> None:
-    """A line for each tempo: means over sources, with their intervals."""
+    """Prints a line for each tempo: means over sources, with their intervals."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
-    parser.add_argument("--music", type=Path, default=Path("../shared/music"))
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--music", type=Path, required=True)
     parser.add_argument("--side", choices=SIDES, default="tune")
     parser.add_argument("--pairs", type=int, default=32)
     parser.add_argument("--bpm", type=float, nargs="*")
     parser.add_argument("--accent", type=float, default=RetargetSettings().accent)
     args = parser.parse_args()
-    found = list(rows(Embedder.from_loaded(load_served()), args))
+    all_rows = list(rows(Embedder.from_loaded(load_served()), args))
     for bpm in args.bpm or [None]:
-        some = [row for row in found if row["bpm"] == bpm]
+        some = [row for row in all_rows if row["bpm"] == bpm]
         figures = {name: [round(x, 3) for x in interval(some, name)] for name in some[0] if name not in _NAMES}
         print(json.dumps({"bpm": bpm, "pairs": len(some), **figures}), flush=True)
 
