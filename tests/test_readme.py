@@ -15,6 +15,7 @@ import pytest
 
 from model_store.registry import Registry
 from tests.conftest import Stack
+from tests.waiting import PATIENCE_S
 from training.data.synthetic.clip import write_clip, write_song
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +77,10 @@ def test_the_http_block_runs(folder: Path, stack: Stack) -> None:
         answer = json.loads(shell(line, folder, **ids))
         assert "job_id" in answer, answer
         ids["JOB_ID"] = answer["job_id"]
-        return dict(httpx.get(f"{stack.url}/jobs/{answer['job_id']}?wait=60", timeout=70).json()["result"])
+        record = {"state": "queued"}
+        while record["state"] in {"queued", "running"}:
+            record = httpx.get(f"{stack.url}/jobs/{answer['job_id']}?wait=60", timeout=PATIENCE_S).json()
+        return dict(record["result"])  # type: ignore[call-overload]
 
     dance, music, listing, retrieve, retarget, last = lines
     ids["DANCE_ID"] = job(dance)["items"][0]["id"]  # type: ignore[index]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Stack
+from tests.waiting import PATIENCE_S
 from training.data.synthetic.clip import Truth, write_clip, write_song
 
 SONGS = {"own": 11, "slower": 12, "faster": 13}
@@ -22,7 +23,7 @@ SONGS = {"own": 11, "slower": 12, "faster": 13}
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=90) as http:
+    with httpx.Client(base_url=stack.url, timeout=PATIENCE_S) as http:
         yield http
 
 
@@ -57,23 +58,23 @@ def dance(client: httpx.Client, truth: tuple[Path, Truth]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def songs(client: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("songs")
-    found = {}
+    items = {}
     for name, seed in SONGS.items():
         write_song(folder / f"{name}.flac", seed=seed, duration_s=20)
-        found[name] = embed(client, folder / f"{name}.flac", title=name)
-    return found
+        items[name] = embed(client, folder / f"{name}.flac", title=name)
+    return items
 
 
 def test_strokes_are_where_the_dancer_makes_them(
     client: httpx.Client, dance: dict[str, Any], truth: tuple[Path, Truth]
 ) -> None:
     rhythm = client.get(f"/items/{dance['id']}", params={"include": "rhythm"}).json()["rhythm"]
-    found, true = np.array(rhythm["times_s"]), np.array(truth[1].strokes_s)
+    detected, true = np.array(rhythm["times_s"]), np.array(truth[1].strokes_s)
     inside = true[(true > 0.2) & (true < 11.8)]
-    near = np.abs(inside[:, None] - found[None]).min(axis=1)
+    near = np.abs(inside[:, None] - detected[None]).min(axis=1)
     assert (near < 0.07).mean() > 0.7
     assert np.median(near) < 1 / 30
-    assert len(found) < 1.6 * len(true), "strokes are found everywhere: then finding the true ones says nothing"
+    assert len(detected) < 1.6 * len(true), "strokes are found everywhere: then finding the true ones says nothing"
 
 
 def test_the_songs_own_tempo_is_heard(songs: dict[str, Any]) -> None:
@@ -86,10 +87,10 @@ def test_the_songs_own_tempo_is_heard(songs: dict[str, Any]) -> None:
 
 def test_the_dancers_own_song_comes_first(client: httpx.Client, dance: dict[str, Any], songs: dict[str, Any]) -> None:
     ours = {item["id"]: name for name, item in songs.items()}
-    found = client.post("/retrieve", params={"dance_id": dance["id"], "k": 100, "lambda": 0.2}).json()
-    ranked = [r for r in found["results"] if r["id"] in ours]
+    answer = client.post("/retrieve", params={"dance_id": dance["id"], "k": 100, "lambda": 0.2}).json()
+    ranked = [r for r in answer["results"] if r["id"] in ours]
     assert ours[ranked[0]["id"]] == "own"
-    for r in found["results"]:
+    for r in answer["results"]:
         assert r["score"] == pytest.approx(0.2 * r["embedding_score"] + 0.8 * r["rhythm_score"], abs=1e-5)
 
 

@@ -24,18 +24,18 @@ def read(case: str) -> Values:
         return dict(archive)
 
 
-def check(case: str, found: Values) -> bool:
-    """Print the largest difference of each key; True if all bits agree."""
+def check(case: str, actual: Values) -> bool:
+    """Prints the largest difference of each key; True if all bits agree."""
     expected, same = read(case), True
-    for key in sorted(expected.keys() | found.keys()):
-        if key not in expected or key not in found:
-            same, difference = False, "only there now" if key in found else "no longer there"
-        elif expected[key].shape != found[key].shape:
-            same, difference = False, f"shape {expected[key].shape} is now {found[key].shape}"
-        elif expected[key].tobytes() == found[key].tobytes():
+    for key in sorted(expected.keys() | actual.keys()):
+        if key not in expected or key not in actual:
+            same, difference = False, "only there now" if key in actual else "no longer there"
+        elif expected[key].shape != actual[key].shape:
+            same, difference = False, f"shape {expected[key].shape} is now {actual[key].shape}"
+        elif expected[key].tobytes() == actual[key].tobytes():
             difference = "0"
         else:
-            same, difference = False, f"{np.max(np.abs(expected[key] - found[key])):.3g}"
+            same, difference = False, f"{np.max(np.abs(expected[key] - actual[key])):.3g}"
         print(f"{case:24} {key:32} {difference}")  # noqa: T201 - this is the command's output
     return same
 

@@ -19,9 +19,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
 
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_has_changed(figures: Figures, case: str) -> None:
-    expected, found = read(case), figures.of(case)
-    assert found.keys() == expected.keys()
+    expected, actual = read(case), figures.of(case)
+    assert actual.keys() == expected.keys()
     for key, values in expected.items():
         tolerance = TIME_TOLERANCE_S if key.endswith("_s") else TOLERANCE
-        assert found[key].shape == values.shape, key
-        np.testing.assert_allclose(found[key], values, rtol=0, atol=tolerance, err_msg=key)
+        assert actual[key].shape == values.shape, key
+        np.testing.assert_allclose(actual[key], values, rtol=0, atol=tolerance, err_msg=key)

@@ -89,7 +89,7 @@ def main() -> int:
     in_half = half.between(first, second)
     off_px = np.abs(np.stack([on_card.forth - on_cpu.forth, on_card.back - on_cpu.back]))
     half_px = np.abs(np.stack([in_half.forth - on_cpu.forth, in_half.back - on_cpu.back]))
-    told: dict[str, object] = {
+    report: dict[str, object] = {
         "card": torch.cuda.get_device_name(),
         "weights": path or "random",
         "picture_seen": seen_size(WIDTH, HEIGHT),
@@ -98,19 +98,19 @@ def main() -> int:
         "flow_off_px_max": round(float(off_px.max()), 5),
         "bf16_off_px_p95": round(float(np.quantile(half_px, 0.95)), 4),
     }
-    good = told["flow_off_px_p95"] <= FLOW_TOLERANCE_PX and told["bf16_off_px_p95"] <= BF16_TOLERANCE_PX  # type: ignore[operator]
+    good = report["flow_off_px_p95"] <= FLOW_TOLERANCE_PX and report["bf16_off_px_p95"] <= BF16_TOLERANCE_PX  # type: ignore[operator]
     a, b = middle(on_cpu, first, second), middle(on_card, first, second)
     if a is not None and b is not None:
-        told["frame_off_grey"] = round(float(np.abs(a.astype(int) - b).mean()), 4)
-        good = good and told["frame_off_grey"] <= GREY_TOLERANCE
+        report["frame_off_grey"] = round(float(np.abs(a.astype(int) - b).mean()), 4)
+        good = good and report["frame_off_grey"] <= GREY_TOLERANCE
     else:
         good = good and (a is None) == (b is None)
-    told["fp32_ms_a_720p_pair"] = round(cost_ms(card, first, second), 2)
-    told["bf16_ms_a_720p_pair"] = round(cost_ms(half, first, second), 2)
+    report["fp32_ms_a_720p_pair"] = round(cost_ms(card, first, second), 2)
+    report["bf16_ms_a_720p_pair"] = round(cost_ms(half, first, second), 2)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    told["tf32_ms_a_720p_pair"] = round(cost_ms(card, first, second), 2)
-    told["good"] = bool(good)
-    print(json.dumps(told))
+    report["tf32_ms_a_720p_pair"] = round(cost_ms(card, first, second), 2)
+    report["good"] = bool(good)
+    print(json.dumps(report))
     return 0 if good else 1
 
 

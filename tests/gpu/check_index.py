@@ -29,20 +29,20 @@ def main() -> int:
     place = place_on("cuda")
     assert place is not None
     v = vectors.make(count, 256, QUERIES)
-    index, asked = v.index(), [v.query(i) for i in range(QUERIES)]
+    index, queries = v.index(), [v.query(i) for i in range(QUERIES)]
     builder.add_sieves(index)
     said: dict[str, object] = {"rows": count, "same": True}
-    expected = {lam: index.search_many(at(asked, lam, K)) for lam in LAMBDAS}
+    expected = {lam: index.search_many(at(queries, lam, K)) for lam in LAMBDAS}
     for name, put in (("cpu", False), ("card", True)):
         if put:
             builder.add_card(index, place)
-        for kind, batches in (("single_ms", [[q] for q in asked[:50]]), ("batched_ms", [asked])):
+        for kind, batches in (("single_ms", [[q] for q in queries[:50]]), ("batched_ms", [queries])):
             started = time.perf_counter()
             for batch in batches:
                 index.search_many(at(batch, 0.5, K))
             said[f"{name}_{kind}"] = 1000 * (time.perf_counter() - started) / sum(map(len, batches))
     for lam in LAMBDAS:
-        said["same"] = said["same"] and same(index.search_many(at(asked, lam, K)), expected[lam])
+        said["same"] = said["same"] and same(index.search_many(at(queries, lam, K)), expected[lam])
     print(json.dumps(said))
     return 0 if said["same"] else 1
 

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -18,6 +17,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from tests.waiting import wait_until
 from training import train as loop
 from training.data.batches import HardNegatives, Part, make_batch
 from training.data.mixture import Mixture
@@ -36,7 +36,7 @@ RUN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_engine import run
+from test_trainer import run
 run(Path({records!r}), Path({out!r}), {steps})
 """
 
@@ -90,9 +90,8 @@ def shelf(records: list[ClipFeatures], tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_run_killed_for_real_goes_on_with_the_same_losses(shelf: Path, tmp_path: Path) -> None:
     killed = start(shelf, tmp_path / "killed", 10_000)
     state = tmp_path / "killed" / "state.pt"
-    deadline = time.monotonic() + 100
-    while len(losses_so_far(tmp_path / "killed")) < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: killed.poll() is not None or len(losses_so_far(tmp_path / "killed")) >= 5, every_s=0.01)
+    assert killed.poll() is None
     killed.kill()
     killed.wait()
     reached = torch.load(state, weights_only=True)["step"]

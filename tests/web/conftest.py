@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.waiting import PATIENCE_S
 from training.data.synthetic.clip import write_clip, write_song
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -47,13 +48,13 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Media:
 
 @pytest.fixture(scope="module")  # no longer: while it runs, no other test could start an event loop of its own
 def chromium() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
         if os.environ.get("MUDAR_REQUIRE_ALL") == "1":
             pytest.fail("There is no Chromium on PATH, and MUDAR_REQUIRE_ALL=1 wants every test run.")
         pytest.skip("There is no Chromium on PATH.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=1000 * PATIENCE_S)
         yield browser
         browser.close()
 
@@ -62,15 +63,16 @@ def chromium() -> Iterator[Browser]:
 def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Opened]:
     """A fresh page of this size, its complaints written down."""
     context = chromium.new_context(viewport=request.param)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(1000 * PATIENCE_S)
+    expect.set_options(timeout=1000 * PATIENCE_S)  # a job may wait for the other tests' jobs
     page = context.new_page()
-    seen = Opened(page)
+    opened_page = Opened(page)
 
-    def hear(message: ConsoleMessage) -> None:
+    def note_complaint(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            seen.complaints.append(message.text)
+            opened_page.complaints.append(message.text)
 
-    page.on("console", hear)
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    yield seen
+    page.on("console", note_complaint)
+    page.on("pageerror", lambda error: opened_page.complaints.append(str(error)))
+    yield opened_page
     context.close()

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.waiting import PATIENCE_S
+
 DROP = """([selector, name, type, data]) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const dataTransfer = new DataTransfer();
@@ -30,9 +32,8 @@ INK = """(canvas) => {
 }"""
 PLAYS = """() => { const v = document.querySelector("#result-video");
   return v.videoWidth > 0 && v.currentTime > 0.4 && !v.error; }"""
-# A job may wait for the other tests' jobs; each of ours takes seconds.
-JOB_MS = 120_000
 PHONE = {"width": 390, "height": 844}
+HTTP = httpx.Client(timeout=PATIENCE_S)
 
 
 def drop(page: Page, selector: str, path: Path, media_type: str) -> None:
@@ -44,7 +45,7 @@ def add_pair(page: Page, media: Any) -> None:
     drop(page, "#dance", media.clip, "video/mp4")
     page.set_input_files("#music .drop input", media.song)
     for kind in ("dance", "music"):
-        expect(page.locator(f"#{kind}")).to_have_attribute("data-state", "ready", timeout=JOB_MS)
+        expect(page.locator(f"#{kind}")).to_have_attribute("data-state", "ready")
 
 
 def shown_item(page: Page, kind: str) -> str:
@@ -67,7 +68,7 @@ def test_from_two_files_to_a_video_that_plays(stack: Any, opened: Any, media: An
     page.screenshot(path=tmp_path / "2-pair.png", full_page=True)
 
     page.get_by_role("button", name="Put it on the beat").click()
-    page.wait_for_function(PLAYS, timeout=JOB_MS)
+    page.wait_for_function(PLAYS)
     assert page.evaluate("document.querySelector('#result-video').videoWidth") == 320
     for row in ("Onsets hit", "Beats hit, as seen"):
         expect(page.locator("#result tbody tr", has_text=row)).to_contain_text("%")
@@ -75,7 +76,7 @@ def test_from_two_files_to_a_video_that_plays(stack: Any, opened: Any, media: An
         ink = page.locator(f".{figure} canvas").evaluate(INK)
         assert min(ink.values()) > 0.002, f"{figure} shows {ink}"
     page.screenshot(path=tmp_path / "3-result.png", full_page=True)
-    video = httpx.get(str(page.locator(".download").evaluate("(link) => link.href")), headers={"range": "bytes=0-99"})
+    video = HTTP.get(str(page.locator(".download").evaluate("(link) => link.href")), headers={"range": "bytes=0-99"})
     assert (video.status_code, len(video.content)) == (206, 100)
 
     page.get_by_role("button", name="Compare").click()
@@ -92,15 +93,15 @@ def test_the_balance_asks_again_and_shows_what_the_service_answers(stack: Any, o
     add_pair(page, media)
     rows = page.locator("#matches li")
     expect(rows.first).to_be_visible()
-    for wanted in (1.0, 0.25):
-        with page.expect_response(lambda answer, wanted=wanted: f"lambda={wanted:g}" in answer.url):
-            page.locator("#lambda").fill(str(wanted))
-        asked = {"dance_id": shown_item(page, "dance"), "lambda": wanted, "k": 12}
-        best = httpx.post(f"{stack.url}/retrieve", params=asked).json()["results"][0]
+    for balance in (1.0, 0.25):
+        with page.expect_response(lambda answer, balance=balance: f"lambda={balance:g}" in answer.url):
+            page.locator("#lambda").fill(str(balance))
+        query = {"dance_id": shown_item(page, "dance"), "lambda": balance, "k": 12}
+        best = HTTP.post(f"{stack.url}/retrieve", params=query).json()["results"][0]
         expect(rows.first.locator(".number")).to_have_text(f"{best['score']:.2f}".replace("-", "\N{MINUS SIGN}"))
         expect(rows.first.locator(".title")).to_have_text(best["title"])
-        look = rows.first.locator(".look").evaluate("(bar) => parseFloat(bar.style.width)")
-        assert look == pytest.approx(100 * wanted * max(best["embedding_score"], 0), abs=0.01)
+        bar_percent = rows.first.locator(".look").evaluate("(bar) => parseFloat(bar.style.width)")
+        assert bar_percent == pytest.approx(100 * balance * max(best["embedding_score"], 0), abs=0.01)
     assert opened.complaints == []
 
 
@@ -135,9 +136,9 @@ def test_strokes_are_tapped_set_moved_and_taken_away(stack: Any, opened: Any, me
     page.goto(stack.url)
     add_pair(page, media)
     item = f"{stack.url}/items/{shown_item(page, 'dance')}?include=rhythm"
-    found = httpx.get(item).json()["rhythm"]
+    detected = HTTP.get(item).json()["rhythm"]
     page.get_by_role("button", name="Mark the strokes by hand").click()
-    counted(page, len(found["times_s"]))
+    counted(page, len(detected["times_s"]))
     page.locator("#dance .clear").click()
     expect(page.locator("#dance .keep")).to_be_disabled()
     canvas = page.locator("#dance .score canvas")
@@ -167,14 +168,14 @@ def test_strokes_are_tapped_set_moved_and_taken_away(stack: Any, opened: Any, me
     page.get_by_label("Even out taps").first.uncheck()
     page.get_by_role("button", name="Keep").click()
     expect(page.locator("#dance .facts")).to_contain_text("4 strokes by hand")
-    assert httpx.get(item).json()["rhythm"]["times_s"] == pytest.approx([0.5, 1.4, 4.2, 5.6], abs=0.03)
+    assert HTTP.get(item).json()["rhythm"]["times_s"] == pytest.approx([0.5, 1.4, 4.2, 5.6], abs=0.03)
 
     page.reload()
     expect(page.locator("#dance .facts")).to_contain_text("4 strokes by hand")
     page.get_by_role("button", name="Mark the strokes by hand").click()
     page.get_by_role("button", name="As found").click()
-    expect(page.locator("#dance .facts")).to_contain_text(f"{len(found['times_s'])} strokes")
-    assert httpx.get(item).json()["rhythm"]["times_s"] == found["times_s"]
+    expect(page.locator("#dance .facts")).to_contain_text(f"{len(detected['times_s'])} strokes")
+    assert HTTP.get(item).json()["rhythm"]["times_s"] == detected["times_s"]
     assert opened.complaints == []
 
 
@@ -204,7 +205,7 @@ def test_a_refused_file_says_why_where_it_was_dropped(stack: Any, opened: Any, m
     assert "mp4" in trouble.locator(".hint").inner_text()
     drop(page, "#dance", media.song, "audio/flac")
     page.get_by_role("button", name="Use it as the song").click()
-    expect(page.locator("#music")).to_have_attribute("data-state", "ready", timeout=JOB_MS)
+    expect(page.locator("#music")).to_have_attribute("data-state", "ready")
     expect(page.locator("#dance")).to_have_attribute("data-state", "empty")
     assert overflow_px(page) <= 0
     page.screenshot(path=tmp_path / "phone.png", full_page=True)

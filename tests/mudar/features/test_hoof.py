@@ -90,7 +90,7 @@ def nearest_edge(flow: Array, spec: VideoSpec) -> float:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from([0, 1, 3, 4, 8]), st.booleans(), st.sampled_from([(24, 32), (17, 24)]))
 def test_mirror_equals_the_descriptor_of_the_mirrored_flow(
     seed: int, grid: int, remove_camera: bool, shape: tuple[int, int]

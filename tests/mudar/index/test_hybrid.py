@@ -100,7 +100,7 @@ class Library:
             assert abs(a.score - (lam * a.embedding_score + (1 - lam) * a.rhythm_score)) < 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     lam=st.one_of(st.sampled_from(LAMBDAS), st.floats(0, 1)),

@@ -39,7 +39,7 @@ def check(rows: np.ndarray, column: int, first: int, queries: np.ndarray) -> Non
         np.testing.assert_allclose(np.take_along_axis(mine, told, axis=1), found[:, run, :-1], rtol=0, atol=slip)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(tiles.RUN, 5 * tiles.RUN),
     width=st.integers(1, 40),

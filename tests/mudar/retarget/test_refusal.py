@@ -35,7 +35,7 @@ def refusal(call: Callable[[], object]) -> RetargetRefused | None:
     return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(0.25, 2.0), st.floats(0.25, 0.9), st.lists(st.floats(0.7, 1.4), min_size=6, max_size=14),
     st.sampled_from(["dtw", "acceleration"]), st.sampled_from([(0.97, 1.03), (0.9, 1.1), (0.67, 1.5)]),

@@ -26,7 +26,7 @@ def of(bpm: float, phase: float = 0.0) -> np.ndarray:
     return unit(autocorrelation_vector(pulses(bpm, phase=phase)[:, None], FPS, 64))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0, 1), st.sampled_from([80, 110, 145]))
 def test_it_knows_no_phase(phase: float, bpm: int) -> None:
     assert of(bpm, phase) @ of(bpm) > 0.95

@@ -81,7 +81,7 @@ def test_bars_begin_where_the_downbeat_curve_is_high() -> None:
     assert len(bar_starts(beats_s[:3], curve, FPS)) == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0, 1), st.sampled_from([80, 110, 145]))
 def test_a_tempo_vector_knows_no_phase(phase: float, bpm: int) -> None:
     here = rhythm_vector(pulses(bpm, 8, phase, 0), FPS, 64)

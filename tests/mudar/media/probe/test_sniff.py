@@ -24,7 +24,7 @@ BOXES = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"tkhd", b"vmhd", b"stsd",
 
 
 @given(start=st.sampled_from(STARTS), body=st.binary(max_size=300))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_give_a_header(tmp_path: Path, start: bytes, body: bytes) -> None:
     file = tmp_path / "any"
     file.write_bytes(start + body)
@@ -34,7 +34,7 @@ def test_any_bytes_give_a_header(tmp_path: Path, start: bytes, body: bytes) -> N
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(BOXES)), max_size=30), st.binary(max_size=40))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_of_boxes_gives_a_header(tmp_path: Path, boxes: list[tuple[int, bytes]], tail: bytes) -> None:
     file = tmp_path / "any"
     file.write_bytes(box(b"ftyp", b"isom") + b"".join(struct.pack(">I4s", size, kind) for size, kind in boxes) + tail)

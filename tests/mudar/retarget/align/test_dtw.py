@@ -55,7 +55,7 @@ def chains(n: int, m: int, so_far: list[tuple[int, int]]):
             yield from chains(n, m, [*so_far, (a, b)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(few_points(5), few_points(5), st.sampled_from([(0.67, 1.5), (0.5, 2.0), (0.25, 4.0)]))
 def test_finds_what_brute_force_finds(strokes: Events, targets: Events, bounds: tuple[float, float]) -> None:
     limits = Limits(*bounds, max_speed_step(*bounds))

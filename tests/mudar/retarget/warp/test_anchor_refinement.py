@@ -28,7 +28,7 @@ def cost(beats: np.ndarray, source: np.ndarray, bounds: tuple[float, float]) -> 
     return float(SPEED * (np.diff(beats) * np.log(speed) ** 2).sum() + CHANGE * (np.diff(np.log(speed)) ** 2).sum())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 5), st.integers(0, 10_000))
 def test_finds_what_brute_force_finds(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def test_of_two_brakes_the_networks_own_stroke_is_taken() -> None:
         assert np.median(found.source_s - beats) == pytest.approx(side, abs=0.025)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0.2, 1.5), min_size=3, max_size=25), st.floats(0.75, 1.4), st.integers(0, 9))
 def test_the_bounds_hold_and_nobody_strays(gaps: list[float], speed: float, seed: int) -> None:
     beats = np.cumsum(gaps)

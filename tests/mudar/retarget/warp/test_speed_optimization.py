@@ -67,7 +67,7 @@ def hits(picture: MotionProfile, warp: TimeMap, beats: Floats) -> float:
     return float((np.abs(offsets[seen.argmax(axis=1)]) <= 0.03 + 1e-9).mean())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(30, 300), st.sampled_from([1, 4]), st.booleans())
 def test_the_gradient_is_that_of_the_cost(seed: int, intervals: int, directions: int, strokes: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -97,7 +97,7 @@ def test_the_picture_brakes_on_the_beats_where_an_accent_alone_does_not(end_s: f
     assert hits(picture, done.warp, beats[surely]) > 0.95  # what it says of itself is so
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(0.05, 1.0), st.floats(1.0, 30.0), st.floats(0.25, 2.0))
 def test_it_stays_inside_the_bounds_and_where_it_was(seed: int, accent: float, end_s: float, period_s: float) -> None:
     beats = np.arange(0.3, end_s, period_s)

@@ -31,7 +31,7 @@ def knots(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]
     return music, source, (low, high)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(knots(), st.floats(0, 1), st.data())
 def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float, data: st.DataObject) -> None:
     music, source, (low, high) = given_knots
@@ -49,7 +49,7 @@ def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float, da
     np.testing.assert_allclose(warp.at_source(shown), times, atol=1e-6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(knots(), st.floats(0, 1))
 def test_agrees_with_scipys_hermite_spline(given_knots, accent: float) -> None:
     music, source, bounds = given_knots
