@@ -23,7 +23,7 @@ from service.embed import endpoints as embed
 from service.items import endpoints as items
 from service.items import rhythm
 from service.jobs import endpoints as jobs
-from service.maintenance import Background
+from service.maintenance import Maintenance
 from service.metrics import Measured
 from service.middleware import DrainRequestBody
 from service.models import endpoints as models
@@ -46,11 +46,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     container = app.state.container
     await run_in_threadpool(container.database.migrate)
     container.events.start()
-    background = Background(container)
-    background.start()
+    maintenance = Maintenance(container)
+    maintenance.start()
     with threadpool_limits(1, user_api="blas"):  # searches share the cores already; products must not divide them again
         yield
-    await background.stop()
+    await maintenance.stop()
     await container.events.stop()
     container.queue.close()
     container.database.close()

@@ -1,1 +1,1 @@
-"""The engine room: Celery tasks over plain steps."""
+"""Runs jobs: a Celery task over plain handlers."""

@@ -1,4 +1,4 @@
-"""How the front door knows that a worker is there: a key in Redis that lives a little longer than its last word."""
+"""Announces that this worker process is alive: a key in Redis that expires soon after the process stops renewing it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ALIVE_S = 15
 
 
 def worker_name() -> str:
-    """host:process, which is what the job table keeps as the holder of a lease."""
+    """Names this process as host:pid, the holder of a lease in the job table."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def announce(redis_url: str, about: dict[str, Any]) -> threading.Thread:
-    """A thread that says `about` for as long as this process lives; an absent Redis is asked again."""
+    """Starts a thread that announces `about` for as long as this process lives; it retries an absent Redis."""
 
     def run() -> None:
         client = redis.Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)

@@ -1,4 +1,4 @@
-"""What Celery may call: one task, with a job's id. Idempotent: a second delivery finds the job taken or ended."""
+"""Defines the one Celery task, which takes a job's id. A second delivery finds the job taken or ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workers.app import app
 
 @app.task(name=protocol.TASK)
 def run_job(job_id: str) -> None:
-    """Run the job unless somebody else does or did."""
+    """Runs the job unless somebody else does or did."""
     from workers.executor import run
     from workers.runtime import runtime
 

@@ -14,9 +14,9 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from mudar.errors import ItemDeleted, MudarError, NoIndex, NotReady, UnknownItem, WrongKind
 from mudar.library import changes
 from mudar.library import tables as t
+from mudar.library.annotations import carried
 from mudar.library.db import Session, clock
-from mudar.library.edition import carried
-from mudar.library.items import get_item
+from mudar.library.items import get_item, newest_model
 from mudar.library.serialization import from_bytes, rhythm_of, rhythm_record, to_bytes
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
 
@@ -162,14 +162,6 @@ def summary(session: Session, item_id: str, model: str) -> dict[str, Any] | None
 def any_of(session: Session, model: str) -> bool:
     """Whether this model has embedded anything."""
     return session.execute(select(t.analyses.c.item_id).where(t.analyses.c.model == model).limit(1)).first() is not None
-
-
-def newest_model(session: Session, item_id: str) -> str:
-    """The model of the item's newest analysis. UnknownItem; NotReady, with the state of its job, if there is none."""
-    item = get_item(session, item_id)
-    if not item["models"]:
-        raise NotReady(f"item {item_id} has not been embedded; its job is {item['state']}")
-    return str(item["models"][-1])
 
 
 def rhythm(session: Session, item_id: str, model: str | None = None) -> Rhythm:

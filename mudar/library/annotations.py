@@ -13,11 +13,10 @@ from sqlalchemy import ColumnElement, select, update
 
 from mudar.errors import NotReady
 from mudar.library import tables as t
-from mudar.library.analyses import newest_model
 from mudar.library.db import Session
-from mudar.library.edition import edition_of, found_in, is_edited
-from mudar.library.items import get_item
+from mudar.library.items import get_item, newest_model
 from mudar.library.serialization import rhythm_of, rhythm_record
+from mudar.records import BEAT_FIELDS, STROKE_FIELDS
 from mudar.rhythm.annotation import apply_annotation
 
 
@@ -67,3 +66,28 @@ def edition(session: Session, item_id: str, model: str) -> int:
     """How often the rhythm was edited; 0 also when there is none."""
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
     return edition_of(session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none() or {})
+
+
+def is_edited(record: Mapping[str, Any]) -> bool:
+    """Whether the rhythm is a person's."""
+    return "found" in record
+
+
+def edition_of(record: Mapping[str, Any]) -> int:
+    """How often the rhythm was edited or restored."""
+    return int(record.get("edition", 0))
+
+
+def found_in(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a record, edited or not, what an edit may change, as the model found it."""
+    return dict(record.get("found") or {name: record.get(name, []) for name in (*STROKE_FIELDS, *BEAT_FIELDS)})
+
+
+def carried(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a new analysis of the item of `old`: what a person changed outlives it, and so does the count, or
+    work on an earlier edit would be taken for work on the next."""
+    kept, found = dict(new), found_in(old)
+    for fields in (STROKE_FIELDS, BEAT_FIELDS):
+        if any(old.get(name, []) != found.get(name, []) for name in fields):
+            kept |= {name: old[name] for name in fields} | {"found": found_in(new)}
+    return kept | ({"edition": edition_of(old)} if edition_of(old) else {})

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Select, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mudar.errors import BadRequest, ItemDeleted, UnknownItem
+from mudar.errors import BadRequest, ItemDeleted, NotReady, UnknownItem
 from mudar.library import changes
 from mudar.library import tables as t
 from mudar.library.db import Session, clock
@@ -122,6 +122,14 @@ def get_item(session: Session, item_id: str, model: str | None = None) -> dict[s
     if row is None:
         raise UnknownItem(f"there is no item {item_id!r}")
     return describe(session, [row], model)[0]
+
+
+def newest_model(session: Session, item_id: str) -> str:
+    """The model of the item's newest analysis. UnknownItem; NotReady, with the state of its job, if there is none."""
+    item = get_item(session, item_id)
+    if not item["models"]:
+        raise NotReady(f"item {item_id} has not been embedded; its job is {item['state']}")
+    return str(item["models"][-1])
 
 
 def list_items(

@@ -28,7 +28,6 @@ from mudar.library.items import Page, hold_blob, insert_new
 from mudar.library.serialization import cursor_of, iso_time, parse_cursor
 
 LEASE_S = 15.0
-HEARTBEAT_S = 3.0
 MAX_ATTEMPTS = 3
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from mudar.errors import BadRequest
 from mudar.library import analyses, items
-from mudar.library.edition import is_edited
+from mudar.library.annotations import is_edited
 from mudar.library.serialization import rhythm_of, rhythm_record, segment_record
 from service.container import ContainerDep
 from service.embed.ingest import media_type

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from service.jobs.queue import JOBS_CHANNEL
+from mudar.library.protocol import JOBS_CHANNEL
 
 log = logging.getLogger(__name__)
 

@@ -18,15 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mudar.errors import BrokerUnavailable
+from mudar.library.protocol import ENQUEUED, JOBS_CHANNEL, QUEUE, TASK, WORKERS
 from service.settings import Settings
-
-# The wire between the front door and the engine room; mudar/library/protocol.py says the same, and a test compares
-# them.
-TASK = "mudar.run_job"
-QUEUE = "mudar"
-ENQUEUED = "mudar:enqueued"
-JOBS_CHANNEL = "mudar:jobs"
-WORKERS = "mudar:workers"
 
 BROKER_TIMEOUT_S = 1.0
 SOFT_LIMIT_GRACE_S = 10.0
@@ -48,7 +41,7 @@ class Queue:
         timeouts = {"socket_connect_timeout": BROKER_TIMEOUT_S, "socket_timeout": 5.0}
         once = Retry(NoBackoff(), 1)  # a request does not wait for an absent broker: the sweeper sends the id later
         self.redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, retry=once, **timeouts)
-        self.lost_after_s = settings.lost_after_s
+        self.requeue_after_s = settings.requeue_after_s
         self.celery = Celery("mudar-front-door", broker=settings.redis_url, set_as_current=False)
         self.celery.conf.update(
             task_ignore_result=True,
@@ -93,7 +86,7 @@ class Queue:
     def forget_lost(self) -> None:
         """When the broker holds no message, ids that were sent a while ago and never arrived are lost: forget them."""
         if self.waiting() == 0:
-            self.redis.zremrangebyscore(ENQUEUED, 0, time.time() - self.lost_after_s)
+            self.redis.zremrangebyscore(ENQUEUED, 0, time.time() - self.requeue_after_s)
 
     def waiting(self) -> int:
         """How many messages lie on the queue."""

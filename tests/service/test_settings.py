@@ -10,7 +10,6 @@ import pytest
 
 import service.settings
 import workers.settings
-from mudar.library import protocol
 from service.jobs import queue
 
 EXAMPLE = (Path(__file__).resolve().parents[2] / ".env.example").read_text()
@@ -32,15 +31,22 @@ def test_nothing_else_is_listed() -> None:
     assert set(re.findall(r"MUDAR_[A-Z_]+(?==)", EXAMPLE)) == known
 
 
-def test_what_both_doors_read_has_the_same_default() -> None:
-    one, other = (door.model_fields for door in DOORS)
-    for name in one.keys() & other.keys():
-        assert one[name].default == other[name].default, name
-
-
-def test_both_ends_of_the_wire_use_the_same_names() -> None:
-    for name in ("TASK", "QUEUE", "ENQUEUED", "JOBS_CHANNEL", "WORKERS"):
-        assert getattr(queue, name) == getattr(protocol, name)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("TIDY_S", "cleanup_interval_s"), ("LOST_AFTER_S", "requeue_after_s"), ("KEEP_JOBS_S", "job_retention_s")],
+)
+def test_a_renamed_setting_is_still_read_under_its_old_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str
+) -> None:
+    (tmp_path / ".env").write_text(f"MUDAR_{old}=7\n")
+    with pytest.warns(FutureWarning, match=f"MUDAR_{old} is now called MUDAR_{new.upper()}"):
+        assert getattr(service.settings.Settings(_env_file=tmp_path / ".env"), new) == 7
+    monkeypatch.setenv(f"MUDAR_{old}", "8")
+    with pytest.warns(FutureWarning, match=f"MUDAR_{old} is now called MUDAR_{new.upper()}"):
+        assert getattr(service.settings.Settings(_env_file=None), new) == 8
+    monkeypatch.setenv(f"MUDAR_{new.upper()}", "9")
+    with pytest.warns(FutureWarning):
+        assert getattr(service.settings.Settings(_env_file=None), new) == 9
 
 
 def test_redelivery_waits_longer_than_any_job_may_take() -> None:

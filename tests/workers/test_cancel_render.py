@@ -20,7 +20,8 @@ from mudar.library.db import Database
 from mudar.records import Rhythm
 from mudar.retarget.settings import RetargetSettings
 from workers import handlers
-from workers.executor import StepContext, run
+from workers.context import StepContext
+from workers.executor import run
 from workers.handlers.retarget import render
 from workers.runtime import Runtime, connect
 from workers.settings import Settings
@@ -95,7 +96,7 @@ def test_cancelled_in_the_middle(runtime: Runtime, tmp_path: Path, monkeypatch: 
         wish = RetargetSettings(interpolation="flow", verify=False)
         return render(context, pair, (beats(0.55), beats(0.5)), wish, context.progress)
 
-    monkeypatch.setitem(handlers.STEPS, "noop", renders)
+    monkeypatch.setitem(handlers.HANDLERS, "noop", renders)
     with runtime.database.begin() as session:
         job_id = str(jobs.create_job(session, "noop", {}, pair)["id"])
     working = threading.Thread(target=run, args=(runtime, job_id), daemon=True)

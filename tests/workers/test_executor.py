@@ -17,7 +17,8 @@ from mudar.library import items, jobs, protocol
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
 from workers import handlers
-from workers.executor import StepContext, run
+from workers.context import StepContext
+from workers.executor import run
 from workers.runtime import Runtime, connect
 from workers.settings import Settings
 
@@ -45,7 +46,7 @@ def look(runtime: Runtime, job_id: str) -> dict[str, Any]:
 @pytest.fixture
 def step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Has the kind `noop` do something else."""
-    return lambda function: monkeypatch.setitem(handlers.STEPS, "noop", function)
+    return lambda function: monkeypatch.setitem(handlers.HANDLERS, "noop", function)
 
 
 def test_a_job_is_run_told_of_and_taken_off_the_list(runtime: Runtime) -> None:

@@ -1,6 +1,6 @@
-"""What the engine room can do, by the kind of job. Each step: `step(context, params) -> result`, plain and synchronous.
+"""Lists the handlers by the kind of job: `handler(context, params) -> result`, plain and synchronous.
 
-A step imports what is heavy inside itself: the process has loaded it already when its first job comes.
+A handler imports what is heavy inside itself: the process has loaded it already when its first job comes.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from workers.context import StepContext
 from workers.handlers import embed, noop, retarget, retrieve, soundtrack, sync
 
-Step = Callable[[Any, dict[str, Any]], Mapping[str, Any]]
+Handler = Callable[[StepContext, dict[str, Any]], Mapping[str, Any]]
 
-STEPS: dict[str, Step] = {
+HANDLERS: dict[str, Handler] = {
     "embed": embed.embed,
     "retrieve": retrieve.retrieve,
     "retarget": retarget.retarget,

@@ -1,21 +1,19 @@
-"""Embed the job's items: decode, features, network; rows for each. An item that has them already is left as it is."""
+"""Embeds the job's items: decodes, computes features, runs the network. An item that has an analysis keeps it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mudar.library import analyses
 from mudar.library.db import Session
 from mudar.library.items import get_item
 from mudar.progress import Progress, scaled
 from mudar.records import Analysis
-
-if TYPE_CHECKING:
-    from workers.executor import StepContext
+from workers.context import StepContext
 
 
 def embed(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Result: `items`, one record for each."""
+    """Embeds every item of the job. Result: `items`, one record for each."""
     model, share = str(params["model"]), 0.99 / max(1, len(context.item_ids))
     records: list[dict[str, Any]] = []
     for number, item_id in enumerate(context.item_ids):
@@ -27,15 +25,15 @@ def embed(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
 def embed_item(
     context: StepContext, item_id: str, model: str, progress: Progress
 ) -> tuple[dict[str, Any], Analysis | None]:
-    """The item's record, and its analysis if it was made just now, else None. UnknownItem and media errors."""
-    held = context.runtime
-    with held.database.read() as session:
+    """Embeds one item: its record, and its analysis if it was made just now, else None. UnknownItem, media errors."""
+    runtime = context.runtime
+    with runtime.database.read() as session:
         item = get_item(session, item_id)
-        there = analyses.summary(session, item_id, model)
-    if there is not None:
-        return there, None
+        existing = analyses.summary(session, item_id, model)
+    if existing is not None:
+        return existing, None
     progress(0.0, "model")
-    analysis = held.embedder(model).file(held.blobs.path(item["sha256"]), item["kind"], progress)
+    analysis = runtime.embedder(model).file(runtime.blobs.path(item["sha256"]), item["kind"], progress)
 
     def store(session: Session) -> None:
         analyses.store_analysis(session, item_id, model, analysis)

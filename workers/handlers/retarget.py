@@ -1,4 +1,4 @@
-"""Put a dance onto another song's beat: the rhythms of both (made now if new), the core's retargeting, a blob."""
+"""Puts a dance onto another song's beat: finds both rhythms, retargets, keeps the video as the job's file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from mudar.library import analyses
 from mudar.library.items import get_item
 from mudar.progress import Progress, scaled
 from mudar.records import Rhythm
+from workers.context import StepContext
 from workers.handlers.embed import embed_item
 
 if TYPE_CHECKING:
     from mudar.retarget.settings import RetargetSettings
-    from workers.executor import StepContext
 
 
 def retarget(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Result: `video_url`, `report_url`, `method`, `duration_s`, `report`; of a dry run the `previews`, one an accent.
+    """Retargets the job's pair. Result: `video_url`, `report_url`, `method`, `duration_s`, `report`.
 
+    Of a dry run: `previews`, one for each accent.
     RetargetRefused when no warp will do.
     """
     from mudar.retarget.settings import RetargetSettings
@@ -28,32 +29,32 @@ def retarget(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
     dance = rhythm_of_item(context, dance_id, params["model"], scaled(context.progress, 0.0, 0.3))
     music = rhythm_of_item(context, music_id, params["model"], scaled(context.progress, 0.3, 0.4))
     if "accents" in params:
-        return foretell(context, (dance_id, music_id), (dance, music), settings, params["accents"])
+        return predict(context, (dance_id, music_id), (dance, music), settings, params["accents"])
     return render(context, (dance_id, music_id), (dance, music), settings, scaled(context.progress, 0.4, 0.98))
 
 
-def foretell(
+def predict(
     context: StepContext,
     item_ids: tuple[str, str],
     rhythms: tuple[Rhythm, Rhythm],
     settings: RetargetSettings,
     accents: list[float],
 ) -> dict[str, Any]:
-    """What the report would be for each of these accents; nothing is rendered."""
+    """Predicts the report for each of these accents; nothing is rendered."""
     with context.runtime.database.read() as session:
         dance, music = (get_item(session, item_id)["info"] for item_id in item_ids)
     previews = []
     for number, accent in enumerate(accents):
         context.progress(0.4 + 0.6 * number / len(accents), "plan")
-        report = foretold(rhythms, dance, music, dataclasses.replace(settings, accent=accent))
+        report = predict_report(rhythms, dance, music, dataclasses.replace(settings, accent=accent))
         previews.append({"accent": accent, "report": report})
     return {"dry_run": True, "method": settings.method, "previews": previews}
 
 
-def foretold(
+def predict_report(
     rhythms: tuple[Rhythm, Rhythm], dance: dict[str, Any], music: dict[str, Any], settings: RetargetSettings
 ) -> dict[str, Any]:
-    """The report that a plan foretells; `dance` and `music` are what probing their files found. RetargetRefused."""
+    """Predicts a report from the plan alone; `dance` and `music` are what probing their files gave. RetargetRefused."""
     from mudar.retarget.retarget import dry_run
 
     fps = float(dance["video"]["fps"])
@@ -68,23 +69,23 @@ def render(
     settings: RetargetSettings,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Render the dance of `item_ids` onto its music, keep video and chart as the job's own, and say what came out."""
+    """Renders the dance of `item_ids` onto its music; video and chart become the job's files. Returns the result."""
     from mudar.retarget.report.chart import draw
     from mudar.retarget.retarget import retarget as warp
 
-    held = context.runtime
-    with held.database.read() as session:
-        dance_path, music_path = (held.blobs.path(get_item(session, item_id)["sha256"]) for item_id in item_ids)
-    made, chart = held.blobs.temp_path(".mp4"), held.blobs.temp_path(".png")
+    runtime = context.runtime
+    with runtime.database.read() as session:
+        dance_path, music_path = (runtime.blobs.path(get_item(session, item_id)["sha256"]) for item_id in item_ids)
+    video, chart = runtime.blobs.temp_path(".mp4"), runtime.blobs.temp_path(".png")
     try:
         result = warp(
-            dance_path, music_path, made, *rhythms, settings, progress, held.pair_flow(settings.interpolation)
+            dance_path, music_path, video, *rhythms, settings, progress, runtime.pair_flow(settings.interpolation)
         )
         draw(result.report, chart)
-        context.keep("video", held.blobs.adopt(made).sha256)
-        context.keep("report", held.blobs.adopt(chart).sha256)
+        context.keep("video", runtime.blobs.adopt(video).sha256)
+        context.keep("report", runtime.blobs.adopt(chart).sha256)
     finally:
-        made.unlink(missing_ok=True)
+        video.unlink(missing_ok=True)
         chart.unlink(missing_ok=True)
     return {
         "video_url": f"/videos/{context.job_id}.mp4",
@@ -96,7 +97,7 @@ def render(
 
 
 def rhythm_of_item(context: StepContext, item_id: str, model: str, progress: Progress) -> Rhythm:
-    """The item's rhythm by this model, made now if nobody has."""
+    """The item's rhythm by this model; embeds the item if that was not done yet."""
     _, analysis = embed_item(context, item_id, model, progress)
     if analysis is not None:
         return analysis.rhythm

@@ -1,25 +1,25 @@
-"""Search with a file that is not stored: embed it, then ask the same index in the same words as the front door."""
+"""Searches with a file that is not stored: embeds it, then asks the same index as POST /retrieve does."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mudar.library.search.search import Filters, Question, search
 from mudar.progress import scaled
-
-if TYPE_CHECKING:
-    from workers.executor import StepContext
+from workers.context import StepContext
 
 
 def retrieve(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Result: `query` and `results`, as POST /retrieve gives them for an item."""
-    held, model, kind = context.runtime, str(params["model"]), params["kind"]
-    analysis = held.embedder(model).file(held.blobs.path(params["sha256"]), kind, scaled(context.progress, 0, 0.95))
+    """Finds what fits the job's file. Result: `query` and `results`, as POST /retrieve gives them for an item."""
+    runtime, model, kind = context.runtime, str(params["model"]), params["kind"]
+    analysis = runtime.embedder(model).file(
+        runtime.blobs.path(params["sha256"]), kind, scaled(context.progress, 0, 0.95)
+    )
     context.progress(0.95, "search")
     first = analysis.segments[0]
-    follower = held.follower(model, len(first.embedding), len(first.rhythm))
+    backend = runtime.search_backend(model, len(first.embedding), len(first.rhythm))
     labelled = Filters(labels=params["label"])
     question = Question(kind, analysis.segments, int(params["k"]), float(params["lambda"]), labelled)
     query = {"id": None, "tempo_bpm": float(analysis.rhythm.tempo_bpm)}
     query |= {name: params[name] for name in ("kind", "k", "lambda", "label", "model")}
-    return {"query": query, "results": search(held.database, follower, question)}
+    return {"query": query, "results": search(runtime.database, backend, question)}

@@ -1,5 +1,6 @@
-"""Music for a dance: the best songs by hybrid score, in the order of how well the dance warps onto them; the first
-is rendered, the others come with the report that their plan foretells.
+"""Finds music for a dance: ranks the best songs by how well the dance warps onto them and renders the first.
+
+The others come with the report that their plan predicts.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from mudar.library import analyses
 from mudar.library.items import get_item
 from mudar.library.search.search import Question, search
 from mudar.progress import scaled
+from workers.context import StepContext
 from workers.handlers.embed import embed_item
-from workers.handlers.retarget import foretold, render
+from workers.handlers.retarget import predict_report, render
 
 if TYPE_CHECKING:
     from mudar.retarget.settings import RetargetSettings
-    from workers.executor import StepContext
 
-TOO_LONG_TO_TELL = ("map_nodes", "onsets", "strokes")
+LEFT_OUT_OF_REPORTS = ("map_nodes", "onsets", "strokes")
 
 
 def soundtrack(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Result: that of a retargeting, with `music_id` and `songs`. RetargetRefused when no song will do."""
+    """Renders the best song's retargeting. Result: as of a retargeting, and `music_id`, `songs`. RetargetRefused."""
     from mudar.errors import RetargetRefused
     from mudar.retarget.settings import RetargetSettings
 
@@ -38,27 +39,27 @@ def soundtrack(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
     music_id = str(fitting[0]["id"])
     with context.runtime.database.read() as session:
         rhythms = analyses.rhythm(session, dance_id, model), analyses.rhythm(session, music_id, model)
-    made = render(context, (dance_id, music_id), rhythms, settings, scaled(context.progress, 0.4, 0.98))
-    return {**made, "music_id": music_id, "songs": songs}
+    result = render(context, (dance_id, music_id), rhythms, settings, scaled(context.progress, 0.4, 0.98))
+    return {**result, "music_id": music_id, "songs": songs}
 
 
 def _ranked(
     context: StepContext, dance_id: str, model: str, settings: RetargetSettings, params: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """The k best songs, those that warp best first, refused ones last."""
-    held = context.runtime
-    with held.database.read() as session:
+    runtime = context.runtime
+    with runtime.database.read() as session:
         item, segments = get_item(session, dance_id, model), analyses.segments(session, dance_id, model)
         dance = analyses.rhythm(session, dance_id, model)
     context.progress(0.3, "search")
-    follower = held.follower(model, len(segments[0].embedding), len(segments[0].rhythm))
-    found = search(held.database, follower, Question("dance", segments, int(params["k"]), float(params["lambda"])))
+    backend = runtime.search_backend(model, len(segments[0].embedding), len(segments[0].rhythm))
+    matches = search(runtime.database, backend, Question("dance", segments, int(params["k"]), float(params["lambda"])))
     songs = []
-    for number, match in enumerate(found):
-        context.progress(0.3 + 0.1 * number / len(found), "plan")
-        with held.database.read() as session:
-            music, about = analyses.rhythm(session, match["id"], model), get_item(session, match["id"], model)
-        songs.append(match | _predicted(dance, item["info"], music, about["info"], settings))
+    for number, match in enumerate(matches):
+        context.progress(0.3 + 0.1 * number / len(matches), "plan")
+        with runtime.database.read() as session:
+            music, song = analyses.rhythm(session, match["id"], model), get_item(session, match["id"], model)
+        songs.append(match | _predicted(dance, item["info"], music, song["info"], settings))
     return sorted(songs, key=lambda song: (song["refused"] is not None, song["warp_cost"] or 0.0, -song["score"]))
 
 
@@ -68,8 +69,8 @@ def _predicted(dance: Any, dance_info: Any, music: Any, music_info: Any, setting
     from mudar.retarget.report.report import speed_changes
 
     try:
-        report = foretold((dance, music), dance_info, music_info, settings)
+        report = predict_report((dance, music), dance_info, music_info, settings)
     except RetargetRefused as refused:
         return {"refused": refused.detail, "warp_cost": None, "report": None}
-    short = {name: value for name, value in report.items() if name not in TOO_LONG_TO_TELL}
+    short = {name: value for name, value in report.items() if name not in LEFT_OUT_OF_REPORTS}
     return {"refused": None, "warp_cost": speed_changes(report), "report": short}

@@ -127,7 +127,7 @@ def apart(settings: Any, tmp_path: Path) -> Any:
         server[-1].kill()
         server[-1].wait()
 
-    told = settings.model_copy(update={"redis_url": url, "data_dir": tmp_path / "apart", "lost_after_s": 0.5})
+    told = settings.model_copy(update={"redis_url": url, "data_dir": tmp_path / "apart", "requeue_after_s": 0.5})
     yield told, start, stop
     for process in server:
         process.kill()
