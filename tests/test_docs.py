@@ -53,6 +53,17 @@ def test_every_module_to_run_exists(document: Path) -> None:
         assert importlib.util.find_spec(module), module
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
+def test_every_option_of_a_module_is_one_that_it_takes(document: Path) -> None:
+    for span in code_spans(document.read_text()):
+        for module, arguments in re.findall(r"-m ([\w.]+)([^#;\n]*)", re.sub(r"\\?\n(?= *[-`])", " ", span)):
+            if module.split(".")[0] in TOP_LEVEL and (spec := importlib.util.find_spec(module)):
+                main = f"{module}.__main__" if spec.submodule_search_locations else module
+                source = Path(str(importlib.util.find_spec(main).origin)).read_text()  # type: ignore[union-attr]
+                options = set(re.findall(r"--[a-z][\w-]+", arguments)) - {"--help"}
+                assert {option for option in options if f'"{option}"' not in source} == set(), module
+
+
 def test_the_map_has_a_line_for_every_folder() -> None:
     """Only folders with tracked files count; the map's lines are indented by two spaces a level."""
     (block,) = re.findall(r"## Map\n\n```\n(.*?)```", (ROOT / "ARCHITECTURE.md").read_text(), flags=re.DOTALL)
