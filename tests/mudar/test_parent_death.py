@@ -8,13 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from mudar.parent_death import die_with_parent
-
-WAIT_S = 120
+from tests.waiting import wait_until
 
 
 def _wait(parent: int, pid_file: str) -> None:
@@ -35,21 +33,13 @@ def test_no_child_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = f"from {__name__} import be_a_parent; be_a_parent({str(pid_file)!r})"
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
     try:
-        assert within(WAIT_S, lambda: pid_file.exists() and pid_file.read_text() != "")
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
         child = int(pid_file.read_text())
         assert is_alive(child)
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert within(WAIT_S, lambda: not is_alive(child))
-
-
-def within(seconds: float, true: Callable[[], bool]) -> bool:
-    """Whether it becomes true in so many seconds."""
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
+    wait_until(lambda: not is_alive(child))
 
 
 def is_alive(process: int) -> bool:

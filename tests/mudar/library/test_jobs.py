@@ -17,6 +17,7 @@ from mudar.library import analyses, items, jobs
 from mudar.library import tables as t
 from mudar.library.db import Database
 from mudar.records import Analysis
+from tests.waiting import wait_until
 
 NewItem = Callable[..., str]
 
@@ -275,12 +276,12 @@ def test_every_job_ends_exactly_once_whatever_dies(database: Database) -> None:
     threads = [threading.Thread(target=run) for run in (work, work, work, sweep, sweep)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+
+    def all_done() -> bool:
         with database.read() as session:
-            if jobs.count_jobs(session)["done"] == len(wanted):
-                break
-        time.sleep(0.02)
+            return jobs.count_jobs(session)["done"] == len(wanted)
+
+    wait_until(all_done, every_s=0.02)
     over.set()
     for thread in threads:
         thread.join()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -19,6 +18,7 @@ from mudar.progress import Progress, ignore
 from mudar.retarget.render_subprocess import ROOT, RenderTask, render_in_subprocess
 from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.warp.time_map import TimeMap
+from tests.waiting import wait_until
 from training.data.synthetic.clip import write_clip, write_song
 
 MAP = TimeMap(np.array([0.0, 1.0, 2.2]), np.array([0.1, 1.2, 2.2]), np.array([1.1, 0.95, 0.9]))
@@ -106,8 +106,9 @@ def test_a_crash_is_an_error_of_the_file_and_leaves_nothing(media, tmp_path) -> 
 
 PARENT = """
 import os, sys
-from mudar.retarget.render_subprocess import ROOT, Task, render_apart
-render_apart(Task.from_json(sys.stdin.read()), lambda share, _: os.kill(os.getpid(), 9) if share > 0.1 else None)
+from mudar.retarget.render_subprocess import ROOT, RenderTask, render_in_subprocess
+task = RenderTask.from_json(sys.stdin.read())
+render_in_subprocess(task, lambda share, _: os.kill(os.getpid(), 9) if share > 0.1 else None)
 """
 
 
@@ -115,8 +116,4 @@ def test_a_process_whose_parent_is_killed_stops_and_cleans_up(media, tmp_path) -
     slow = task(media, tmp_path / "a.mp4", preset="veryslow")
     parent = subprocess.run([sys.executable, "-c", PARENT], input=slow.to_json().encode(), cwd=ROOT, check=False)
     assert parent.returncode == -signal.SIGKILL
-    for _ in range(200):
-        if not list(tmp_path.iterdir()):
-            break
-        time.sleep(0.05)
-    assert [path.name for path in tmp_path.iterdir()] in ([], ["a.mp4"])  # stopped, or so near its end that it is whole
+    wait_until(lambda: [path.name for path in tmp_path.iterdir()] in ([], ["a.mp4"]))  # stopped, or just before its end

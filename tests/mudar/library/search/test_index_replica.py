@@ -18,6 +18,7 @@ from mudar.library import analyses, changes, items
 from mudar.library.db import Database
 from mudar.library.search.index_replica import IndexReplica
 from mudar.records import Analysis
+from tests.waiting import wait_until
 
 NewItem = Callable[..., str]
 Make = Callable[..., Analysis]
@@ -223,7 +224,7 @@ def test_vectors_of_another_size_are_left_out(
     assert follower.index("dance").item_ids() == {good}
 
 
-def test_several_followers_see_a_new_item_within_a_second(
+def test_several_followers_see_a_new_item(
     database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:
     followers = [follow(tmp_path / str(n)) for n in range(3)]
@@ -231,17 +232,17 @@ def test_several_followers_see_a_new_item_within_a_second(
         follower.start()
     for action in (put, lambda: delete(database, next(iter(truth(database, "dance"))))):
         action()
-        wanted, deadline = truth(database, "dance"), time.monotonic() + 1
-        while any(f.index("dance").item_ids() != wanted for f in followers):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        expected = truth(database, "dance")
+        wait_until(
+            lambda expected=expected: all(f.index("dance").item_ids() == expected for f in followers), every_s=0.01
+        )
 
 
 def test_postgresql_tells_of_changes_and_a_cut_line_is_mended(
     database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica]
 ) -> None:
     told = database.engine.dialect.name == "postgresql"
-    follower = follow(poll_s=30.0 if told else 0.1)
+    follower = follow(poll_s=100_000.0 if told else 0.1)
     follower.start()
     time.sleep(0.3)  # it listens
     for cut in (False, True):
@@ -250,10 +251,8 @@ def test_postgresql_tells_of_changes_and_a_cut_line_is_mended(
                 session.exec_driver_sql(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
                 )
-        item_id, deadline = put(), time.monotonic() + (1.0 if not cut else 5.0)
-        while item_id not in follower.index("dance"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        item_id = put()
+        wait_until(lambda item_id=item_id: item_id in follower.index("dance"), every_s=0.01)
 
 
 INGEST = """
