@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from service.app import create_app
+from service.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -62,6 +64,18 @@ def test_every_option_of_a_module_is_one_that_it_takes(document: Path) -> None:
                 source = Path(str(importlib.util.find_spec(main).origin)).read_text()  # type: ignore[union-attr]
                 options = set(re.findall(r"--[a-z][\w-]+", arguments)) - {"--help"}
                 assert {option for option in options if f'"{option}"' not in source} == set(), module
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
+def test_every_command_of_mudar_and_its_options_exist(document: Path) -> None:
+    for span in code_spans(document.read_text()):
+        for line in re.findall(r"^mudar ([^#\n]+)", span, flags=re.MULTILINE):
+            command, words = get_command(app), line.split()
+            while commands := getattr(command, "commands", None):
+                assert words[0] in commands, line
+                command = commands[words.pop(0)]
+            options = {name for parameter in command.params for name in parameter.opts}
+            assert {word for word in words if re.match(r"--?[a-z]", word)} <= options, line
 
 
 def test_the_map_has_a_line_for_every_folder() -> None:
