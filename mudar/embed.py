@@ -25,7 +25,7 @@ from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.motion import Motion, extract_motion
 from mudar.features.windows import Window, overlap_add, windows
-from mudar.media.decode.video import decode_audio
+from mudar.media.decode.audio import decode_audio
 from mudar.model.frame_features import FrameFeatureExtractor
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar

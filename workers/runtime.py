@@ -23,7 +23,7 @@ from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
 from mudar.library.search.index_replica import IndexReplica
 from mudar.library.search.ports import SearchBackend
-from mudar.media.malloc import use_fixed_mmap_threshold
+from mudar.media.decode.malloc import use_fixed_mmap_threshold
 from mudar.parent_death import die_with_parent
 from workers.liveness import announce
 from workers.settings import Settings

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.errors import MudarError
-from mudar.media.interpolation.cuts import Cuts, small
+from mudar.media.interpolation.cuts import CutDetector, small_luma
+from mudar.media.interpolation.interpolator import make_interpolator
+from mudar.media.interpolation.yuv import Plane, planes
 from mudar.media.render import source
-from mudar.media.render.resample import make_interpolator
-from mudar.media.render.yuv import Plane, planes
 
 Triplet = tuple[av.VideoFrame, av.VideoFrame, av.VideoFrame]
 LONGEST_S = 9.0  # of each clip
@@ -34,12 +34,12 @@ DIFFERENT = 12  # grey levels by which the outer frames differ where it counts
 
 def triplets(path: Path, moments: int) -> Iterator[Triplet]:
     """Yields three neighbouring frames at the moments of most motion that are no cut and no repetition."""
-    frames, steps, cuts = [], [], Cuts()
+    frames, steps, cuts = [], [], CutDetector()
     for time_s, frame in source.frames(path, source.inspect_video(path)):
         if time_s > LONGEST_S:
             break
         if frames:
-            still = cv2.absdiff(small(frames[-1]), small(frame)).mean()
+            still = cv2.absdiff(small_luma(frames[-1]), small_luma(frame)).mean()
             steps.append(-1.0 if cuts(frames[-1], frame) else float(still))
         frames.append(frame)
     pairs = [(min(a, b), max(a, b)) for a, b in itertools.pairwise(steps)]

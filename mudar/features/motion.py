@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from mudar.errors import MediaTooShort, StillVideo
 from mudar.features.flow import FlowEstimator, Size, as_square, make_flow, scaled_size
 from mudar.features.hoof import camera, four_directions, mean_descriptor
+from mudar.media.decode.container import open_media
+from mudar.media.decode.prefetch import Prefetcher
 from mudar.media.decode.video import NativeFrame, iter_dual
-from mudar.media.probe.container import open_media
-from mudar.media.render.prefetch import Prefetcher
 from mudar.progress import Progress, ignore
 from mudar.records import Array
 from mudar.spec import FeatureSpec, VideoSpec

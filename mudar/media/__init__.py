@@ -1,1 +1,1 @@
-"""Files in and out: probe, decode, render. Knows nothing of rhythm."""
+"""Reads and writes media files: probe, decode, interpolate, render. Knows nothing of rhythm."""

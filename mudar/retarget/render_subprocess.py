@@ -155,7 +155,7 @@ def main() -> int:
             task.time_map.source_s,
             offset_s=task.offset_s,
             duration_s=task.duration_s,
-            witness=witness,
+            observer=witness,
             progress=lambda share, _: tell(f"p {share:.6f}"),
         )
     except MudarError as error:

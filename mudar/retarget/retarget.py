@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mudar.media.interpolation.flow import DisFlows, PairFlow
-from mudar.media.render.readback import av_lengths
+from mudar.media.interpolation.flow import DisFlow, PairFlow
+from mudar.media.render.encode import track_durations_s
 from mudar.media.render.render import Renderer, RenderResult, RenderSettings
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Rhythm
@@ -56,7 +56,7 @@ def retarget(
     planned = time.perf_counter()
     rendered, witness = _rendered(renderer, out_path, chosen, settings, scaled(progress, 0.02, 0.98), flow)
     wall = time.perf_counter()
-    video_s, audio_s = av_lengths(out_path)
+    video_s, audio_s = track_durations_s(out_path)
     report = (
         plan_report(chosen, dance, music, settings)
         | rhythm_report(chosen, dance, music, rendered.shown_s, rendered.fps)
@@ -94,7 +94,7 @@ def _rendered(
     flow: PairFlow | None,
 ) -> tuple[RenderResult, RenderObserver | None]:
     """Here, or for a large picture in a process of its own, unless its flow is on a device that this one holds."""
-    if renderer.look.width * renderer.look.height > LARGE_PIXELS and isinstance(flow, DisFlows | None):
+    if renderer.video.width * renderer.video.height > LARGE_PIXELS and isinstance(flow, DisFlow | None):
         files = str(renderer.dance_path), str(renderer.music_path), str(Path(out_path).absolute())
         times = chosen.time_map, chosen.offset_s, chosen.duration_s
         rendered, witness = render_in_subprocess(
@@ -107,7 +107,7 @@ def _rendered(
         chosen.time_map.source_s,
         offset_s=chosen.offset_s,
         duration_s=chosen.duration_s,
-        witness=witness,
+        observer=witness,
         progress=progress,
     )
     return rendered, witness

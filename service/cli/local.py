@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mudar.errors import UnreadableMedia
-from mudar.media.malloc import use_fixed_mmap_threshold
+from mudar.media.decode.malloc import use_fixed_mmap_threshold
 from mudar.progress import Progress, scaled
 from mudar.records import Analysis, Kind
 from service.settings import settings

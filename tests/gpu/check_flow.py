@@ -20,8 +20,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mudar.media.interpolation.flow import Buffers, fill
-from mudar.media.interpolation.fusion import Between, FlowPair
-from mudar.media.interpolation.pwc import PwcFlows, seen_size
+from mudar.media.interpolation.fusion import FlowFusion, FlowPair
+from mudar.media.interpolation.pwc import PwcFlow, input_size
 from mudar.model.pwcnet import PwcNet, read_weights
 
 WIDTH, HEIGHT = 1280, 720
@@ -57,7 +57,7 @@ def network(path: str | None) -> PwcNet:
 
 def middle(pair: FlowPair, first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray | None:
     """Luma half-way, None where the flow explains too little (random weights may do that)."""
-    moment = Between(pair).at(0.5)
+    moment = FlowFusion(pair).at(0.5)
     if moment is None:
         return None
     made = np.empty_like(first[0])
@@ -65,7 +65,7 @@ def middle(pair: FlowPair, first: list[np.ndarray], second: list[np.ndarray]) ->
     return made
 
 
-def cost_ms(flows: PwcFlows, first: list[np.ndarray], second: list[np.ndarray]) -> float:
+def cost_ms(flows: PwcFlow, first: list[np.ndarray], second: list[np.ndarray]) -> float:
     """Milliseconds for one pair, both ways, with scaling and transfer."""
     for _ in range(3):
         flows.between(first, second)
@@ -82,17 +82,17 @@ def main() -> int:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # parity first
     path = sys.argv[1] if len(sys.argv) > 1 else None
     first, second = frames()
-    on_cpu = PwcFlows(network(path)).between(first, second)
-    card = PwcFlows(network(path), "cuda")
+    on_cpu = PwcFlow(network(path)).between(first, second)
+    card = PwcFlow(network(path), "cuda")
     on_card = card.between(first, second)
-    half = PwcFlows(network(path), "cuda", torch.bfloat16)
+    half = PwcFlow(network(path), "cuda", torch.bfloat16)
     in_half = half.between(first, second)
     off_px = np.abs(np.stack([on_card.forth - on_cpu.forth, on_card.back - on_cpu.back]))
     half_px = np.abs(np.stack([in_half.forth - on_cpu.forth, in_half.back - on_cpu.back]))
     report: dict[str, object] = {
         "card": torch.cuda.get_device_name(),
         "weights": path or "random",
-        "picture_seen": seen_size(WIDTH, HEIGHT),
+        "picture_seen": input_size(WIDTH, HEIGHT),
         "mean_flow_px": round(float(np.abs(on_cpu.forth).mean()), 4),
         "flow_off_px_p95": round(float(np.quantile(off_px, 0.95)), 5),
         "flow_off_px_max": round(float(off_px.max()), 5),

@@ -19,7 +19,7 @@ from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.hoof import mean_descriptor
 from mudar.features.motion import extract_motion
-from mudar.media.decode.video import decode_audio
+from mudar.media.decode.audio import decode_audio
 from mudar.rhythm.music import MusicFeatures, model_input, music_features
 from mudar.spec import FeatureSpec, VideoSpec
 from training.data.jpegs import Picture, encode_jpeg

@@ -1,1 +1,1 @@
-"""Reads frames, samples and time stamps from media files."""
+"""Decodes media files to frames and samples on one clock."""

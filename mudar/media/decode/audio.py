@@ -1,4 +1,4 @@
-"""A file's sound as one mono waveform on the file's clock (paper 3.1.1, the input of the spectrogram).
+"""Decodes a file's sound to one mono waveform on the file's clock (paper 3.1.1, the input of the spectrogram).
 
 Any layout is mixed to mono and resampled while it is decoded, so memory is that of the result: 4 bytes a sample.
 Knows nothing of mel, onsets or silence.
@@ -17,10 +17,9 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from mudar.errors import NoAudioStream, TruncatedMedia, UnreadableMedia
-from mudar.media.decode.demux import decoded_frames
+from mudar.errors import TruncatedMedia, UnreadableMedia
+from mudar.media.decode.container import decoded_frames, length_s, open_media, select_audio
 from mudar.media.decode.timestamps import JUMP_S, ends_early, promised_end_s, stream_start_s
-from mudar.media.probe.container import audio_stream, open_media, read_only
 
 MAX_GAP_S = 600.0  # and more than this is a broken clock
 UNIT_GAIN = {"rematrix_maxval": "1.0"}  # the weights of a mix sum to 1: stereo is no louder than the same in mono
@@ -29,7 +28,7 @@ SLIP_S = 0.04  # time stamps that slip less than this are rounding, not a gap: m
 
 @dataclass(frozen=True)
 class Waveform:
-    """samples: (N,) float32 mono, nominally within -1..1; sample 0 is the file's time 0."""
+    """A mono sound. samples: (N,) float32, nominally within -1..1; sample 0 is the file's time 0."""
 
     samples: NDArray[np.float32]
     sample_rate_hz: int
@@ -41,25 +40,23 @@ class Waveform:
 
 
 def decode_audio(path: str | Path, sample_rate_hz: int) -> Waveform:
-    """The whole sound track; NoAudioStream, UnreadableMedia, or TruncatedMedia if it ends before its header says.
+    """Decodes the sound track to its end; gaps and a late start are filled with zeros.
 
-    Sound that starts late is preceded by zeros, and so are gaps filled.
+    Raises NoAudioStream, UnreadableMedia, or TruncatedMedia if it ends before its header says.
     """
+    name = Path(path).name
     start_s = stream_start_s(path)
     with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise NoAudioStream(f"{Path(path).name} has no sound.")
-        read_only(container, stream)
+        stream = select_audio(container, name)
         samples = _Samples(sample_rate_hz, container, start_s)
         try:
-            for frame in decoded_frames(container, stream, Path(path).name):
+            for frame in decoded_frames(container, stream, name):
                 assert isinstance(frame, av.AudioFrame)
                 samples.add(frame)
             samples.end_run()
         except av.FFmpegError as error:  # decoding errors are dealt with above; this is sound that nobody can convert
-            raise UnreadableMedia(f"The sound of {Path(path).name} has an impossible format.") from error
-        _check_end(container, stream, samples, start_s, Path(path).name)
+            raise UnreadableMedia(f"The sound of {name} has an impossible format.") from error
+        _check_end(container, stream, samples, start_s, name)
     return Waveform(samples.finish(), sample_rate_hz)
 
 
@@ -73,22 +70,22 @@ def _check_end(container: InputContainer, stream: AudioStream, samples: _Samples
 
 
 class _Samples:
-    """Collects resampled runs of contiguous sound, each placed by its time stamp, in a buffer that grows."""
+    """Collects resampled runs of contiguous sound, each at its time stamp, in a buffer that grows."""
 
     def __init__(self, rate_hz: int, container: InputContainer, start_s: float) -> None:
-        length_s = (container.duration or 0) / av.time_base
+        stated_s = length_s(container)
         self.rate_hz = rate_hz
         self.count = 0
-        self._limit_s = length_s + 1.0 if length_s else float("inf")  # no time stamp may pad beyond the file's end
+        self._limit_s = stated_s + 1.0 if stated_s else float("inf")  # no time stamp may pad beyond the file's end
         self._start_s = start_s
-        self._buffer = np.zeros(int(min(length_s, 3600.0) + 2) * rate_hz, np.float32)
+        self._buffer = np.zeros(int(min(stated_s, 3600.0) + 2) * rate_hz, np.float32)
         self._resampler: AudioResampler | None = None
         self._format: tuple[object, ...] = ()
         self._expected_s = 0.0  # where the next frame of this run should lie
         self._skip = 0  # samples of this run that lie before what is already there
 
     def add(self, frame: av.AudioFrame) -> None:
-        """One decoded frame of any format."""
+        """Appends one decoded frame of any format."""
         time_s = self._expected_s if frame.time is None else frame.time - self._start_s
         slip_s = time_s - self._expected_s
         if time_s > self._limit_s or slip_s > MAX_GAP_S or (slip_s < -JUMP_S and self.count):
@@ -100,21 +97,21 @@ class _Samples:
             self.end_run()
             self._begin_run(time_s if slipped else self._expected_s, form)
         self._expected_s += frame.samples / frame.sample_rate
-        frame.pts = None  # placed by us; the resampler must not fill or cut on its own
+        frame.pts = None  # its position is ours; the resampler must not fill or cut on its own
         self._resample(frame)
 
     def _begin_run(self, time_s: float, form: tuple[object, ...]) -> None:
-        place = round(time_s * self.rate_hz)
-        if place > self.count:
-            self._reserve(place)
-            self.count = place  # the buffer is born zero: a gap is silence
-        self._skip = self.count - place
+        start = round(time_s * self.rate_hz)
+        if start > self.count:
+            self._reserve(start)
+            self.count = start  # the buffer is born zero: a gap is silence
+        self._skip = self.count - start
         self._expected_s = time_s
         self._format = form
         self._resampler = AudioResampler(format="flt", layout="mono", rate=self.rate_hz, options=UNIT_GAIN)
 
     def end_run(self) -> None:
-        """Let the resampler give out what it still holds."""
+        """Appends what the resampler still buffers."""
         if self._resampler is not None:
             self._resample(None)
             self._resampler = None
@@ -137,6 +134,6 @@ class _Samples:
             self._buffer.resize(int(count * 1.25) + self.rate_hz, refcheck=False)
 
     def finish(self) -> NDArray[np.float32]:
-        """The (N,) samples."""
+        """Returns the (N,) samples."""
         self._buffer.resize(self.count, refcheck=False)
         return self._buffer

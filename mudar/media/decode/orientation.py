@@ -1,4 +1,4 @@
-"""How a stored picture becomes upright: the display matrix of phones, and pixels that are not square.
+"""Turns stored pictures upright, by the display matrix that phones write, and makes their pixels square.
 
 Imports no numpy, so that a probe stays quick to start. Knows nothing of scaling or time.
 """
@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Orientation:
-    """Transpose first, then mirror left-right, then top-bottom."""
+    """Says how a stored picture becomes upright: transposed first, then mirrored left-right, then top-bottom."""
 
     transpose: bool = False
     flip_x: bool = False
@@ -31,17 +31,17 @@ class Orientation:
 
     @property
     def clockwise_deg(self) -> int:
-        """The rotation part: 0, 90, 180 or 270."""
+        """Returns the rotation part in degrees: 0, 90, 180 or 270."""
         if self.transpose:
             return 90 if self.flip_x else 270
         return 180 if self.flip_y else 0
 
     def stored(self, size: Size) -> Size:
-        """Size before, given the size after (and the other way round)."""
+        """Converts an upright size to the stored one, and the other way round."""
         return (size[1], size[0]) if self.transpose else size
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(h, w[, 3]) as stored → upright; a view."""
+        """Turns a stored (h, w[, 3]) image upright; a view of it."""
         if self.transpose:
             image = image.swapaxes(0, 1)
         if self.flip_x:
@@ -50,9 +50,9 @@ class Orientation:
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """From the display matrix: stored (x, y) is shown at (a x + c y, b x + d y), 16.16 fixed point.
+    """Reads the display matrix of a frame: stored (x, y) is shown at (a x + c y, b x + d y), 16.16 fixed point.
 
-    Ask the first frame only: PyAV ties a frame and its side data into a cycle, so that the picture stays in memory
+    For the first frame only: PyAV ties a frame and its side data into a cycle, so that the picture stays in memory
     until the garbage collector comes by, hundreds of pictures later.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -65,11 +65,11 @@ def orientation(frame: av.VideoFrame) -> Orientation:
 
 
 def pixel_aspect(ratio: Fraction | None) -> float:
-    """Width of a pixel over its height; 1 when not stated or absurd."""
+    """Returns the width of a pixel over its height; 1 when not stated or absurd."""
     aspect = float(ratio) if ratio else 1.0
     return aspect if 0.1 < aspect < 10 and abs(aspect - 1) > 1e-3 else 1.0
 
 
 def display_size(width: int, height: int, aspect: float, orient: Orientation) -> Size:
-    """Size as shown: pixels made square by stretching the width, then turned upright."""
+    """Returns the size as displayed: the width stretched to square pixels, then turned upright."""
     return orient.stored((max(1, round(width * aspect)), height))

@@ -1,4 +1,4 @@
-"""The records a probe fills. Light: plain dataclasses."""
+"""Holds what a probe finds out about a file, as plain dataclasses, and says whether it will do."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from mudar.errors import MediaTooShort, NoAudioStream, NoVideoStream, StillVideo
 
 @dataclass(frozen=True)
 class VideoStream:
-    """width, height: as displayed, upright and with square pixels. rotation_deg: clockwise turn from stored to upright.
+    """Describes the picture track of a file.
 
+    width, height: as displayed, upright and with square pixels. rotation_deg: clockwise turn from stored to upright.
     fps: average rate. frames: counted, not estimated. start_s, duration_s: on the file's clock.
     """
 
@@ -34,7 +35,7 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """start_s, duration_s: on the file's clock."""
+    """Describes the sound track of a file. start_s, duration_s: on the file's clock."""
 
     sample_rate_hz: int
     channels: int
@@ -45,7 +46,7 @@ class AudioStream:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """One file. duration_s: from its time 0 to the end of its last stream."""
+    """Describes a file. duration_s: from its time 0 to the end of its last stream."""
 
     path: str
     container: str
@@ -54,12 +55,12 @@ class MediaInfo:
     audio: AudioStream | None
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain nested dict, for JSON."""
+        """Converts to a plain nested dict, for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> MediaInfo:
-        """The inverse of `to_dict`."""
+        """Builds the record that `to_dict` has converted."""
         video = VideoStream(**data["video"]) if data["video"] else None
         audio = AudioStream(**data["audio"]) if data["audio"] else None
         return cls(**{**data, "video": video, "audio": audio})
@@ -67,7 +68,7 @@ class MediaInfo:
 
 @dataclass(frozen=True)
 class ProbeLimits:
-    """What is taken; max_pixels is width times height."""
+    """Limits the files that are accepted; max_pixels is width times height."""
 
     max_duration_s: float = 3600.0
     max_pixels: int = 8192 * 8192
@@ -75,7 +76,7 @@ class ProbeLimits:
 
 
 def require_dance(info: MediaInfo, min_duration_s: float = 1.0) -> VideoStream:
-    """The picture of a dance; NoVideoStream without one, StillVideo if it is a single one, MediaTooShort."""
+    """Returns the picture track of a dance; NoVideoStream without one, StillVideo for one frame, MediaTooShort."""
     name = Path(info.path).name
     if info.video is None:
         raise NoVideoStream(f"{name} has no picture, only sound.")
@@ -86,7 +87,7 @@ def require_dance(info: MediaInfo, min_duration_s: float = 1.0) -> VideoStream:
 
 
 def require_music(info: MediaInfo, min_duration_s: float = 1.0) -> AudioStream:
-    """The sound of a piece of music; NoAudioStream without one, MediaTooShort if the file is longer than its sound."""
+    """Returns the sound track of music; NoAudioStream without one, MediaTooShort even if its file is longer."""
     if info.audio is None:
         raise NoAudioStream(f"{Path(info.path).name} has no sound.")
     _require_length(info.audio.duration_s, min_duration_s, f"The sound of {Path(info.path).name}")
@@ -94,6 +95,6 @@ def require_music(info: MediaInfo, min_duration_s: float = 1.0) -> AudioStream:
 
 
 def _require_length(duration_s: float, least_s: float, what: str) -> None:
-    """A stream may be shorter than its file. 0 means that nobody counted."""
+    """Checks a stream, which may be shorter than its file; 0 stands for an unknown length."""
     if 0 < duration_s < least_s - 0.05:
         raise MediaTooShort(f"{what} lasts {duration_s:.2f} s; at least {least_s:g} s are needed.")

@@ -1,6 +1,6 @@
-"""What a file is, before anything is done with it: streams, sizes, rates, length; or why we do not take it.
+"""Probes a file before anything is done with it: its streams, sizes, rates and length, or why it is refused.
 
-`probe` looks in this process, `probe_in_child` in one that can be killed and may not take much memory: hostile files
+`probe` runs in this process, `probe_in_child` in one that can be killed and may not take much memory: hostile files
 meet FFmpeg there. `python -m mudar.media.probe.probe FILE [LIMITS_JSON]` prints one JSON object. Imports no numpy, no
 torch.
 """
@@ -44,14 +44,12 @@ __all__ = [
 ]
 
 CHILD_MEMORY_BYTES = 3 << 30  # address space, of which Python and FFmpeg's libraries take a third of a GiB
-ROOT = Path(__file__).resolve().parents[2]
-
-
+ROOT = Path(__file__).resolve().parents[3]
 DEFAULT_LIMITS = ProbeLimits()
 
 
 def probe(path: str | Path, limits: ProbeLimits = DEFAULT_LIMITS) -> MediaInfo:
-    """What `path` is. Raises the leaf of MediaError that says why it is not taken."""
+    """Describes the file `path`. Raises the leaf of MediaError that says why it is refused."""
     name = Path(path).name
     header = _checked_header(path, limits, name)
     try:
@@ -93,7 +91,7 @@ def _check_length(info: MediaInfo, header: Header, limits: ProbeLimits, name: st
 
 
 def probe_in_child(path: str | Path, limits: ProbeLimits = DEFAULT_LIMITS, timeout_s: float = 15.0) -> MediaInfo:
-    """`probe` in a process of its own, with limited memory; killed, with UnreadableMedia, after `timeout_s`."""
+    """Runs `probe` in a process of its own, with limited memory; killed, with UnreadableMedia, after `timeout_s`."""
     name = Path(path).name
     command = [sys.executable, "-m", "mudar.media.probe.probe", str(Path(path).absolute())]
     command.append(json.dumps({**dataclasses.asdict(limits), "cpu_s": timeout_s}))
@@ -111,7 +109,7 @@ def probe_in_child(path: str | Path, limits: ProbeLimits = DEFAULT_LIMITS, timeo
 
 
 def _limit_this_process(cpu_s: float) -> None:
-    """No more memory or time than a header needs, and no core file."""
+    """Allows no more memory and time than a header needs, and no core file."""
     seconds = math.ceil(cpu_s) + 1
     for kind, most in (
         (resource.RLIMIT_AS, CHILD_MEMORY_BYTES),
@@ -124,7 +122,7 @@ def _limit_this_process(cpu_s: float) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the MediaInfo of a file, or its error, as JSON. Returns 0, or 1 for an error."""
+    """Prints the MediaInfo of a file, or its error, as JSON. Returns 0, or 1 for an error."""
     options = json.loads(arguments[1]) if len(arguments) > 1 else {}
     _limit_this_process(options.pop("cpu_s", 600.0))
     try:

@@ -1,6 +1,6 @@
-"""What a file's first bytes promise, read without FFmpeg: its kind, its largest picture, how many bytes it should have.
+"""Reads a file's kind, its largest picture and its stated size from its structure, without FFmpeg.
 
-A header may ask for 20000x20000 pixels or point past the end of the file; this is where that is found out before any
+A header may ask for 20000x20000 pixels or point past the end of the file; this is where that is noticed before any
 decoder allocates a picture. Knows boxes and chunks (ISO BMFF, Matroska, RIFF, a few still pictures), no codecs.
 """
 
@@ -23,15 +23,15 @@ PICTURES = {
 }
 ISO_PICTURES = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
 ISO_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"sidx"}
-ISO_FOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
-MKV_FOLDERS = {0x18538067, 0x1654AE6B, 0xAE, 0xE0}  # Segment, Tracks, TrackEntry, Video
-MKV_LIMIT = 10_000  # elements looked at; Tracks come long before
+ISO_CONTAINER_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
+MKV_MASTER_ELEMENTS = {0x18538067, 0x1654AE6B, 0xAE, 0xE0}  # Segment, Tracks, TrackEntry, Video
+MKV_LIMIT = 10_000  # elements read; Tracks come long before
 BOX_LIMIT = 500_000  # boxes side by side; an hour in fragments of 50 ms has a third of that
 
 
 @dataclass
 class Header:
-    """What the bytes say: `kind` is "" when unknown, sizes are 0 when not stated.
+    """Holds what a file's structure states: `kind` is "" when unknown, sizes are 0 when not stated.
 
     missing_bytes: how far the file's own structure reaches past its end. has_index: False for an mp4 without moov.
     still: name of a still-picture format, "" for anything else.
@@ -44,14 +44,14 @@ class Header:
     has_index: bool = True
     still: str = ""
 
-    def saw_picture(self, width: int, height: int) -> None:
-        """Remember the largest picture stated anywhere."""
+    def add_picture(self, width: int, height: int) -> None:
+        """Records a stated picture size if it is the largest so far."""
         if width * height > self.width * self.height:
             self.width, self.height = width, height
 
 
 def read_header(path: str | Path) -> Header:
-    """Look at the structure of `path`; OSError if it cannot be opened. Never reads the media themselves."""
+    """Reads the structure of `path`, never the media themselves; OSError if it cannot be opened."""
     size_bytes = Path(path).stat().st_size
     with open(path, "rb") as file:
         start = file.read(32)
@@ -71,22 +71,22 @@ def read_header(path: str | Path) -> Header:
 
 
 def _read_picture(start: bytes, header: Header) -> None:
-    """Still pictures by their magic bytes; also GIF and raw video, which move but may ask for any size."""
+    """Recognizes still pictures by their magic bytes; also GIF and raw video, which move but may ask for any size."""
     if start[:4] == b"GIF8":
         header.kind = "gif"
-        header.saw_picture(*struct.unpack("<HH", start[6:10].ljust(4, b"\0")))
+        header.add_picture(*struct.unpack("<HH", start[6:10].ljust(4, b"\0")))
         return
     for magic, name in PICTURES.items():
         if start.startswith(magic):
             header.kind = header.still = name
     if start.startswith(b"YUV4MPEG2 ") and (match := re.match(rb"YUV4MPEG2 W(\d{1,9}) H(\d{1,9}) ", start)):
-        header.saw_picture(int(match[1]), int(match[2]))
+        header.add_picture(int(match[1]), int(match[2]))
     if header.kind == "PNG" and len(start) >= 24:
-        header.saw_picture(*struct.unpack(">II", start[16:24]))
+        header.add_picture(*struct.unpack(">II", start[16:24]))
 
 
 def _read_riff(file: BinaryIO, start: bytes, size_bytes: int, header: Header) -> None:
-    """AVI and WAV. Sizes of 0 and 2^32-1 are what streaming writers leave behind: no promise."""
+    """Reads AVI and WAV. Sizes of 0 and 2^32-1 are what streaming writers leave behind: no promise."""
     promised, form = struct.unpack("<I4s", start[4:12].ljust(8, b"\0"))
     header.kind = {b"AVI ": "avi", b"WAVE": "wav", b"WEBP": "webp"}.get(form, "")
     if header.kind == "webp":
@@ -95,11 +95,11 @@ def _read_riff(file: BinaryIO, start: bytes, size_bytes: int, header: Header) ->
         header.missing_bytes = max(0, promised + 8 - size_bytes)
     if header.kind == "avi":
         file.seek(64)  # dwWidth and dwHeight of the avih chunk, at a fixed place
-        header.saw_picture(*struct.unpack("<II", file.read(8).ljust(8, b"\0")))
+        header.add_picture(*struct.unpack("<II", file.read(8).ljust(8, b"\0")))
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, body start, box end) of each box in start..end; the last box end may lie past `end`."""
+    """Yields (kind, body start, box end) of each box in start..end; the last box end may lie past `end`."""
     for _ in range(BOX_LIMIT):
         if start + 8 > end:
             return
@@ -125,29 +125,29 @@ def _read_iso(file: BinaryIO, size_bytes: int, header: Header) -> None:
         if kind in (b"ftyp", b"moov", b"moof", b"mdat"):
             header.missing_bytes = max(header.missing_bytes, box_end - size_bytes)
         if kind == b"moov":
-            _read_iso_folder(file, body, min(box_end, size_bytes), header)
+            _read_iso_container_box(file, body, min(box_end, size_bytes), header)
 
 
-def _read_iso_folder(
+def _read_iso_container_box(
     file: BinaryIO, start: int, end: int, header: Header, is_video: bool = False, depth: int = 0
 ) -> None:
-    """Track sizes: tkhd states one, the sample description of a picture track another; the larger counts."""
+    """Reads track sizes: tkhd states one, the sample description of a picture track another; the larger counts."""
     for kind, body, box_end in _boxes(file, start, end):
-        if kind in ISO_FOLDERS and depth < len(ISO_FOLDERS):
-            _read_iso_folder(file, body, min(box_end, end), header, is_video, depth + 1)
+        if kind in ISO_CONTAINER_BOXES and depth < len(ISO_CONTAINER_BOXES):
+            _read_iso_container_box(file, body, min(box_end, end), header, is_video, depth + 1)
         elif kind == b"tkhd" and box_end <= end:
             file.seek(box_end - 8)  # width and height close the box, as 16.16
             width, height = struct.unpack(">II", file.read(8))
-            header.saw_picture(width >> 16, height >> 16)
+            header.add_picture(width >> 16, height >> 16)
         elif kind == b"vmhd":  # video media header, beside the folder that the sample description is in
             is_video = True
         elif kind == b"stsd" and is_video:
             file.seek(body + 8 + 32)  # first sample entry: 8 head, 8 reference, 16 reserved, then the size
-            header.saw_picture(*struct.unpack(">HH", file.read(4).ljust(4, b"\0")))
+            header.add_picture(*struct.unpack(">HH", file.read(4).ljust(4, b"\0")))
 
 
 def _vint(file: BinaryIO, keep_marker: bool) -> int | None:
-    """An EBML number: an id keeps its length marker, a size drops it. None at the end; -1 for "unknown"."""
+    """Reads an EBML number: an id keeps its length marker, a size drops it. None at the end; -1 for "unknown"."""
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -161,7 +161,7 @@ def _vint(file: BinaryIO, keep_marker: bool) -> int | None:
 
 
 def _read_matroska(file: BinaryIO, size_bytes: int, header: Header) -> None:
-    """The Segment's promised size and the tracks' PixelWidth (B0) and PixelHeight (BA)."""
+    """Reads the Segment's stated size and the tracks' PixelWidth (B0) and PixelHeight (BA)."""
     file.seek(0)
     width = 0
     for _ in range(MKV_LIMIT):
@@ -175,8 +175,8 @@ def _read_matroska(file: BinaryIO, size_bytes: int, header: Header) -> None:
             value = int.from_bytes(file.read(size), "big")
             width = value if element == 0xB0 else width
             if element == 0xBA:
-                header.saw_picture(width, value)
-        elif element not in MKV_FOLDERS:
+                header.add_picture(width, value)
+        elif element not in MKV_MASTER_ELEMENTS:
             if size < 0 or body + size > size_bytes:
                 return
             file.seek(body + size)

@@ -1,4 +1,4 @@
-"""The part of `probe` that asks FFmpeg: opens the file, decodes one frame of each stream, counts the rest.
+"""Describes the streams of a file through FFmpeg: decodes one frame of each and counts the others.
 
 Frames are counted from the container's own index where it has a whole one (mp4), else from the packets; neither
 decodes anything. Knows of limits only what keeps it from starting something large.
@@ -19,14 +19,13 @@ from av.container import InputContainer
 from av.video.stream import VideoStream as AvVideoStream
 
 from mudar.errors import MediaTooLong, PictureTooLarge, TruncatedMedia, UnreadableMedia
-from mudar.media.decode.demux import packets
+from mudar.media.decode.container import audio_stream, discard_others, length_s, open_media, packets, video_stream
 from mudar.media.decode.orientation import display_size, orientation, pixel_aspect
 from mudar.media.decode.timestamps import container_start_s, ends_early, first_sound_s, promised_end_s
-from mudar.media.probe.container import audio_stream, open_media, read_only, video_stream
 from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream
 
 TRIES = 300  # packets that may fail before a stream counts as one that cannot be decoded
-HDR_TRANSFERS = {16, 18}  # PQ and HLG in ITU-T H.273
+HDR_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: H.273 number to FFmpeg's name
 JITTER = 0.2  # an interval this far from the usual one is another interval,
 VFR_SHARE = 0.01  # and more than this share of them makes the rate variable,
 VFR_COUNT = 2  # if they are more than the odd first and last
@@ -35,27 +34,30 @@ LENGTH_IN_HEADER = {"wav", "w64", "aiff", "caf", "au"}  # plain samples: the hea
 
 @dataclass
 class PacketCount:
-    """The packets of one stream, in the file's own seconds."""
+    """Collects when the packets of one stream start and end, in seconds of the file's time stamps."""
 
     start_s: float = float("inf")
     end_s: float = float("-inf")
-    times_s: array[float] = field(default_factory=lambda: array("d"))  # kept for pictures only
+    times_s: array[float] = field(default_factory=lambda: array("d"))  # of pictures only
 
     @property
     def any(self) -> bool:
-        """Whether there was a packet with a time stamp."""
+        """Tells whether there was a packet with a time stamp."""
         return self.end_s >= self.start_s
 
-    def saw(self, start_s: float, duration_s: float, keep: bool) -> None:
-        """One more packet."""
+    def add(self, start_s: float, duration_s: float, is_picture: bool) -> None:
+        """Counts one more packet."""
         self.start_s = min(self.start_s, start_s)
         self.end_s = max(self.end_s, start_s + duration_s)
-        if keep:
+        if is_picture:
             self.times_s.append(start_s)
 
 
 def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
-    """The streams of `path`, each known to decode. UnreadableMedia, PictureTooLarge, TruncatedMedia, MediaTooLong."""
+    """Describes the streams of `path`, each of which is known to decode.
+
+    Raises UnreadableMedia, PictureTooLarge, TruncatedMedia, MediaTooLong.
+    """
     name = Path(path).name
     with open_media(path, limits.max_pixels) as container:
         _check_size(container, limits, name)
@@ -68,7 +70,7 @@ def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
         origin_s = container_start_s(container)
     with open_media(path, limits.max_pixels) as container:
         video, audio = video_stream(container), audio_stream(container) if has_sound else None
-        counts = _count(container, video, audio, limits, name)
+        counts = _count_packets(container, video, audio, limits, name)
         for stream in (video, audio):
             if stream is not None:
                 _check_end(container, stream, counts[stream.index], name)
@@ -76,15 +78,15 @@ def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
             path=str(path),
             container=container.format.name,
             duration_s=max(0.0, max(c.end_s for c in counts.values()) - origin_s),
-            video=_video(video, picture, counts[video.index], origin_s) if video and picture else None,
-            audio=_audio(audio, counts[audio.index], origin_s) if audio and counts[audio.index].any else None,
+            video=_describe_video(video, picture, counts[video.index], origin_s) if video and picture else None,
+            audio=_describe_audio(audio, counts[audio.index], origin_s) if audio and counts[audio.index].any else None,
         )
 
 
 def _check_size(container: InputContainer, limits: ProbeLimits, name: str) -> None:
-    length_s = (container.duration or 0) / av.time_base
-    if length_s > limits.max_duration_s and promised_length(container):
-        raise MediaTooLong(f"{name} lasts {length_s:.0f} s; the limit is {limits.max_duration_s:.0f} s.")
+    stated_s = length_s(container)
+    if stated_s > limits.max_duration_s and states_length(container):
+        raise MediaTooLong(f"{name} lasts {stated_s:.0f} s; the limit is {limits.max_duration_s:.0f} s.")
     stream = video_stream(container)
     if stream is not None:
         width, height = stream.codec_context.width, stream.codec_context.height
@@ -92,17 +94,17 @@ def _check_size(container: InputContainer, limits: ProbeLimits, name: str) -> No
             raise PictureTooLarge(f"The picture of {name} is {width}x{height}.")
 
 
-def promised_length(container: InputContainer) -> bool:
-    """Whether the container's duration is stated by it, and not estimated from a bit rate."""
+def states_length(container: InputContainer) -> bool:
+    """Tells whether the container states its duration, which is not estimated from a bit rate then."""
     return container.format.name not in {"mp3", "aac", "ac3", "eac3", "dts", "h264", "hevc", "m4v", "mpegvideo", "amr"}
 
 
 def _first_picture(container: InputContainer, name: str) -> av.VideoFrame | None:
-    """The first frame that decodes, None without a picture track."""
+    """Decodes the first frame that can be decoded; None without a picture track."""
     stream = video_stream(container)
     if stream is None:
         return None
-    read_only(container, stream)
+    discard_others(container, stream)
     stream.codec_context.thread_count = 1  # each thread would hold a frame
     for packet in itertools.islice(packets(container, stream), TRIES):
         with suppress(av.FFmpegError):  # the next packet may do
@@ -112,7 +114,7 @@ def _first_picture(container: InputContainer, name: str) -> av.VideoFrame | None
     raise UnreadableMedia(f"The picture of {name} ({stream.codec_context.name}) cannot be decoded.")
 
 
-def _count(
+def _count_packets(
     container: InputContainer,
     video: AvVideoStream | None,
     audio: AvAudioStream | None,
@@ -129,7 +131,7 @@ def _count(
 
 
 def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStream) -> PacketCount | None:
-    """Without reading on: by the index of an mp4, or by the header of plain samples; None if there is no such thing."""
+    """Counts without reading on, by the index of an mp4 or the header of plain samples; None where there is neither."""
     if not stream.duration or not stream.time_base:
         return None
     base, start = float(stream.time_base), stream.start_time or 0
@@ -146,7 +148,7 @@ def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStrea
 def _from_packets(
     container: InputContainer, streams: list[AvVideoStream | AvAudioStream], limits: ProbeLimits, name: str
 ) -> dict[int, PacketCount]:
-    read_only(container, *streams)
+    discard_others(container, *streams)
     counts = {s.index: PacketCount() for s in streams}
     first_s: float | None = None
     is_avi = container.format.name == "avi"
@@ -154,9 +156,9 @@ def _from_packets(
         if not packet.size:
             continue
         count = counts[packet.stream_index]
-        start_s, length_s = _span_s(packet, is_avi, count)
+        start_s, duration_s = _packet_span_s(packet, is_avi, count)
         first_s = start_s if first_s is None else first_s
-        count.saw(start_s, length_s, packet.stream.type == "video")
+        count.add(start_s, duration_s, packet.stream.type == "video")
         if start_s - first_s > limits.max_duration_s + 1:
             raise MediaTooLong(f"{name} lasts more than {limits.max_duration_s:.0f} s.")
     if not any(c.end_s > c.start_s for c in counts.values()):
@@ -164,14 +166,14 @@ def _from_packets(
     return counts
 
 
-def _span_s(packet: av.Packet[Any], is_avi: bool, count: PacketCount) -> tuple[float, float]:
-    """(start, length) of a packet; bare streams have no time stamps, and some containers no lengths: the rate tells."""
+def _packet_span_s(packet: av.Packet[Any], is_avi: bool, count: PacketCount) -> tuple[float, float]:
+    """Returns (start, duration) of a packet, by the stream's rate where the file does not state them."""
     rate = getattr(packet.stream, "average_rate", None)
-    length_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
+    duration_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
     stamp = packet.dts if packet.pts is None or is_avi else packet.pts
     if stamp is None:
-        return (count.end_s if count.any else 0.0), length_s
-    return float(stamp * packet.time_base), length_s
+        return (count.end_s if count.any else 0.0), duration_s
+    return float(stamp * packet.time_base), duration_s
 
 
 def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: PacketCount, name: str) -> None:
@@ -180,12 +182,12 @@ def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream,
         raise TruncatedMedia(f"The {stream.type} of {name} ends at {count.end_s:.1f} s of {promised_s:.1f} s.")
 
 
-def _video(stream: AvVideoStream, picture: av.VideoFrame, count: PacketCount, origin_s: float) -> VideoStream:
+def _describe_video(stream: AvVideoStream, picture: av.VideoFrame, count: PacketCount, origin_s: float) -> VideoStream:
     orient = orientation(picture)
     aspect = pixel_aspect(stream.sample_aspect_ratio)
     width, height = display_size(picture.width, picture.height, aspect, orient)
     components = picture.format.components
-    fps, is_vfr = _rate(stream, count.times_s)
+    fps, is_vfr = _frame_rate(stream, count.times_s)
     return VideoStream(
         width=width,
         height=height,
@@ -197,21 +199,26 @@ def _video(stream: AvVideoStream, picture: av.VideoFrame, count: PacketCount, or
         pix_fmt=picture.format.name,
         bit_depth=max(c.bits for c in components),
         is_hdr=int(picture.color_trc) in HDR_TRANSFERS,
-        has_alpha=any(c.is_alpha for c in components) or stream.metadata.get("alpha_mode") == "1",
+        has_alpha=has_alpha(stream, picture),
         start_s=count.start_s - origin_s,
         duration_s=count.end_s - count.start_s,
     )
 
 
-def _audio(stream: AvAudioStream, count: PacketCount, origin_s: float) -> AudioStream:
+def has_alpha(stream: AvVideoStream, picture: av.VideoFrame) -> bool:
+    """Tells whether the picture is transparent in places, by its pixel format or as WebM states it."""
+    return any(c.is_alpha for c in picture.format.components) or stream.metadata.get("alpha_mode") == "1"
+
+
+def _describe_audio(stream: AvAudioStream, count: PacketCount, origin_s: float) -> AudioStream:
     context = stream.codec_context
     start_s = max(0.0, count.start_s - origin_s)  # packets may start with priming, which is not heard
     name = context.codec.canonical_name
     return AudioStream(context.sample_rate, context.channels, name, start_s, count.end_s - origin_s - start_s)
 
 
-def _rate(stream: AvVideoStream, times_s: array[float]) -> tuple[float, bool]:
-    """(average frames a second, whether the rate varies). A stated rate is kept when the frames bear it out."""
+def _frame_rate(stream: AvVideoStream, times_s: array[float]) -> tuple[float, bool]:
+    """Returns (average frames a second, whether the rate varies); a stated rate that the frames confirm is taken."""
     stated = float(stream.average_rate or stream.guessed_rate or 0)
     ordered = sorted(times_s)
     if len(ordered) < 2 or ordered[-1] <= ordered[0]:

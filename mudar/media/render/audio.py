@@ -1,59 +1,55 @@
-"""The new song as sound for the output: cut to the sample, faded, in encoder-sized blocks. Knows no picture."""
+"""Cuts the new song for the output: to the sample, faded, in blocks for the encoder, kept from clipping."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
-from mudar.errors import NoAudioStream
-from mudar.media.decode.demux import decoded_frames
+from mudar.media.decode.container import decoded_frames, length_s, open_media, select_audio
 from mudar.media.decode.timestamps import stream_start_s
-from mudar.media.probe.container import audio_stream, open_media, read_only
+from mudar.media.render.format import AudioFormat, Block
 
-Block = NDArray[np.float32]  # (channels, samples)
-Layout = Literal["mono", "stereo"]
 BLOCK_SAMPLES = 1024  # an AAC frame
 FADE_IN_S = 0.01  # a song entered in its middle would click
-CHANNELS: dict[Layout, int] = {"mono": 1, "stereo": 2}
-KEPT_RATES = (44_100, 48_000)
+COMMON_RATES_HZ = (44_100, 48_000)
+CEILING = 0.99  # AAC shifts peaks by a little
+RELEASE = 1.06  # times a border's gain that the next one may have: 20 dB in a second
 
 
-def output_sample_rate(path: str | Path) -> int:
-    """The song's own rate if AAC players are used to it, else 48 kHz; NoAudioStream."""
+def inspect_audio(path: str | Path) -> AudioFormat:
+    """Chooses the output's sound for this song; NoAudioStream, UnreadableMedia.
+
+    The song's own sample rate if AAC players are used to it, else 48 kHz. Mono for a song in mono, which would lose
+    3 dB on two channels; else stereo.
+    """
     with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise NoAudioStream()
-        rate = int(stream.codec_context.sample_rate)
-    return rate if rate in KEPT_RATES else 48_000
+        stream = select_audio(container, Path(path).name)
+        rate_hz, channels = int(stream.codec_context.sample_rate), stream.codec_context.channels
+        if stream.duration and stream.time_base:
+            duration_s = float(stream.duration * stream.time_base)
+        else:
+            duration_s = length_s(container)
+    return AudioFormat(
+        rate_hz if rate_hz in COMMON_RATES_HZ else 48_000, "mono" if channels == 1 else "stereo", duration_s
+    )
 
 
-def output_layout(path: str | Path) -> Layout:
-    """Mono for a song in mono, which would lose 3 dB on two channels; else stereo. NoAudioStream."""
-    with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise NoAudioStream()
-        return "mono" if stream.codec_context.channels == 1 else "stereo"
-
-
-def blocks(
-    path: str | Path, sample_rate_hz: int, layout: Layout, start_s: float, samples: int, fade_s: float
+def song_blocks(
+    path: str | Path, form: AudioFormat, start_s: float, samples: int, fade_s: float
 ) -> Generator[Block, None, None]:
-    """Blocks (C, 1024), the last one shorter, `samples` in all, from second `start_s` of the file on.
+    """Decodes blocks (C, 1024), the last one shorter, `samples` in all, from second `start_s` of the file on.
 
     Silence where the file has none. Fades in over 10 ms if it enters in the middle, out over `fade_s`.
     """
-    fade_in = round(FADE_IN_S * sample_rate_hz) if start_s > 0.02 else 0
-    fade_out = min(round(fade_s * sample_rate_hz), samples // 2)
-    for at, block in _exactly(
-        decoded(path, sample_rate_hz, layout), CHANNELS[layout], round(start_s * sample_rate_hz), samples
-    ):
+    rate_hz = form.sample_rate_hz
+    fade_in = round(FADE_IN_S * rate_hz) if start_s > 0.02 else 0
+    fade_out = min(round(fade_s * rate_hz), samples // 2)
+    pieces = decode_pieces(path, form)
+    for at, block in _fill_blocks(pieces, form.channels, round(start_s * rate_hz), samples):
         if at >= fade_in and at + block.shape[1] < samples - fade_out:
             yield block
             continue
@@ -66,21 +62,19 @@ def blocks(
         yield (block * np.clip(gain, 0, 1)).astype(np.float32)
 
 
-def decoded(path: str | Path, sample_rate_hz: int, layout: Layout) -> Iterator[tuple[int, Block]]:
-    """(first sample's place in the file's time, (C, n)) as decoded, gaps and all."""
-    zero_s = stream_start_s(path)
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate_hz)
+def decode_pieces(path: str | Path, form: AudioFormat) -> Iterator[tuple[int, Block]]:
+    """Decodes (number of the first sample on the file's clock, (C, n)), with the gaps and overlaps of the file."""
+    start_s = stream_start_s(path)
+    name = Path(path).name
+    resampler = av.AudioResampler(format="fltp", layout=form.layout, rate=form.sample_rate_hz)
     with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise NoAudioStream()
-        read_only(container, stream)
+        stream = select_audio(container, name)
         at: int | None = None
-        for frame in decoded_frames(container, stream, Path(path).name):
+        for frame in decoded_frames(container, stream, name):
             assert isinstance(frame, av.AudioFrame)
             if at is None:
-                at = round(((frame.time or 0.0) - zero_s) * sample_rate_hz)
-            frame.pts = None  # placed by us; the resampler must not fill or cut on its own
+                at = round(((frame.time or 0.0) - start_s) * form.sample_rate_hz)
+            frame.pts = None  # its position is ours; the resampler must not fill or cut on its own
             for piece in resampler.resample(frame):
                 samples = cast(Block, piece.to_ndarray())
                 yield at, samples
@@ -89,10 +83,10 @@ def decoded(path: str | Path, sample_rate_hz: int, layout: Layout) -> Iterator[t
             yield at or 0, cast(Block, piece.to_ndarray())
 
 
-def _exactly(
+def _fill_blocks(
     pieces: Iterator[tuple[int, Block]], channels: int, start: int, samples: int
 ) -> Iterator[tuple[int, Block]]:
-    """(place in the output, (C, <=1024)) covering start .. start+samples without gaps, silence where no piece is."""
+    """Cuts pieces into (position in the output, (C, <= 1024)) over start .. start + samples, with silence in gaps."""
     block = np.zeros((channels, min(BLOCK_SAMPLES, samples)), np.float32)
     done, filled = 0, 0
     for at, piece in pieces:
@@ -116,3 +110,31 @@ def _exactly(
         yield done, block
         done += block.shape[1]
         block = np.zeros((channels, min(BLOCK_SAMPLES, samples - done)), np.float32)
+
+
+def limit_peaks(blocks: Iterator[Block], ceiling: float = CEILING) -> Iterator[Block]:
+    """Turns down (C, n) blocks that would clip so that none is louder than `ceiling`; delays by one block.
+
+    A block's own gain is what its peak needs. The gain at the border of two blocks is the lower of theirs, and between
+    two borders it is linear; so it never exceeds what any sample needs, begins to fall a block (23 ms) ahead and rises
+    slowly, and a song that stays under the ceiling comes out as it went in, bit by bit.
+    """
+    previous: tuple[Block, float] | None = None
+    border = 1.0  # gain where the previous block begins
+    for block in blocks:
+        need = min(1.0, ceiling / max(float(np.abs(block).max(initial=0.0)), 1e-9))
+        if previous is None:
+            border = need
+        else:
+            following = min(previous[1], need, border * RELEASE)
+            yield _apply_ramp(previous[0], border, following)
+            border = following
+        previous = block, need
+    if previous is not None:
+        yield _apply_ramp(previous[0], border, min(previous[1], border * RELEASE))
+
+
+def _apply_ramp(block: Block, first: float, last: float) -> Block:
+    if first == last == 1.0:
+        return block
+    return (block * np.linspace(first, last, block.shape[1], dtype=np.float32)).astype(np.float32)

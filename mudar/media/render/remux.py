@@ -1,4 +1,4 @@
-"""A file with its sound moved in time: packets are copied as they are, nothing is decoded or encoded."""
+"""Moves the sound of a file in time: packets are copied as they are, nothing is decoded or encoded."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ import av
 
 from mudar.atomic_write import atomic_path
 from mudar.errors import NoAudioStream, NoVideoStream, UnreadableMedia
-from mudar.media.decode.demux import packets
-from mudar.media.probe.container import audio_stream, open_media, read_only, video_stream
+from mudar.media.decode.container import (
+    audio_stream,
+    discard_others,
+    length_s,
+    open_media,
+    packets,
+    video_stream,
+)
 from mudar.progress import Progress, ignore
 
 FORMATS = {"matroska": ("matroska", ".mkv"), "webm": ("matroska", ".mkv")}
 
 
 def suffix_for(container: str) -> str:
-    """What a moved file of this container (FFmpeg's names) is called: .mkv for its own kind, else .mp4."""
+    """Chooses the suffix of a rewritten file of this container (FFmpeg's names): .mkv for its own kind, else .mp4."""
     return next((FORMATS[name][1] for name in container.split(",") if name in FORMATS), ".mp4")
 
 
 def move_sound(path: str | Path, out_path: str | Path, delay_s: float, progress: Progress = ignore) -> None:
-    """Write `out_path` with the sound `delay_s` later (earlier if negative: what falls before 0 is dropped).
+    """Writes `out_path` with the sound `delay_s` later (earlier if negative: what falls before 0 is dropped).
 
     Raises NoVideoStream, NoAudioStream, UnreadableMedia when a codec does not go into the container; whatever
     `progress` raises passes. No file is left behind then.
@@ -44,22 +50,22 @@ def _copy(path: str | Path, out: Path, form: str, delay_s: float, progress: Prog
             raise NoVideoStream()
         if sound is None:
             raise NoAudioStream()
-        read_only(source, picture, sound)
-        length_s = (source.duration or 0) / av.time_base
+        discard_others(source, picture, sound)
+        duration_s = length_s(source)
         options = {"movflags": "+faststart"} if form == "mp4" else {}
         with av.open(str(out), "w", format=form, options=options) as target:
             into = {s.index: target.add_stream_from_template(s) for s in (picture, sound)}
-            for packet in _moved(packets(source, picture, sound), sound.index, delay_s):
+            for packet in _delay_sound(packets(source, picture, sound), sound.index, delay_s):
                 index = packet.stream.index
-                if index == picture.index and length_s and packet.pts is not None:
-                    progress(min(1.0, float(packet.pts * packet.time_base) / length_s), "remux")
+                if index == picture.index and duration_s and packet.pts is not None:
+                    progress(min(1.0, float(packet.pts * packet.time_base) / duration_s), "remux")
                 packet.stream = into[index]
                 target.mux(packet)
 
 
-def _moved(found: Iterator[av.Packet[Any]], sound: int, delay_s: float) -> Iterator[av.Packet[Any]]:
-    """The packets, those of the sound later; without those that would sound before 0."""
-    for packet in found:
+def _delay_sound(demuxed: Iterator[av.Packet[Any]], sound: int, delay_s: float) -> Iterator[av.Packet[Any]]:
+    """Delays the packets of stream `sound`; drops those that would be heard before 0."""
+    for packet in demuxed:
         if packet.dts is None or packet.time_base is None:
             continue
         if packet.stream.index == sound:

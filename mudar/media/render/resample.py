@@ -1,4 +1,7 @@
-"""Which source frames an output frame lies between, and what is shown for it. Knows neither files nor encoders."""
+"""Resamples source frames to output times: a source frame where one is near enough, else one interpolated between two.
+
+Knows neither files nor encoders.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.media.interpolation.blend import Between, Blend
-from mudar.media.interpolation.cuts import Cuts
-from mudar.media.interpolation.flow import FlowBetween, PairFlow
-from mudar.media.render.source import Timed
+from mudar.media.interpolation.cuts import CutDetector
+from mudar.media.interpolation.interpolator import Interpolator
+from mudar.media.render.format import SourceFrame
 
 Floats = NDArray[np.float64]
 MOST_SHARES = 8  # frames between one pair that are made at a time
@@ -23,50 +25,54 @@ SNAP = 0.08  # of a frame interval: nearer than this to a real frame, the real f
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """A pair of neighbouring source frames (no second: the end) and the shares of the way between them to show.
+    """Requests output frames at shares of the way between two neighbouring source frames (no second: the end).
 
-    cut: another shot begins with the second one.
+    is_cut: another shot begins with the second one.
     """
 
-    before: Timed
-    after: Timed | None
+    before: SourceFrame
+    after: SourceFrame | None
     shares: list[float]
-    cut: bool = False
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
 class OutputFrame:
-    """A frame for the output, the source second it shows, and whether it was made."""
+    """A frame for the output, the source second it shows, and whether it was interpolated."""
 
     frame: av.VideoFrame
     time_s: float
     interpolated: bool
 
 
-def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) -> Iterator[FrameRequest]:
-    """Which pair each of `wanted_s` (N,), ascending source seconds, lies between; a pair's shares come together.
+def sample(
+    frames: Iterator[SourceFrame], times_s: Floats, detector: CutDetector | None = None
+) -> Iterator[FrameRequest]:
+    """Finds the pair of frames that each of `times_s` (N,), ascending source seconds, lies between.
 
-    Without `cuts` nobody looks for them.
+    The shares of one pair come in one request, up to MOST_SHARES. Without a detector no cuts are found.
     """
 
-    def cut() -> bool:
-        return cuts is not None and before is not None and after is not None and cuts(before[1], after[1])
+    def crosses_cut() -> bool:
+        return bool(detector and before and after and detector(before.frame, after.frame))
 
     before = next(frames, None)
     after = next(frames, None)
-    is_cut = cut()
+    is_cut = crosses_cut()
     shares: list[float] = []
-    for at in wanted_s:
+    for time_s in times_s:
         if before is None:
             return
-        if shares and after is not None and after[0] <= at:
+        if shares and after is not None and after.time_s <= time_s:
             yield FrameRequest(before, after, shares, is_cut)
             shares = []
-        while after is not None and after[0] <= at:
+        while after is not None and after.time_s <= time_s:
             before, after = after, next(frames, None)
-            is_cut = cut()
-        inside = after is not None and at > before[0]
-        shares.append(float((at - before[0]) / (after[0] - before[0])) if after is not None and inside else 0.0)
+            is_cut = crosses_cut()
+        inside = after is not None and time_s > before.time_s
+        shares.append(
+            float((time_s - before.time_s) / (after.time_s - before.time_s)) if after is not None and inside else 0.0
+        )
         if len(shares) == MOST_SHARES:
             yield FrameRequest(before, after, shares, is_cut)
             shares = []
@@ -74,44 +80,39 @@ def sample(frames: Iterator[Timed], wanted_s: Floats, cuts: Cuts | None = None) 
         yield FrameRequest(before, after, shares, is_cut)
 
 
-def make_frame(ask: FrameRequest, make: Between | None) -> list[OutputFrame]:
-    """The frames to show for one pair."""
-    before, after = ask.before, ask.after
+def make_frames(request: FrameRequest, interpolator: Interpolator | None) -> list[OutputFrame]:
+    """Chooses or interpolates the frames to show for one pair."""
+    before, after = request.before, request.after
     if after is None:
-        return [OutputFrame(before[1], before[0], False)] * len(ask.shares)
-    apart = [s for s in ask.shares if SNAP < s < 1 - SNAP]
-    able = bool(apart) and not ask.cut
-    made = iter(make(before[1], after[1], apart) if make is not None and able else [None] * len(apart))
-    shown = []
-    for share in ask.shares:
-        between = next(made) if SNAP < share < 1 - SNAP else None
-        if between is not None:
-            shown.append(OutputFrame(between, before[0] + share * (after[0] - before[0]), True))
+        return [OutputFrame(before.frame, before.time_s, False)] * len(request.shares)
+    between = [share for share in request.shares if SNAP < share < 1 - SNAP]
+    if interpolator is not None and between and not request.is_cut:
+        interpolated = iter(interpolator(before.frame, after.frame, between))
+    else:
+        interpolated = iter([None] * len(between))
+    output = []
+    for share in request.shares:
+        frame = next(interpolated) if SNAP < share < 1 - SNAP else None
+        if frame is not None:
+            output.append(OutputFrame(frame, before.time_s + share * (after.time_s - before.time_s), True))
         else:
             nearest = before if share < 0.5 else after
-            shown.append(OutputFrame(nearest[1], nearest[0], False))
-    return shown
+            output.append(OutputFrame(nearest.frame, nearest.time_s, False))
+    return output
 
 
-def resample(asks: Iterator[FrameRequest], make: Between | None) -> Iterator[OutputFrame]:
-    """All of them in order; a maker with several workers makes several pairs at a time, no more."""
-    workers = make.workers if make is not None else 1
+def resample(requests: Iterator[FrameRequest], interpolator: Interpolator | None) -> Iterator[OutputFrame]:
+    """Makes all output frames in order; an interpolator with several workers makes as many pairs at a time."""
+    workers = interpolator.workers if interpolator is not None else 1
     if workers == 1:
-        for ask in asks:
-            yield from make_frame(ask, make)
+        for request in requests:
+            yield from make_frames(request, interpolator)
         return
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[list[OutputFrame]]] = deque()
-        for ask in asks:
-            pending.append(pool.submit(make_frame, ask, make))
+        for request in requests:
+            pending.append(pool.submit(make_frames, request, interpolator))
             if len(pending) > workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
-
-
-def make_interpolator(interpolation: str, flow: PairFlow | None = None) -> Between | None:
-    """Who makes the frames between frames; None for `nearest`. flow: the estimator of `flow`, DIS if none is given."""
-    if interpolation == "nearest":
-        return None
-    return FlowBetween(flow) if interpolation == "flow" else Blend()

@@ -27,7 +27,7 @@ from rich.table import Table
 from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.errors import MediaError, RetargetRefused
-from mudar.media.probe.container import open_media
+from mudar.media.decode.container import open_media
 from mudar.records import Analysis
 from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts_of_frames
 from mudar.retarget.report.metrics import chance_level, hit_share

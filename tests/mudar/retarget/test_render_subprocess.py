@@ -54,7 +54,7 @@ def test_the_same_as_in_this_process(media, tmp_path) -> None:
     )
     witness = RenderObserver()
     here = Renderer(*media, RenderSettings("flow", crf=FINE)).render(
-        tmp_path / "b.mp4", MAP.source_s, offset_s=1.0, duration_s=2.0, witness=witness
+        tmp_path / "b.mp4", MAP.source_s, offset_s=1.0, duration_s=2.0, observer=witness
     )
     for name in ("shown_s", "interpolated", "duplicate"):
         np.testing.assert_array_equal(getattr(there, name), getattr(here, name))

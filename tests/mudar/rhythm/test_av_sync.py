@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mudar.errors import MediaTooShort, NoAudioStream
-from mudar.media.decode.video import decode_audio
+from mudar.media.decode.audio import decode_audio
 from mudar.media.render.remux import move_sound, suffix_for
 from mudar.records import Rhythm
 from mudar.rhythm.av_sync import compare

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from mudar.media.decode.video import decode_audio, iter_frames
+from mudar.media.decode.audio import decode_audio
+from mudar.media.decode.video import iter_frames
 
 Clip = Callable[..., Path]
 Find = Callable[[NDArray[np.float32], int], list[float]]
@@ -101,7 +102,7 @@ def test_memory_is_that_of_the_result(clip: Clip) -> None:
     """Ten minutes at 44.1 kHz stereo are 212 MB as float32; at 16 kHz mono 38 MB, and little more may be held."""
     path = clip("ten-minutes.flac", video=None, audio="flac", rate_hz=44_100, seconds=600.0)
     code = (
-        "import sys; from mudar.media.decode.video import decode_audio\n"
+        "import sys; from mudar.media.decode.audio import decode_audio\n"
         "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024\n"
         "early = peak(); sound = decode_audio(sys.argv[1], 16000); print(sound.duration_s, peak() - early)\n"
     )

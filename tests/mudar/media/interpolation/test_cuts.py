@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mudar.media.interpolation.cuts import Cuts
+from mudar.media.interpolation.cuts import CutDetector
 
 Luma = NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ def frame(luma: Luma) -> av.VideoFrame:
 
 def found(pictures: Iterable[Luma]) -> list[int]:
     """Numbers of the pictures that begin a shot."""
-    told, frames = Cuts(), [frame(luma) for luma in pictures]
+    told, frames = CutDetector(), [frame(luma) for luma in pictures]
     return [k + 1 for k in range(len(frames) - 1) if told(frames[k], frames[k + 1])]
 
 

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from mudar.errors import MediaError
-from mudar.media.decode.video import decode_audio, iter_frames
+from mudar.media.decode.audio import decode_audio
+from mudar.media.decode.video import iter_frames
 from mudar.media.probe import probe as probe_module
 from mudar.media.probe.probe import ProbeLimits, probe, probe_in_child, require_dance, require_music
 

@@ -11,15 +11,16 @@ import av
 import numpy as np
 import pytest
 
-from mudar.media.render.limiter import CEILING, limit_peaks
-from mudar.media.render.readback import av_lengths
+from mudar.media.render.audio import CEILING, limit_peaks
+from mudar.media.render.encode import track_durations_s
+from mudar.media.render.format import AudioFormat
 from mudar.media.render.render import Renderer, RenderSettings
 from mudar.media.render.varispeed import varispeed
 
 
 def test_clicks_move_with_the_map(song: Path) -> None:
     """The song's clicks, at each second, played along t -> 0.5 + 1.25 t, fall at (k - 0.5) / 1.25."""
-    blocks = list(varispeed(song, 44_100, "stereo", lambda t: 0.5 + 1.25 * t, 5 * 44_100, -6.0))
+    blocks = list(varispeed(song, AudioFormat(44_100), lambda t: 0.5 + 1.25 * t, 5 * 44_100, -6.0))
     sound = np.concatenate(blocks, axis=1)
     assert sound.shape == (2, 5 * 44_100)
     loud = np.flatnonzero(np.abs(sound[0]) > 0.15)
@@ -29,7 +30,7 @@ def test_clicks_move_with_the_map(song: Path) -> None:
 
 
 def test_silence_beyond_the_end(song: Path) -> None:
-    sound = np.concatenate(list(varispeed(song, 44_100, "stereo", lambda t: 9.5 + t, 44_100, 0.0)), axis=1)
+    sound = np.concatenate(list(varispeed(song, AudioFormat(44_100), lambda t: 9.5 + t, 44_100, 0.0)), axis=1)
     assert sound.shape == (2, 44_100)
     assert np.abs(sound).max() == 0
 
@@ -107,7 +108,7 @@ def test_the_song_keeps_its_loudness(clip, tmp_path, name, codec, layout, rate_h
     song = write_tone(tmp_path / name, codec, layout, rate_hz, 3.0, 0.4)
     out = tmp_path / "out.mp4"
     Renderer(clip, song, RenderSettings("nearest", fade_s=0.05)).render(out, lambda t: t, offset_s=0.5, duration_s=2)
-    video_s, audio_s = av_lengths(out)
+    video_s, audio_s = track_durations_s(out)
     assert abs(video_s - audio_s) <= 0.010
     with av.open(str(out)) as container:
         assert container.streams.audio[0].rate == out_hz
@@ -129,7 +130,7 @@ def test_a_song_shorter_than_the_dance_ends_in_silence_of_the_right_length(clip,
     song = write_tone(tmp_path / "short.flac", "flac", "stereo", 44_100, 1.2, 0.3)
     out = tmp_path / "out.mp4"
     Renderer(clip, song, RenderSettings("nearest")).render(out, lambda t: t, offset_s=0.0, duration_s=2.5)
-    video_s, audio_s = av_lengths(out)
+    video_s, audio_s = track_durations_s(out)
     assert abs(video_s - audio_s) <= 0.010
     sound = heard(out)
     assert np.abs(sound[:, round(1.3 * 44_100) :]).max() < 0.01

@@ -7,27 +7,28 @@ from pathlib import Path
 import av
 import pytest
 
-from mudar.media.render import encoder, source
+from mudar.media.render.encode import choose_encoder, nvenc_works
 from mudar.media.render.render import Renderer, RenderSettings
+from mudar.media.render.source import inspect_video
 
 
 def test_nvenc_is_tried_before_it_is_taken() -> None:
     try:
         av.codec.Codec("h264_nvenc", "w")
     except av.codec.codec.UnknownCodecError:
-        assert not encoder.nvenc_works()
-    assert encoder.choose_encoder("libx264") == "libx264"
-    expected = "h264_nvenc" if encoder.nvenc_works() else "libx264"
-    assert encoder.choose_encoder("auto") == encoder.choose_encoder("h264_nvenc") == expected
+        assert not nvenc_works()
+    assert choose_encoder("libx264") == "libx264"
+    expected = "h264_nvenc" if nvenc_works() else "libx264"
+    assert choose_encoder("auto") == choose_encoder("h264_nvenc") == expected
 
 
-@pytest.mark.parametrize("wanted", ["auto", "h264_nvenc", "libx264"])
-def test_whatever_is_asked_the_file_is_high_profile_h264(clip, song, tmp_path, wanted: str) -> None:
+@pytest.mark.parametrize("requested", ["auto", "h264_nvenc", "libx264"])
+def test_whatever_is_asked_the_file_is_high_profile_h264(clip, song, tmp_path, requested: str) -> None:
     out = tmp_path / "out.mp4"
-    done = Renderer(clip, song, RenderSettings("nearest", encoder=wanted)).render(
+    done = Renderer(clip, song, RenderSettings("nearest", encoder=requested)).render(
         out, lambda t: t, offset_s=0.0, duration_s=0.5
     )
-    assert done.encoder == encoder.choose_encoder(wanted)
+    assert done.encoder == choose_encoder(requested)
     with av.open(str(out)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.profile) == ("h264", "High")
@@ -54,7 +55,7 @@ def test_what_is_not_kept_is_said(tmp_path: Path) -> None:
             plane.update(bytes(plane.buffer_size))
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    notes = source.inspect_video(path).notes
+    notes = inspect_video(path).notes
     assert [word for note in notes for word in ("10 bits", "Transparency", "odd") if word in note] == [
         "10 bits", "Transparency", "odd",
     ]  # fmt: skip

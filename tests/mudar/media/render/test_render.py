@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mudar.errors import Cancelled, MediaTooShort
-from mudar.media.render.readback import av_lengths
+from mudar.media.render.encode import track_durations_s
 from mudar.media.render.render import Renderer, RenderSettings
 
 
@@ -47,7 +47,7 @@ def test_blend_mixes_in_proportion(painter, song, tmp_path, luma_of, patch_of) -
 def test_the_song_is_cut_to_the_frames(clip, song, tmp_path) -> None:
     out = tmp_path / "out.mp4"
     Renderer(clip, song).render(out, lambda t: t, offset_s=1.5, duration_s=2.49)
-    video_s, audio_s = av_lengths(out)
+    video_s, audio_s = track_durations_s(out)
     assert video_s == pytest.approx(74 / 30, abs=1e-6)
     assert abs(video_s - audio_s) < 0.010
     sound = decode(out)
@@ -66,7 +66,7 @@ def decode(path: Path) -> np.ndarray:
 def test_sound_goes_on_as_silence_where_the_song_ends(clip, song, tmp_path) -> None:
     out = tmp_path / "out.mp4"
     Renderer(clip, song).render(out, lambda t: t, offset_s=9.0, duration_s=2.0)
-    video_s, audio_s = av_lengths(out)
+    video_s, audio_s = track_durations_s(out)
     assert abs(video_s - audio_s) < 0.010
     assert np.abs(decode(out)[60_000:]).max() < 0.01
 

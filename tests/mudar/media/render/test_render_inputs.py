@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mudar.errors import NoAudioStream, NoVideoStream
+from mudar.media.render.format import output_rate
 from mudar.media.render.render import Renderer, RenderSettings
-from mudar.media.render.source import output_rate
 
 NEAREST = RenderSettings("nearest", crf=8)
 

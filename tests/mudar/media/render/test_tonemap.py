@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mudar.media.render.tonemap import WHITE, cube, hlg_light, pq_light, pq_signal, rolled_off, tonemap
+from mudar.media.render.tonemap import WHITE, cube, hlg_light, pq_light, pq_signal, roll_off, tonemap
 
 signals = st.floats(0.0, 1.0)
 
@@ -32,7 +32,7 @@ def test_both_ways_give_the_same() -> None:
 @pytest.mark.parametrize("peak", [300.0, 1000.0, 4000.0])
 def test_what_is_dim_stays_and_the_peak_is_white(peak: float) -> None:
     light = np.geomspace(0.1, peak, 200)
-    rolled = rolled_off(light, peak)
+    rolled = roll_off(light, peak)
     assert (np.diff(rolled) > 0).all()
     assert rolled[-1] == pytest.approx(WHITE, rel=1e-3)
     dim = light < 20
@@ -40,9 +40,18 @@ def test_what_is_dim_stays_and_the_peak_is_white(peak: float) -> None:
 
 
 def test_a_source_no_brighter_than_white_is_left_alone() -> None:
-    np.testing.assert_allclose(rolled_off(np.array([1.0, 150.0, 500.0]), 150.0), [1.0, 150.0, WHITE])
+    np.testing.assert_allclose(roll_off(np.array([1.0, 150.0, 500.0]), 150.0), [1.0, 150.0, WHITE])
 
 
+@pytest.mark.parametrize("peak", [np.nextafter(WHITE, 300.0), WHITE + 1e-12, WHITE + 1e-6])
+def test_a_peak_just_above_white_divides_by_no_zero(peak: float) -> None:
+    rolled = roll_off(np.array([1.0, 150.0, WHITE, 500.0]), peak)
+    np.testing.assert_allclose(rolled, [1.0, 150.0, WHITE, WHITE], rtol=1e-6)
+
+
+@example(red=0.0, green=0.0, blue=1e-160, transfer="arib-std-b67")  # so dark that room / chroma would overflow
+@example(red=0.0, green=0.0, blue=5e-324, transfer="arib-std-b67")
+@example(red=0.0, green=0.0, blue=5e-324, transfer="smpte2084")
 @given(red=signals, green=signals, blue=signals, transfer=st.sampled_from(["smpte2084", "arib-std-b67"]))
 def test_every_colour_lands_on_the_screen(red: float, green: float, blue: float, transfer: str) -> None:
     out = tonemap(np.array([red, green, blue]), transfer)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mudar.media.decode.video import decode_audio, iter_frames
+from mudar.media.decode.audio import decode_audio
+from mudar.media.decode.video import iter_frames
 from mudar.rhythm.music import music_features
 from mudar.spec import AudioSpec
 from training.data.synthetic.clip import make_clip, write_clip, write_song

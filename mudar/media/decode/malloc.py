@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system at once.
+"""Makes glibc give freed memory back to the system at once.
 
 Whenever a large piece is freed, glibc raises the size up to which it takes pieces from its own heap (mallopt(3),
 M_MMAP_THRESHOLD), to 32 MB in the end; in that heap one small piece that lives on keeps all that lies below it. A
@@ -14,7 +14,7 @@ _M_MMAP_THRESHOLD = -3
 
 
 def use_fixed_mmap_threshold() -> bool:
-    """Have this process do so from now on; False where the C library knows nothing of it."""
+    """Fixes the size from which this process maps memory by itself; False where the C library is not glibc."""
     try:
         set_option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl, macOS; Windows has no library of that name

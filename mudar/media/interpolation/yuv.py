@@ -1,6 +1,6 @@
-"""The planes of a yuv420p frame as arrays, without a copy. Knows nothing of what is done with them.
+"""Gives the planes of a yuv420p frame as arrays, without a copy.
 
-PyAV is named for its types only: what flows are made of can be checked on machines that have no PyAV.
+Imports PyAV for its types only: optical flow can be checked on machines that have no PyAV.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Plane = NDArray[np.uint8]
 
 
 def planes(frame: av.VideoFrame) -> list[Plane]:
-    """Views of Y, U, V, each (height, width) uint8."""
+    """Returns views of Y, U and V, each (height, width) uint8."""
     return [
         np.frombuffer(cast("memoryview[int]", plane), np.uint8).reshape(-1, plane.line_size)[
             : plane.height, : plane.width
@@ -26,6 +26,6 @@ def planes(frame: av.VideoFrame) -> list[Plane]:
     ]
 
 
-def blank(like: av.VideoFrame) -> av.VideoFrame:
-    """A new yuv420p frame of the same size, pixels unset."""
+def empty_like(like: av.VideoFrame) -> av.VideoFrame:
+    """Allocates a yuv420p frame of the same size, pixels unset."""
     return type(like)(like.width, like.height, "yuv420p")

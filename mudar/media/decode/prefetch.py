@@ -1,4 +1,4 @@
-"""A generator that runs ahead in its own thread, by a bounded number of items. Knows nothing of media."""
+"""Runs a generator ahead in a thread of its own, by a bounded number of items. Knows nothing of media."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _POLL_S = 0.1
 
 
 class _End:
-    """What a finished generator puts last: its error, if it had one."""
+    """Marks the end of the items, with the error that ended them, if any."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 class Prefetcher(Generic[T]):
-    """Iterate once: items of `produce()` in order, made in a thread at most `depth` ahead.
+    """Yields the items of `produce()` in order, made in a thread at most `depth` ahead; to be iterated once.
 
     An error of the generator is raised at its place in the order. Leaving the `with` block stops the thread, closes
     the generator, and waits for both.

@@ -8,11 +8,11 @@ import textwrap
 
 import pytest
 
-HELD_MB = """
+RESIDENT_MB = """
     import ctypes, sys
-    from mudar.media.malloc import return_freed
+    from mudar.media.decode.malloc import use_fixed_mmap_threshold
     if sys.argv[1] == "on":
-        assert return_freed()
+        assert use_fixed_mmap_threshold()
     libc = ctypes.CDLL(None)
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
@@ -30,7 +30,7 @@ HELD_MB = """
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
 def test_freed_pieces_do_not_stay_below_living_ones() -> None:
     off, on = (
-        int(subprocess.run([sys.executable, "-c", textwrap.dedent(HELD_MB), which], check=True, capture_output=True,
+        int(subprocess.run([sys.executable, "-c", textwrap.dedent(RESIDENT_MB), which], check=True, capture_output=True,
                            text=True).stdout)
         for which in ("off", "on")
     )  # fmt: skip
