@@ -64,10 +64,10 @@ def load_weights(folder: Path, card: Card) -> Mudar:
         content = (folder / WEIGHTS_FILE).read_bytes()
     except OSError as error:
         raise CardInvalid(f"The weights of {card.id} cannot be read: {error}.") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.sha256:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != card.sha256:
         raise ChecksumMismatch(
-            f"The weights of {card.id} have sha256 {found[:12]}…, its card says {card.sha256[:12]}…."
+            f"The weights of {card.id} have sha256 {sha256[:12]}…, its card says {card.sha256[:12]}…."
         )
     try:
         model = build(card.model, card.spec)
@@ -113,9 +113,9 @@ def flow_weights(roots: Sequence[str | Path]) -> Path | None:
 
 
 def _flow_weights(registry: Registry, card: Card) -> Path:
-    found = flow_weights(registry.roots)
-    if found is not None:
-        return found
+    path = flow_weights(registry.roots)
+    if path is not None:
+        return path
     raise ModelError(
         f"{card.id} sees motion with PWC-Net, and its weights are not here.",
         hint="Bring the public checkpoint: mudar models import-pwcnet FILE.",

@@ -49,8 +49,8 @@ class Registry:
             raise UnknownModel(f"{name!r} names no model.")
         known = self.versions(model)
         aliases = self.aliases(model)
-        wanted = tag or (SERVED if SERVED in aliases else next(iter(known), ""))
-        version = wanted if wanted in known else aliases[wanted].version if wanted in aliases else ""
+        key = tag or (SERVED if SERVED in aliases else next(iter(known), ""))
+        version = key if key in known else aliases[key].version if key in aliases else ""
         if version not in known:
             raise UnknownModel(f"There is no model {name}.")
         return known[version]
@@ -65,34 +65,34 @@ class Registry:
 
     def names(self) -> list[str]:
         """The models that have a checkpoint, in order."""
-        found = {folder.parent.parent.name for root in self.roots for folder in root.glob(f"*/*/{CARD_FILE}")}
-        return sorted(name for name in found if is_word(name))
+        names = {folder.parent.parent.name for root in self.roots for folder in root.glob(f"*/*/{CARD_FILE}")}
+        return sorted(name for name in names if is_word(name))
 
     def versions(self, name: str) -> dict[str, Path]:
         """Version to folder, the newest version first; of the same version in two roots, the first root's."""
-        found: dict[str, Path] = {}
+        folders: dict[str, Path] = {}
         for root in self.roots:
             for card in (root / name).glob(f"*/{CARD_FILE}"):
                 if is_word(card.parent.name):
-                    found.setdefault(card.parent.name, card.parent)
-        return dict(sorted(found.items(), key=lambda item: _age(item[0]), reverse=True))
+                    folders.setdefault(card.parent.name, card.parent)
+        return dict(sorted(folders.items(), key=lambda item: _age(item[0]), reverse=True))
 
     def aliases(self, name: str) -> dict[str, Alias]:
         """Alias to what it means."""
-        found: dict[str, Alias] = {}
+        aliases: dict[str, Alias] = {}
         for root in reversed(self.roots):
-            for alias, told in _read(root).get(name, {}).items():
-                found[alias] = Alias(str(told["version"]), tuple(told.get("previous", ())))
-        return found
+            for alias, entry in _read(root).get(name, {}).items():
+                aliases[alias] = Alias(str(entry["version"]), tuple(entry.get("previous", ())))
+        return aliases
 
     def cards(self) -> list[Card]:
         """Every checkpoint whose card can be read, by name, the newest version first."""
-        found = []
+        cards = []
         for name in self.names():
             for version in self.versions(name):
                 with contextlib.suppress(CardInvalid):
-                    found.append(self.card(f"{name}@{version}"))
-        return found
+                    cards.append(self.card(f"{name}@{version}"))
+        return cards
 
     def promote(self, name: str, version: str, alias: str = SERVED) -> Alias:
         """Let `name@alias` mean this version from now on. UnknownModel; CardInvalid when its card cannot be read."""
@@ -117,9 +117,9 @@ class Registry:
             return self._write(name, alias, Alias(now.previous[-1], now.previous[:-1]))
 
     def _write(self, name: str, alias: str, meant: Alias) -> Alias:
-        told = _read(self.roots[0])
-        told.setdefault(name, {})[alias] = {"version": meant.version, "previous": list(meant.previous)}
-        write_atomically(self.roots[0] / ALIASES_FILE, tomli_w.dumps(told).encode())
+        aliases = _read(self.roots[0])
+        aliases.setdefault(name, {})[alias] = {"version": meant.version, "previous": list(meant.previous)}
+        write_atomically(self.roots[0] / ALIASES_FILE, tomli_w.dumps(aliases).encode())
         return meant
 
     @contextlib.contextmanager

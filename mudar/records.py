@@ -42,7 +42,7 @@ class Rhythm:
     peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
-    def whole_speed(self) -> Array:
+    def total_speed(self) -> Array:
         """(J,) `speed` in all directions together."""
         return self.speed.sum(axis=1) if self.speed.ndim > 1 else self.speed
 

@@ -25,7 +25,7 @@ from tests.waiting import PATIENCE_S, wait_until
 
 HERE = Path(__file__).parent
 # By folder or file; what is not listed is `unit`, unless it asks for a server of `SERVERS`.
-TIERS = {"service": "service", "workers": "service", "e2e": "e2e", "web": "e2e"}
+TIERS = {"test_readme.py": "e2e", "service": "service", "workers": "service", "e2e": "e2e", "web": "e2e"}
 SERVERS = {"stack": "e2e", "redis_url": "service", "postgres_url": "service", "milvus_url": "service"}
 
 # No deadline: an example takes as long as a busy machine lets it. Every run draws the same examples, so that a failure

@@ -10,7 +10,17 @@ from tests.names import CODE, ROOT, python_files
 
 WORDS: Final = 4
 # Rooms whose docstrings are still riddles or shapes alone; the list only shrinks.
-NOT_YET: Final[tuple[str, ...]] = ("mudar/", "model_store/", "service/", "training/", "workers/")
+NOT_YET: Final[tuple[str, ...]] = (
+    "mudar/features/",
+    "mudar/index/",
+    "mudar/library/",
+    "mudar/media/",
+    "mudar/model/",
+    "mudar/retarget/",
+    "mudar/rhythm/",
+    "service/",
+    "training/",
+)
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

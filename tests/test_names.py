@@ -14,8 +14,35 @@ import pytest
 from tests.names import CODE, ROOT, identifiers, says_nothing, tracked_files
 
 # Rooms that still use old names; the lists only shrink. A name belongs to the first room that its path starts with.
-EMPTY_NOT_YET: Final[tuple[str, ...]] = ("mudar/", "model_store/", "service/", "workers/", "training/", "tests/")
-OLD_NOT_YET: Final[tuple[str, ...]] = ("mudar/", "service/", "training/", "tests/")
+EMPTY_NOT_YET: Final[tuple[str, ...]] = (
+    "mudar/embed.py",
+    "mudar/features/",
+    "mudar/index/",
+    "mudar/library/",
+    "mudar/model/",
+    "mudar/retarget/",
+    "mudar/rhythm/",
+    "service/",
+    "training/",
+    "tests/answers.py",
+    "tests/bench/",
+    "tests/gpu/",
+    "tests/mudar/",
+    "tests/service/",
+    "tests/training/",
+    "tests/workers/",
+)
+OLD_NOT_YET: Final[tuple[str, ...]] = (
+    "mudar/embed.py",
+    "mudar/index/",
+    "mudar/library/",
+    "mudar/retarget/",
+    "mudar/rhythm/",
+    "service/",
+    "training/",
+    "tests/gpu/",
+    "tests/mudar/",
+)
 
 # The history says what things were called, and this file lists it.
 HISTORY: Final = ("CHANGELOG.md", "tests/test_names.py")

@@ -16,7 +16,15 @@ SUM_OF_LINES: Final = 32_000
 # What a decorator of these names reads (FastAPI's endpoints, typer's commands) has as many parameters as it offers.
 SIGNATURES: Final = frozenset({"get", "post", "put", "patch", "delete", "command", "callback"})
 # Rooms that are still too large; the list only shrinks.
-NOT_YET: Final[tuple[str, ...]] = ("mudar/", "service/", "training/", "workers/")
+NOT_YET: Final[tuple[str, ...]] = (
+    "mudar/embed.py",
+    "mudar/index",
+    "mudar/library",
+    "mudar/model",
+    "mudar/retarget",
+    "service/cli",
+    "training/",
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SOURCES: Final = {str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)}

@@ -51,7 +51,7 @@ def smooth_taps(taps_s: Array, dance: Rhythm) -> Array:
     if not len(dance.speed):
         return smooth_times(taps_s)
     clock = np.arange(len(dance.speed) + 1) / dance.speed_fps
-    return snap_and_smooth(taps_s, clock, np.append(0.0, dance.whole_speed / dance.speed_fps), 1 / dance.fps)
+    return snap_and_smooth(taps_s, clock, np.append(0.0, dance.total_speed / dance.speed_fps), 1 / dance.fps)
 
 
 def _expected(times: Times, steps: Times) -> Times:

@@ -92,7 +92,7 @@ def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Picture
         for x in across(found_s):
             cv2.line(picture, (int(x), top), (int(x), bottom), colour, 2)
     for values, fps, lead_s, colour in (
-        (dance.whole_speed, dance.speed_fps, 0.5, _SPEED),
+        (dance.total_speed, dance.speed_fps, 0.5, _SPEED),
         (dance.curve, dance.fps, 0.0, _CURVE),
     ):
         if len(values):
