@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from service.cli.main import app
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXPERIMENTS = sorted((ROOT / "docs" / "experiments").glob("*.md"))
+SCRIPTS = sorted([*(ROOT / "docs" / "experiments").glob("*.py"), *(ROOT / "tests" / "bench").rglob("*.py")])
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
 TOP_LEVEL = {name.split("/")[0] for name in TRACKED if "/" in name}
 PATH = re.compile(rf"(?<![\w/.<-])(?:{'|'.join(sorted(map(re.escape, TOP_LEVEL)))})/[\w./-]+")
@@ -98,6 +100,20 @@ def test_an_experiment_opens_with_its_commit_and_its_command(document: Path) -> 
     opening = document.read_text().split("\n\n")[1]
     assert re.search(r"^Commits? `[0-9a-f]{7}`", opening)
     assert "Command" in opening or "`python -m" in opening
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=by_name)
+def test_the_scripts_of_experiments_and_benchmarks_can_be_imported(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test runs them, so this is what notices that a name they import has gone."""
+    spec = importlib.util.spec_from_file_location(f"script_{script.stem}", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    spec.loader.exec_module(module)
+    assert callable(getattr(module, "main", None)) or script.parent.name in ("bench", "retargeting")
 
 
 def test_the_code_has_one_version() -> None:

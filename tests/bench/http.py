@@ -28,7 +28,7 @@ from model_store.registry import Registry
 from mudar.library import tables as t
 from mudar.library.db import Database
 from mudar.library.serialization import to_bytes
-from service.settings import SHIPPED_MODELS
+from mudar.library.settings import SHIPPED_MODELS
 from tests.bench import vectors
 from tests.bench.row import Row
 from tests.conftest import start_stack
