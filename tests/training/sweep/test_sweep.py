@@ -124,7 +124,7 @@ def test_a_cell_in_trouble_does_not_end_the_study(told: SweepConfig, monkeypatch
     cells: queue.Queue[Trial] = queue.Queue()
     for row in ("full", "avts"):
         cells.put(Trial(row, "generated", 0))
-    monkeypatch.setattr(sweep, "run_cell", fails)
+    monkeypatch.setattr(sweep, "run_trial", fails)
     sweep.work(told, cells, np.inf)
     troubles = sorted((told.out / "cells").glob("*.trouble.txt"))
     assert len(troubles) == 2
