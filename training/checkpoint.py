@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mudar.atomic_write import atomic_path
+from mudar.model.config import ModelConfig
+from mudar.model.mudar import Mudar, build
+from mudar.spec import FeatureSpec
+from training.baselines.registry import BASELINES, Network
 from training.data.batches import HardNegatives
 from training.distributed import SINGLE, DistContext
 from training.recipe import Recipe
@@ -43,3 +48,32 @@ def load_state(recipe: Recipe, out: Path, world: DistContext = SINGLE) -> State:
         if "hardest" in kept:
             state.hardest = HardNegatives(kept["hardest"].cpu().numpy(), kept["heard_at_s"].cpu().numpy())
     return state
+
+
+def load_run(folder: Path) -> Mudar:
+    """The averaged network of a run's folder."""
+    recipe = json.loads((folder / "recipe.json").read_text())
+    model = build(ModelConfig.from_dict(recipe["model"]), FeatureSpec.from_dict(recipe["features"]))
+    model.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
+    return model.eval()
+
+
+def load_network(folder: Path) -> Network:
+    """The averaged network of a run's folder, whichever system it is."""
+    recipe = json.loads((folder / "recipe.json").read_text())
+    kind, config = recipe.get("network", "mudar"), ModelConfig.from_dict(recipe["model"])
+    if kind == "mudar":
+        return load_run(folder)
+    network = BASELINES[kind](config, FeatureSpec.from_dict(recipe["features"]))
+    network.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
+    return network.eval()
+
+
+def save_run(before: Path, out: Path, model: Mudar) -> None:
+    """A run's folder with this network as its average: what evaluate and publish read."""
+    recipe = json.loads((before / "recipe.json").read_text())
+    recipe["model"] = {**recipe["model"], **model.config.to_dict()}
+    recipe["features"] = model.spec.to_dict()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps(recipe, indent=1))
+    torch.save({"average": model.state_dict()}, out / "state.pt")

@@ -12,7 +12,6 @@ Shapes: T frames; M motion features; P directions; L = 2 reach + 1 frames; F the
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +27,8 @@ from mudar.model.beat_filter import beat_input, cell_weights
 from mudar.model.config import FILTER_HEADS
 from mudar.model.mudar import Mudar, build
 from mudar.spec import VideoSpec
+from training.checkpoint import load_run, save_run
 from training.data.records import Array, ClipFeatures, RecordStore, motion_rows
-from training.evaluation.evaluate import load_run
 
 Floats = NDArray[np.float64]
 
@@ -193,16 +192,6 @@ def main() -> None:
     model = attach(network, fit(real, network.spec.video))
     save_run(args.run, args.out, model)
     Console().print(f"{len(real)} real clips; the network of {args.run} with its beat filter lies in {args.out}")
-
-
-def save_run(before: Path, out: Path, model: Mudar) -> None:
-    """A run's folder with this network as its average: what evaluate and publish read."""
-    recipe = json.loads((before / "recipe.json").read_text())
-    recipe["model"] = {**recipe["model"], **model.config.to_dict()}
-    recipe["features"] = model.spec.to_dict()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(recipe, indent=1))
-    torch.save({"average": model.state_dict()}, out / "state.pt")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from training.baselines.registry import Network
 from training.data import windows as read
-from training.data.augment import Augmentation, draw, make_plan
+from training.data.augment import draw, make_plan
 from training.data.batches import HardNegatives, Source
 from training.data.pairs import avc_allowed
 from training.data.windows import Cut
 from training.distributed import DistContext
-from training.recipe import Recipe
+from training.recipe import Augmentation, Recipe
 
 _CLIPS_AT_ONCE = 64
 _ROWS_AT_ONCE = 1024  # of the table of all pairs

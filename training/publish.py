@@ -33,20 +33,12 @@ from model_store.registry import SERVED, Registry
 from mudar.embed import Embedder
 from mudar.errors import ModelError, UnknownModel, WorseThanServed
 from mudar.model.mudar import Mudar
+from training.checkpoint import load_run
 from training.data.records import ClipFeatures, RecordStore
 from training.data.synthetic.clip import write_clip
 from training.evaluation import metrics
-from training.evaluation.evaluate import (
-    LAMBDAS,
-    View,
-    group_of,
-    load_run,
-    look,
-    retrieval_figures,
-    rhythm_figures,
-    show,
-    song_ranks,
-)
+from training.evaluation.evaluate import LAMBDAS, retrieval_figures, rhythm_figures, show, song_ranks
+from training.evaluation.inference import ClipPrediction, predict_groups
 
 LICENCES = {
     "generated": "Apache-2.0 (trained on generated dancers and music only)",
@@ -58,17 +50,10 @@ CORES: Final = 2
 SPEED_CLIP: Final = (10.0, 1280, 720)  # seconds, width, height
 
 
-def views_by_group(model: Mudar, records: list[ClipFeatures]) -> dict[str, list[View]]:
-    """What the network says of each clip."""
-    found: dict[str, list[View]] = {}
-    for record in track(records, "looking at held-out clips", transient=True):
-        found.setdefault(group_of(record), []).append(look(model, record))
-    return dict(sorted(found.items()))
+Predictions = dict[str, list[ClipPrediction]]  # by group
 
 
-def require_no_worse(
-    new: dict[str, list[View]], served: dict[str, list[View]], lambdas: tuple[float, float] = (0.5, 0.5)
-) -> None:
+def require_no_worse(new: Predictions, served: Predictions, lambdas: tuple[float, float] = (0.5, 0.5)) -> None:
     """Raises WorseThanServed when some group's strokes, or its songs' ranks at each network's own λ (the new one's
     first), got worse by more than chance explains, on the same clips."""
     for group, views in new.items():
@@ -118,8 +103,8 @@ def _on_cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _f1(view: View) -> float:
-    return metrics.f1(view.record.curves_s()["beat"], view.strokes_s, TOLERANCE_S)
+def _f1(prediction: ClipPrediction) -> float:
+    return metrics.f1(prediction.record.curves_s()["beat"], prediction.strokes_s("beat"), TOLERANCE_S)
 
 
 def best_lambda(figures: dict[str, Any]) -> float:
@@ -146,7 +131,7 @@ def publish(
     """
     model = load_run(run)
     speed = {"bytes": require_small(model), "realtime_factor_2_cores_720p": round(realtime_factor(model, clip), 1)}
-    views = views_by_group(model, records)
+    views = predict_groups(model, track(records, "held-out clips", transient=True))
     figures: dict[str, Any] = {
         group: {"rhythm": rhythm_figures(seen), "retrieval": retrieval_figures(seen)} for group, seen in views.items()
     }
@@ -157,7 +142,8 @@ def publish(
     except UnknownModel:
         console.print("nothing is served under this name yet")
     else:
-        theirs = views_by_group(served.model, _as_served(records, served_records, served.model.spec == model.spec))
+        same_clips = _as_served(records, served_records, served.model.spec == model.spec)
+        theirs = predict_groups(served.model, track(same_clips, "the same clips, as served", transient=True))
         require_no_worse(views, theirs, (lam, served.card.lambda_default))
     for group, beats in (held_out or {}).items():
         figures[group] = {"beats of held-out folds": beats, "retrieval": figures[group]["retrieval"]}

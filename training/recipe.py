@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from mudar.model.config import ModelConfig
 from mudar.spec import FeatureSpec
-from training.data.augment import Augmentation
 
 Network = Literal["mudar", "multisensory", "avts", "lla"]
 
@@ -32,6 +31,19 @@ class LossRecipe:
     offline_every: int = 0  # steps after which each clip's hardest negatives are looked for again; 0 = never
     offline_keep: int = 16  # how many are kept for each clip; a step meets one of them
     offline_weight: float = 0.5  # of the triplet with them against the triplets within the batch
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a window may be bent. The defaults leave it as it is."""
+
+    stretch: tuple[float, float] = (1.0, 1.0)
+    mirror: float = 0.0  # share of windows
+    gain_sd: float = 0.0  # of the log of a factor on all motion
+    noise_sd: float = 0.0  # of the log of a factor on each value
+    move_cells: float = 0.0  # share of windows whose grid is moved by a cell: another framing
+    drop_cells: float = 0.0  # share of windows that lose a row or a column of cells
+    glitch: float = 0.0  # share of frames that repeat the one before, as phones record
 
 
 @dataclass(frozen=True)

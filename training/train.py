@@ -27,8 +27,7 @@ from rich.progress import Progress, TextColumn
 
 from training.baselines.registry import Network
 from training.checkpoint import load_state, save_state
-from training.data.batches import Source, make_batch
-from training.data.mixture import Mixture
+from training.data.batches import Mixture, Source, make_batch
 from training.data.records import ClipFeatures, RecordStore
 from training.data.shards import Shards
 from training.distributed import init_distributed

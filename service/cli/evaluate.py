@@ -21,7 +21,9 @@ def evaluate(
     retrieval: Annotated[Path | None, typer.Option(help="Folder of clips that have their own sound.")] = None,
     tables: Annotated[list[Path] | None, typer.Option(help="Records, or folders of clips: the paper's tables.")] = None,
     teach: Annotated[list[Path] | None, typer.Option(help="Labelled training records, for table 2.")] = None,
-    colours: Annotated[list[Path] | None, typer.Option(help="Colour features, for the control.")] = None,
+    colours: Annotated[
+        list[Path] | None, typer.Option("--colors", "--colours", help="Colour features, for the control.")
+    ] = None,
     only: Annotated[Path | None, typer.Option(help="Of real records only these clip ids (one a line).")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV with file (below the folder) and song_id.")] = None,
     gallery: Annotated[str, typer.Option(help="songs (one clip of each), clips or others.")] = "songs",
@@ -47,7 +49,7 @@ def evaluate(
         found = _figures(retrieval, table, records or Path(passing), workers, model, gallery)
     _print(found, as_json)
     if plot:
-        from training.evaluation.downstream.lambda_plot import draw
+        from training.evaluation.downstream.retrieval import plot as draw
 
         draw({"own": found}, plot)
 
@@ -59,10 +61,11 @@ def _tables(
     from rich.console import Console
 
     from model_store.loader import load
-    from training.evaluation.evaluate import group_of
+    from training.data.compact_format import read_records
+    from training.evaluation.downstream.color_baseline import read_colors
+    from training.evaluation.inference import group_of
     from training.evaluation.tables import __main__ as paper
-    from training.evaluation.tables.measure import measure
-    from training.sweep.run import read
+    from training.evaluation.tables.report import TableOptions, measure
 
     for path in [*paths, *teach, *colours]:
         if not path.exists():
@@ -71,18 +74,18 @@ def _tables(
     network = load(model or told.model_name, told.model_roots).model
     with tempfile.TemporaryDirectory() as passing:
         found = [_records(path, table, kept or Path(passing), workers, network.spec) for path in paths]
-        records = paper.chosen(found, only, table)
-        own = {r.clip_id for path, made in zip(paths, found, strict=True) if made != path for r in read(made)}
-        labelled = [record for path in teach for record in read(path)]
+        records = paper.select_records(found, only, table)
+        own = {r.clip_id for path, made in zip(paths, found, strict=True) if made != path for r in read_records(made)}
+        labelled = [record for path in teach for record in read_records(path)]
     if not records:
         raise BadRequest("There is no clip to evaluate on.", hint="See above why each was skipped, or check --only.")
     with bar("clips") as progress:
         seen = iter(range(1, len(records) + 1))
         tick = lambda: progress(next(seen) / len(records), "")  # noqa: E731
-        measured = measure(
-            network, records, labelled, tick=tick, colours=paper.colours_of(colours),
-            group_of=lambda record: "clips" if record.clip_id in own else group_of(record),
-        )  # fmt: skip
+        options = TableOptions(
+            colors=read_colors(*colours), group_of=lambda record: "clips" if record.clip_id in own else group_of(record)
+        )
+        measured = measure(network, records, labelled, options, tick)
     paper.show(measured, as_json, Console(width=200))
 
 
@@ -108,6 +111,7 @@ def _figures(
     from training.data.extract import RealJob
     from training.data.records import RecordStore
     from training.evaluation.downstream import retrieval
+    from training.evaluation.inference import predict_groups
 
     told = settings()
     network = load(model or told.model_name, told.model_roots).model
@@ -121,7 +125,7 @@ def _figures(
         seen = iter(range(1, len(usable) + 1))
         named = {job.clip_id: _group(job.path.relative_to(folder)) for job in jobs if isinstance(job, RealJob)}
         tick = lambda: progress(next(seen) / len(usable), "")  # noqa: E731
-        groups = retrieval.views_of(network, usable, tick, lambda record: named[record.clip_id])
+        groups = predict_groups(network, usable, tick, lambda record: named[record.clip_id])
     return {group: retrieval.sweep(views, gallery) for group, views in groups.items()}  # type: ignore[arg-type]
 
 

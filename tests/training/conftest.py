@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from mudar.model.config import small
-from training.data.mixture import Mixture
+from mudar.model.temporal import Code
+from training.data.batches import Mixture
 from training.data.records import ClipFeatures
+from training.evaluation.inference import ClipPrediction
 from training.recipe import DataRecipe, OptimiserRecipe, Recipe
 from training.recipes import registry
 
@@ -28,6 +31,25 @@ def make_record(index: int, origin: str = "generated", seconds: float = 10.0) ->
         f"clip-{index}", f"song-{index // 2}", f"source-{index}", "", origin, seconds, between, audio,
         np.interp(np.arange(frames) / 15, at, burst).clip(0, 1).astype(np.float32), onsets,
         beats if origin == "generated" else beats[:0], beats, beats[::4],
+    )  # fmt: skip
+
+
+def make_prediction(
+    record: ClipFeatures,
+    strokes_s: np.ndarray,
+    dance: np.ndarray | None = None,
+    music: np.ndarray | None = None,
+    rhythms: tuple[np.ndarray, np.ndarray] | None = None,
+) -> ClipPrediction:
+    """What a network would say that finds these strokes and gives these vectors (S, E); its rhythm's are the same."""
+    dance, music = (np.zeros((1, 1), np.float32) if rows is None else rows for rows in (dance, music))
+    at_s = np.arange(record.frames)[:, None] / 15
+    gaps_s = np.abs(at_s - strokes_s[None]).min(axis=1, initial=9.0)
+    curve = np.exp(-0.5 * (gaps_s / 0.04) ** 2).astype(np.float32)
+    code = lambda rows: Code(torch.zeros(len(rows), 4, 2), torch.from_numpy(rows))  # noqa: E731
+    return ClipPrediction(
+        record, [], 15.0, ("beat", "onset"), np.stack([curve, curve], 1), curve, code(dance), code(music),
+        torch.zeros(len(dance), 4, 0), *(rhythms or (dance, music)), served_head="beat", served_strokes_s=strokes_s,
     )  # fmt: skip
 
 

@@ -17,28 +17,29 @@ from model_store.registry import Registry
 from mudar.errors import ModelError, WorseThanServed
 from mudar.model.mudar import build
 from training import publish
-from training.data.mixture import Mixture
+from training.checkpoint import load_run
+from training.data.batches import Mixture
 from training.data.records import ClipFeatures
-from training.evaluation.evaluate import View, load_run, look, retrieval_figures
+from training.evaluation.evaluate import retrieval_figures
+from training.evaluation.inference import predict
 from training.recipe import Recipe
 from training.train import train
 
-NOTHING = np.zeros((1, 1), np.float32)
+from .conftest import make_prediction
+
 CLIP = (2.0, 160, 90)
-
-
-def _view(record: ClipFeatures, strokes_s: np.ndarray) -> View:
-    return View(record, np.zeros(1, np.float32), strokes_s, NOTHING, NOTHING, NOTHING, NOTHING)
 
 
 def test_worse_is_refused_and_noise_is_not(records: list[ClipFeatures]) -> None:
     rng = np.random.default_rng(0)
-    good = {"generated": [_view(r, r.strokes_s) for r in records]}
-    late = {"generated": [_view(r, r.strokes_s + 0.1) for r in records]}
+    good = {"generated": [make_prediction(r, r.strokes_s) for r in records]}
+    late = {"generated": [make_prediction(r, r.strokes_s + 0.1) for r in records]}
     with pytest.raises(WorseThanServed, match="generated"):
         publish.require_no_worse(late, good)
     publish.require_no_worse(good, late)
-    one, other = ([_view(r, r.strokes_s[rng.uniform(size=len(r.strokes_s)) > 0.3]) for r in records] for _ in range(2))
+    one, other = (
+        [make_prediction(r, r.strokes_s[rng.uniform(size=len(r.strokes_s)) > 0.3]) for r in records] for _ in range(2)
+    )
     publish.require_no_worse({"generated": one}, {"generated": other})
     publish.require_no_worse({"generated": other}, {"generated": one})
 
@@ -84,25 +85,25 @@ def test_a_served_network_of_other_features_is_measured_on_its_own(
     assert load("mudar-tiny@served", [root]).card.version == "2.0.0"
 
 
-def test_looking_at_records_is_what_the_embedder_does(
+def test_predictions_of_records_are_what_the_embedder_makes(
     records: list[ClipFeatures], source: Mixture, tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     """The curve of a clip longer than a window, by hand: each frame the weighted mean of the windows over it."""
     train(tiny("small", steps=1), source, tmp_path, Console(quiet=True))
-    view = look(load_run(tmp_path), records[0])
-    assert view.curve.shape == (150,)
-    assert view.dance.shape == view.music.shape == (2, 16)
-    assert np.allclose(np.linalg.norm(view.music, axis=1), 1.0, atol=1e-5)
+    prediction = predict(load_run(tmp_path), records[0])
+    assert prediction.curves.shape == (150, 4)
+    assert prediction.dance_embedding.shape == prediction.music_embedding.shape == (2, 16)
+    assert np.allclose(np.linalg.norm(prediction.music_embedding, axis=1), 1.0, atol=1e-5)
 
 
 def test_retrieval_finds_what_is_alike(records: list[ClipFeatures]) -> None:
     """Each dance has its own song's vectors: R@1 = 1 at every λ; with one song's vectors for all, chance."""
     some = [replace(r, song_id=f"s{i}") for i, r in enumerate(records)]
     eye = np.eye(len(some), dtype=np.float32)
-    perfect = [View(r, eye[0], eye[0], *[eye[i : i + 1]] * 4) for i, r in enumerate(some)]
+    perfect = [make_prediction(r, eye[0], *[eye[i : i + 1]] * 2) for i, r in enumerate(some)]
     figures = retrieval_figures(perfect)
     assert all(figures[f"lambda_{lam}"]["r1"] == 1.0 for lam in (0.0, 0.5, 1.0))
-    same = [View(r, eye[0], eye[0], *[eye[:1]] * 4) for r in some]
+    same = [make_prediction(r, eye[0], *[eye[:1]] * 2) for r in some]
     assert retrieval_figures(same)["lambda_0.5"]["r1"] == 0.0
     assert publish.best_lambda({"g": {"retrieval": figures}}) == 0.5
 
@@ -110,12 +111,12 @@ def test_retrieval_finds_what_is_alike(records: list[ClipFeatures]) -> None:
 def test_a_rank_that_falls_is_refused_too(records: list[ClipFeatures]) -> None:
     some = [replace(r, song_id=f"s{i}") for i, r in enumerate(records)]
     eye = np.eye(len(some), dtype=np.float32)
-    found = [View(r, eye[0], r.strokes_s, *[eye[i : i + 1]] * 4) for i, r in enumerate(some)]
+    right = [make_prediction(r, r.strokes_s, *[eye[i : i + 1]] * 2) for i, r in enumerate(some)]
     other = np.roll(eye, 1, axis=0)  # each dance finds its neighbour's song
-    lost = [View(r, eye[0], r.strokes_s, eye[[i]], eye[[i]], other[[i]], other[[i]]) for i, r in enumerate(some)]
-    publish.require_no_worse({"real, mixed": found}, {"real, mixed": found})
+    wrong = [make_prediction(r, r.strokes_s, eye[[i]], other[[i]]) for i, r in enumerate(some)]
+    publish.require_no_worse({"real, mixed": right}, {"real, mixed": right})
     with pytest.raises(WorseThanServed, match="rank of the right song"):
-        publish.require_no_worse({"real, mixed": lost}, {"real, mixed": found})
+        publish.require_no_worse({"real, mixed": wrong}, {"real, mixed": right})
 
 
 def test_two_names_stand_side_by_side_with_their_size_and_speed(

@@ -16,8 +16,7 @@ from rich.console import Console
 from mudar.spec import FeatureSpec
 from training import train as loop
 from training import trainer
-from training.data.batches import Batch, make_batch
-from training.data.mixture import Mixture
+from training.data.batches import Batch, Mixture, make_batch
 from training.data.records import ClipFeatures
 from training.loss import _with_silence
 from training.recipe import Recipe

@@ -19,8 +19,7 @@ from rich.console import Console
 
 from tests.waiting import wait_until
 from training import train as loop
-from training.data.batches import HardNegatives, Part, make_batch
-from training.data.mixture import Mixture
+from training.data.batches import HardNegatives, Mixture, Part, make_batch
 from training.data.pairs import avc_allowed
 from training.data.records import ClipFeatures, RecordStore, save_record
 from training.distributed import SINGLE

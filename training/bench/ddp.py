@@ -14,8 +14,7 @@ import torch
 from rich.console import Console
 
 from training.bench.step import noise
-from training.data.batches import Batch, Part, make_batch
-from training.data.mixture import Mixture
+from training.data.batches import Batch, Mixture, Part, make_batch
 from training.distributed import DistContext, init_distributed
 from training.recipe import Recipe
 from training.recipes import registry

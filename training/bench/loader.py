@@ -18,8 +18,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from training.data.batches import Source, make_batch
-from training.data.mixture import Mixture
+from training.data.batches import Mixture, Source, make_batch
 from training.data.records import RecordStore
 from training.data.shards import Shards
 from training.recipe import Recipe

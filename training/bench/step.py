@@ -24,8 +24,7 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from training.bench.cost import Cost, busy_shares, measured_peak, operations, predict, seconds, stated_peak
-from training.data.batches import Batch, make_batch
-from training.data.mixture import Mixture
+from training.data.batches import Batch, Mixture, make_batch
 from training.data.records import ClipFeatures
 from training.distributed import DistContext, find_device
 from training.recipe import Recipe

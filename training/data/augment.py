@@ -18,23 +18,11 @@ from numpy.typing import NDArray
 from mudar.features.hoof import mirror
 from mudar.spec import FeatureSpec, VideoSpec
 from training.data.ragged import Table
+from training.recipe import Augmentation
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 NOISE_POOL = 1 << 20  # factors drawn once; each window reads its own stretch of them
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far a window may be bent. The defaults leave it as it is."""
-
-    stretch: tuple[float, float] = (1.0, 1.0)
-    mirror: float = 0.0  # share of windows
-    gain_sd: float = 0.0  # of the log of a factor on all motion
-    noise_sd: float = 0.0  # of the log of a factor on each value
-    move_cells: float = 0.0  # share of windows whose grid is moved by a cell: another framing
-    drop_cells: float = 0.0  # share of windows that lose a row or a column of cells
-    glitch: float = 0.0  # share of frames that repeat the one before, as phones record
 
 
 @dataclass(frozen=True)

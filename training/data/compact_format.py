@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from mudar.model.inputs import LARGEST, at_frames, motion_gain
 from mudar.spec import FeatureSpec
-from training.data.records import Array, ClipFeatures, RecordStore, save_record
-from training.evaluation.downstream.labels import read_labels, with_labels
+from training.data.records import Array, ClipFeatures, RecordStore, read_labels, save_record, with_labels
 
 Bytes = NDArray[np.uint8]
 
@@ -144,6 +143,13 @@ def _between(rows: Array, at: NDArray[Any], frames: int) -> Array:
     low = np.minimum(position.astype(int), max(len(rows) - 2, 0))
     mix = (position - low).astype(np.float32)[:, None]
     return rows[low] * (1 - mix) + rows[np.minimum(low + 1, len(rows) - 1)] * mix
+
+
+def read_records(path: Path | None) -> list[ClipFeatures]:
+    """Reads the records of a folder or of a packed file; none without a path."""
+    if path is None:
+        return []
+    return unpack(path) if path.is_file() else RecordStore(path).all()
 
 
 def main() -> None:

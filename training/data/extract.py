@@ -22,8 +22,7 @@ from mudar.features.motion import extract_motion
 from mudar.media.decode.audio import decode_audio
 from mudar.rhythm.music import MusicFeatures, model_input, music_features
 from mudar.spec import FeatureSpec, VideoSpec
-from training.data.jpegs import Picture, encode_jpeg
-from training.data.records import Array, ClipFeatures
+from training.data.records import Array, ClipFeatures, Image, encode_jpeg
 from training.data.synthetic.clip import Clip, film, make_clip
 
 _SIZES = ((256, 144), (144, 256), (200, 200), (240, 180))  # generated clips are filmed in one of these
@@ -71,7 +70,7 @@ def extract(job: Job, spec: FeatureSpec, sight: FrameSource = MOTION_ALONE) -> C
     return _generated(job, spec, sight) if isinstance(job, GeneratedJob) else _real(job, spec, sight)
 
 
-def flow_descriptors(images: Iterable[Picture], spec: VideoSpec, flow: FlowEstimator | None = None) -> Array:
+def flow_descriptors(images: Iterable[Image], spec: VideoSpec, flow: FlowEstimator | None = None) -> Array:
     """(T - 1, M): the motion from each frame to the next, of frames at spec.fps."""
     estimate, previous, rows = flow or make_flow(spec), None, []
     for image in images:
@@ -146,12 +145,12 @@ class _Eye:
         self.side_px = side_px
         self.jpegs: list[bytes] = []
 
-    def __call__(self, image: Picture) -> None:
+    def __call__(self, image: Image) -> None:
         side = (self.side_px, self.side_px)
         square = image if image.shape[:2] == side else cv2.resize(image, side, interpolation=cv2.INTER_AREA)
         self.jpegs.append(encode_jpeg(np.asarray(square, np.uint8)))
 
-    def seeing(self, images: Iterable[Picture]) -> Iterable[Picture]:
+    def seeing(self, images: Iterable[Image]) -> Iterable[Image]:
         """The same images, each looked at as it passes."""
         for image in images:
             self(image)

@@ -6,11 +6,14 @@ Shapes: T model frames; M spec.motion_dim; Ta audio feature frames; F the audio 
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,9 @@ from mudar.model.inputs import motion_input
 from mudar.spec import VideoSpec
 
 Array = NDArray[np.float32]
+Image = NDArray[np.uint8]
+JPEG_QUALITY: Final = 90
+_STEP_CLASS = re.compile(r"step class ([\w-]+)")
 _META = ("clip_id", "song_id", "source", "style", "origin", "duration_s", "flow_shape")
 
 
@@ -130,3 +136,48 @@ class RecordStore:
     def all(self) -> list[ClipFeatures]:
         """Every record, by name."""
         return [self.load(clip_id) for clip_id in self.clip_ids()]
+
+
+def encode_jpeg(image: Image) -> bytes:
+    """Encodes an (H, W, 3) RGB image as a JPEG file: 20 KB where the image has 200."""
+    import cv2  # only networks that see frames need it
+
+    encoded, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    assert encoded
+    return data.tobytes()
+
+
+def decode_jpegs(jpegs: Sequence[bytes], frames: NDArray[np.int64]) -> Image:
+    """Decodes the JPEG files at these frame numbers (n,) to (n, H, W, 3) RGB, each file once.
+
+    Numbers before the first and after the last frame repeat it. ValueError when there are no files.
+    """
+    import cv2
+
+    if not jpegs:
+        raise ValueError("this network looks at frames, and the records hold none: preprocess with --frames")
+    unique, inverse = np.unique(np.clip(frames, 0, len(jpegs) - 1), return_inverse=True)
+    decoded = [np.asarray(cv2.imdecode(np.frombuffer(jpegs[i], np.uint8), cv2.IMREAD_COLOR_RGB)) for i in unique]
+    return np.stack(decoded)[inverse].astype(np.uint8, copy=False)
+
+
+def read_labels(table: Path) -> dict[str, str]:
+    """Reads the labels of clips from a CSV file: its column `label`, or "step class X" in its column `notes`.
+
+    Returns clip id (as preprocessing names it) to label, of the rows that have one.
+    """
+    with table.open(newline="") as rows:
+        labels = {str(Path(row["file"]).with_suffix("")).replace("/", "_"): _label(row) for row in csv.DictReader(rows)}
+    return {clip_id: label for clip_id, label in labels.items() if label}
+
+
+def _label(row: dict[str, str]) -> str:
+    step_class = _STEP_CLASS.search(row.get("notes") or "")
+    return row.get("label") or (step_class[1] if step_class else "")
+
+
+def with_labels(records: Sequence[ClipFeatures], labels: dict[str, str]) -> list[ClipFeatures]:
+    """Gives records the styles that a table has for their clips; the others keep theirs."""
+    return [dataclasses.replace(record, style=labels.get(record.clip_id, record.style)) for record in records]

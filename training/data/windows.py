@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mudar.spec import AudioSpec, FeatureSpec
 from training.data.augment import NOISE_POOL, Plan
-from training.data.jpegs import decode_jpegs
 from training.data.ragged import HEADS, Table
+from training.data.records import decode_jpegs
 
 
 @dataclass(frozen=True)

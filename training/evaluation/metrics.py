@@ -1,82 +1,115 @@
-"""Pure figures: stroke F1 with its chance level, timing, retrieval, bootstrap intervals. numpy only; knows no model.
+"""Measures strokes (F1 beside its chance level, timing) and retrieval, with bootstrap intervals. Knows no model.
 
 Conventions: times in seconds, ascending; a tolerance of 0.07 means within ±70 ms; every figure is in 0..1 unless its
-name carries a unit. Chance = the same score after circularly shifting the estimates through the clip.
+name carries a unit. Matching and F1 are mir_eval's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import mir_eval
 import numpy as np
+import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Columns = dict[str, list[float]]
 SHIFTS = 60
 _GOLDEN = 0.6180339887498949  # steps of it never fall in with a regular pulse, as even steps do
-
-
-def matches(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float) -> list[tuple[int, int]]:
-    """The largest one-to-one matching of times within the tolerance, as (reference, estimate) indices.
-
-    On a line the greedy pass over both sorted lists is a maximum matching.
-    """
-    reference, estimated = np.asarray(reference_s, float), np.asarray(estimated_s, float)
-    pairs, i, j = [], 0, 0
-    while i < len(reference) and j < len(estimated):
-        gap = estimated[j] - reference[i]
-        if abs(gap) <= tolerance_s:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif gap < 0:
-            j += 1
-        else:
-            i += 1
-    return pairs
 
 
 def precision_recall_f1(
     reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float
 ) -> tuple[float, float, float]:
-    """Precision, recall and F1; all 0 when either list is empty."""
-    reference, estimated = np.asarray(reference_s), np.asarray(estimated_s)
+    """Measures precision, recall and F1 of times within the tolerance; all are 0 when either list is empty."""
+    reference, estimated = np.asarray(reference_s, float), np.asarray(estimated_s, float)
     if not len(reference) or not len(estimated):
         return 0.0, 0.0, 0.0
-    hit = len(matches(reference, estimated, tolerance_s))
-    return hit / len(estimated), hit / len(reference), 2 * hit / (len(reference) + len(estimated))
+    f1, precision, recall = mir_eval.onset.f_measure(reference, estimated, window=tolerance_s)
+    return float(precision), float(recall), float(f1)
 
 
 def f1(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float) -> float:
-    """F1 of times within the tolerance."""
+    """Measures F1 of times within the tolerance."""
     return precision_recall_f1(reference_s, estimated_s, tolerance_s)[2]
 
 
 def chance_f1(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float, duration_s: float) -> float:
-    """Mean F1 over `SHIFTS` circular shifts of the estimates, all through the clip."""
+    """Measures the chance level: the mean F1 over `SHIFTS` circular shifts of the estimates, all through the clip."""
     estimated = np.asarray(estimated_s, float)
-    shifts = (np.arange(1, SHIFTS + 1) * _GOLDEN % 1.0) * duration_s
-    return float(np.mean([f1(reference_s, np.sort((estimated + s) % duration_s), tolerance_s) for s in shifts]))
+    shifts_s = (np.arange(1, SHIFTS + 1) * _GOLDEN % 1.0) * duration_s
+    return float(np.mean([f1(reference_s, np.sort((estimated + s) % duration_s), tolerance_s) for s in shifts_s]))
 
 
 def timing_errors_s(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float = 0.15) -> Array:
-    """Estimate minus reference for each matched pair, in seconds."""
+    """Lists estimate minus reference of each matched pair, in seconds."""
     reference, estimated = np.asarray(reference_s, float), np.asarray(estimated_s, float)
-    return np.array([estimated[j] - reference[i] for i, j in matches(reference, estimated, tolerance_s)])
+    if not len(reference) or not len(estimated):
+        return np.zeros(0)
+    pairs = mir_eval.util.match_events(reference, estimated, tolerance_s)
+    return np.array([estimated[j] - reference[i] for i, j in pairs])
 
 
-def bootstrap(values: ArrayLike, seed: int = 0, rounds: int = 2000) -> tuple[float, float, float]:
-    """Mean over clips and its 95 % bootstrap interval (mean, low, high); NaN for no clips."""
-    found = np.asarray(values, float)
-    if not len(found):
+def bootstrap(
+    values: ArrayLike, groups: Sequence[str] | None = None, seed: int = 0, resamples: int = 2000
+) -> tuple[float, float, float]:
+    """Averages values and gives the mean's 95 % bootstrap interval (mean, low, high); NaN for no values.
+
+    With `groups`, one name for each value, whole groups are drawn: clips of one song are no independent witnesses.
+    """
+    array = np.asarray(values, float)
+    if not len(array):
         return float("nan"), float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    means = found[rng.integers(len(found), size=(rounds, len(found)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(found.mean()), float(low), float(high)
+    mean = float(array.mean())
+    index = np.arange(len(array)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    totals, counts = np.bincount(index, array), np.bincount(index)
+    if len(totals) < 2:
+        return mean, mean, mean
+
+    def ratio(totals: Array, counts: Array, axis: int) -> Array:
+        return np.asarray(totals.sum(axis=axis) / counts.sum(axis=axis))
+
+    low, high = scipy.stats.bootstrap(
+        (totals, counts), ratio, paired=True, vectorized=True, n_resamples=resamples, method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return mean, float(low), float(high)
+
+
+@dataclass(frozen=True)
+class SegmentVectors:
+    """Holds the segments of each clip's dance, or of its music: embeddings (S, E) and rhythm descriptors (S, R)."""
+
+    embeddings: Sequence[Vectors]
+    rhythms: Sequence[Vectors]
+
+    def weighted(self, lam: float, rhythm: float) -> list[Vectors]:
+        """Joins each clip's embeddings and descriptors to (S, E + R); a weight of 0 leaves its part out."""
+        if not rhythm:
+            return list(self.embeddings)
+        if not lam:
+            return list(self.rhythms)
+        return [np.hstack([lam * e, rhythm * r]) for e, r in zip(self.embeddings, self.rhythms, strict=True)]
+
+
+def hybrid_scores(queries: SegmentVectors, items: SegmentVectors, lam: float) -> Vectors:
+    """Scores (Q, N) by (21), λ⟨E, E⟩ + (1 - λ)⟨R, R⟩, of the best pair of segments, as serving does."""
+    weighted = items.weighted(float(lam > 0), float(lam < 1))
+    return best_pair_scores(queries.weighted(lam, 1 - lam), weighted)
+
+
+def best_pair_scores(queries: Sequence[Vectors], items: Sequence[Vectors]) -> Vectors:
+    """Finds the largest inner product (Q, N) of any row of each query with any row of each item."""
+    starts = np.cumsum([0, *(len(item) for item in items[:-1])])
+    rows = np.concatenate(list(items))
+    return np.stack([np.maximum.reduceat((query @ rows.T).max(axis=0), starts) for query in queries])
 
 
 def true_ranks(scores: ArrayLike, query_labels: Sequence[str], item_labels: Sequence[str]) -> NDArray[np.int_]:
-    """For each query (row of scores (Q, N)) the rank, from 0, of its best item with its label; ties count against."""
+    """Ranks, from 0, each query's best item with its label by the scores (Q, N); ties count against it."""
     table, items = np.asarray(scores, float), np.asarray(item_labels)
     ranks = []
     for row, label in zip(table, query_labels, strict=True):
@@ -86,12 +119,12 @@ def true_ranks(scores: ArrayLike, query_labels: Sequence[str], item_labels: Sequ
 
 
 def recall_at(ranks: NDArray[np.int_], k: int) -> float:
-    """Share of queries with a right item among the first k."""
+    """Counts the share of queries with a right item among the first k."""
     return float((ranks < k).mean())
 
 
 def average_precision(scores: ArrayLike, right: NDArray[np.bool_]) -> float:
-    """Mean of the precision at each right item of one query, ties counted against it; 0 when there is none."""
+    """Averages the precision at each right item of one query, ties counted against it; 0 when there is none."""
     hit = _ordered(scores, right)
     if not hit.any():
         return 0.0
@@ -99,12 +132,12 @@ def average_precision(scores: ArrayLike, right: NDArray[np.bool_]) -> float:
 
 
 def precision_at(scores: ArrayLike, right: NDArray[np.bool_], k: int) -> float:
-    """Share of right items among the first k of one query, ties counted against it; of fewer than k items, of all."""
+    """Counts the share of right items among the first k of one query (or all, if fewer), ties counted against it."""
     return float(_ordered(scores, right)[:k].mean())
 
 
 def _ordered(scores: ArrayLike, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`right` in the order of falling scores; among equal scores the wrong ones first."""
+    """Sorts `right` by falling scores; among equal scores the wrong ones come first."""
     flags = np.asarray(right, bool)
     return flags[np.lexsort((flags, -np.asarray(scores, float)))]
 
@@ -112,7 +145,7 @@ def _ordered(scores: ArrayLike, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def retrieval_scores(
     scores: ArrayLike, query_labels: Sequence[str], item_labels: Sequence[str], allowed: ArrayLike | None = None
 ) -> dict[str, Array]:
-    """Table 3 of each query that has a right item: r1, r5, p10 and map, (Q',) each; means over Q' are the table.
+    """Measures r1, r5, p10 and map, (Q',) each, of each query that has a right item; table 3 is their means.
 
     scores: (Q, N). An item is right when its label is the query's. `allowed` (Q, N) bool leaves items out of a
     query's gallery: the dance that the query's own sound was filmed with, say.
@@ -130,7 +163,7 @@ def retrieval_scores(
 def retrieval_chance(
     query_labels: Sequence[str], item_labels: Sequence[str], allowed: ArrayLike | None = None
 ) -> dict[str, float]:
-    """The expectation of each figure of `retrieval_scores` under a random order, exactly."""
+    """Computes what each figure of `retrieval_scores` is expected to be under a random order, exactly."""
     nothing = np.zeros((len(query_labels), len(item_labels)))
     rows = [
         _random_order(len(right), int(right.sum()))
@@ -141,22 +174,53 @@ def retrieval_chance(
 
 
 def _random_order(items: int, right: int) -> tuple[float, float, float, float]:
-    """R@1, R@5, P@10 and average precision to expect of `right` among `items` in random order."""
+    """Expects R@1, R@5, P@10 and average precision of `right` items among `items` in random order."""
 
     def recall(k: int) -> float:
         missed = np.prod([max(items - right - i, 0) / (items - i) for i in range(min(k, items))])
         return float(1.0 - missed)
 
-    place = np.arange(1, items + 1)
-    others = (place - 1) * (right - 1) / max(items - 1, 1)
-    return recall(1), recall(5), right / items, float(((1 + others) / place).mean())
+    rank = np.arange(1, items + 1)
+    others = (rank - 1) * (right - 1) / max(items - 1, 1)
+    return recall(1), recall(5), right / items, float(((1 + others) / rank).mean())
 
 
 def _queries(
     scores: ArrayLike, query_labels: Sequence[str], item_labels: Sequence[str], allowed: ArrayLike | None
 ) -> list[tuple[Array, NDArray[np.bool_]]]:
-    """(scores, right) over the gallery of each query that has a right item in it."""
+    """Lists (scores, right) over the gallery of each query that has a right item in it."""
     table, items = np.asarray(scores, float), np.asarray(item_labels)
-    keep = np.ones(table.shape, bool) if allowed is None else np.asarray(allowed, bool)
-    pairs = [(row[kept], (items == label)[kept]) for row, label, kept in zip(table, query_labels, keep, strict=True)]
+    gallery = np.ones(table.shape, bool) if allowed is None else np.asarray(allowed, bool)
+    pairs = [(row[own], (items == label)[own]) for row, label, own in zip(table, query_labels, gallery, strict=True)]
     return [(row, right) for row, right in pairs if right.any()]
+
+
+def retrieval_columns(scores: Vectors, dances: list[str], songs: list[str]) -> dict[str, Columns]:
+    """Makes table 3 from the scores (Q, N) of dances and songs, each given by its song's name.
+
+    "songs" has a value for each song that looks for its dances, "dances" one for each dance that looks for its song,
+    "chance" what a random order gives, and "null" the songs' figures with another song's answers.
+    """
+    return {
+        "songs": _lists(retrieval_scores(scores.T, songs, dances)),
+        "chance": {name: [value] for name, value in retrieval_chance(songs, dances).items()},
+        "null": _lists(retrieval_scores(scores.T, np.roll(songs, 1).tolist(), dances)),
+        "dances": song_search(scores, dances, songs),
+    }
+
+
+def song_search(scores: Vectors, dances: Sequence[str], songs: Sequence[str]) -> Columns:
+    """Measures r1, r5 and rank (1 at the top, 0 at the bottom) of each dance's song by the scores (Q, N) of N songs."""
+    ranks = true_ranks(scores, dances, songs)
+    last = max(len(songs) - 1, 1)
+    return {
+        "r1": (ranks < 1).astype(float).tolist(),
+        "r5": (ranks < 5).astype(float).tolist(),
+        "rank": (1.0 - ranks / last).tolist(),
+        "chance_r1": [1 / len(songs)] * len(ranks),
+        "chance_r5": [min(5 / len(songs), 1.0)] * len(ranks),
+    }
+
+
+def _lists(columns: dict[str, Array]) -> Columns:
+    return {name: values.tolist() for name, values in columns.items()}

@@ -13,8 +13,7 @@ from dataclasses import replace
 
 from mudar.model import config
 from mudar.spec import FeatureSpec
-from training.data.augment import Augmentation
-from training.recipe import DataRecipe, LossRecipe, OptimiserRecipe, Recipe
+from training.recipe import Augmentation, DataRecipe, LossRecipe, OptimiserRecipe, Recipe
 
 BENT = Augmentation(
     stretch=(0.8, 1.25), mirror=0.5, gain_sd=0.15, noise_sd=0.15, move_cells=0.3, drop_cells=0.1, glitch=0.02

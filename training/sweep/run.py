@@ -14,13 +14,13 @@ from rich.console import Console
 from mudar.atomic_write import write_atomically
 from mudar.model.mudar import Mudar
 from training.baselines.registry import Network
-from training.data.compact_format import unpack
-from training.data.mixture import Mixture
-from training.data.records import ClipFeatures, RecordStore
+from training.data.batches import Mixture
+from training.data.compact_format import read_records
+from training.data.records import ClipFeatures
 from training.data.splits import folds
 from training.evaluation.downstream.classification import HeadRecipe
-from training.evaluation.downstream.color_baseline import Colours, read_colours
-from training.evaluation.tables.measure import Measured, measure
+from training.evaluation.downstream.color_baseline import Colors, read_colors
+from training.evaluation.tables.report import Measurement, TableOptions, measure
 from training.fit_beat_filter import attach, fit
 from training.sweep.trials import FOLDS, LARGE, Trial, recipe_of
 from training.train import train
@@ -40,14 +40,7 @@ class SweepConfig:
     batch: int = 32
     teach: int = 400  # training clips that table 2's head learns from
     head_epochs: int = 70
-    colours: tuple[Path, ...] = ()  # of `training.evaluation.downstream.color_features`
-
-
-def read(path: Path | None) -> list[ClipFeatures]:
-    """The records of a folder or of a packed file."""
-    if path is None:
-        return []
-    return unpack(path) if path.is_file() else RecordStore(path).all()
+    colors: tuple[Path, ...] = ()  # files of `training.evaluation.downstream.color_baseline`
 
 
 @dataclass
@@ -58,14 +51,14 @@ class TrialContext:
     generated: list[ClipFeatures]
     generated_test: list[ClipFeatures]
     real: list[ClipFeatures]
-    colours: Colours = field(default_factory=dict)
+    colors: Colors = field(default_factory=dict)
     sources: dict[tuple[object, ...], Mixture] = field(default_factory=dict)
 
     @classmethod
     def open(cls, told: SweepConfig) -> TrialContext:
         """Read everything once."""
-        colours = {name: row for path in told.colours for name, row in read_colours(path).items()}
-        return cls(told, read(told.generated), read(told.generated_test), read(told.real), colours)
+        generated, generated_test, real = map(read_records, (told.generated, told.generated_test, told.real))
+        return cls(told, generated, generated_test, real, read_colors(*told.colors))
 
     def held_out(self, cell: Trial) -> list[ClipFeatures]:
         """The real clips that this cell never learns from."""
@@ -124,19 +117,19 @@ def _write_filtered(
     _write(desk.told, replace(cell, row="filter"), _measured(desk, cell, filtered), seconds)
 
 
-def _write(told: SweepConfig, cell: Trial, measured: Measured, seconds: dict[str, float]) -> None:
+def _write(told: SweepConfig, cell: Trial, measured: Measurement, seconds: dict[str, float]) -> None:
     """The cell's file, whole or not at all."""
     path = file_of(told, cell)
     about = {"cell": cell.to_dict(), "steps": told.steps, "batch": told.batch, "base": told.base, **seconds}
     write_atomically(path, json.dumps({**about, "groups": _rounded(measured)}).encode())
 
 
-def _measured(desk: TrialContext, cell: Trial, network: Network) -> Measured:
+def _measured(desk: TrialContext, cell: Trial, network: Network) -> Measurement:
     told = desk.told
     head = HeadRecipe(epochs=told.head_epochs, seed=cell.seed) if cell.domain == "generated" else None
     records = [*desk.generated_test, *desk.held_out(cell)]
-    colours = desk.colours if cell.row == "full" else None  # the same for every network
-    return measure(network, records, desk.generated[: told.teach], head, colours=colours)
+    colors = desk.colors if cell.row == "full" else None  # the same for every network
+    return measure(network, records, desk.generated[: told.teach], TableOptions(head, colors))
 
 
 def _rounded(value: object) -> object:

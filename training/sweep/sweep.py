@@ -102,7 +102,12 @@ def main() -> None:
     parser.add_argument("--generated-test", type=Path)
     parser.add_argument("--real", type=Path)
     parser.add_argument(
-        "--colours", type=Path, nargs="*", default=[], help="files of training.evaluation.downstream.color_features"
+        "--colors",
+        "--colours",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="files of training.evaluation.downstream.color_baseline",
     )
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--domains", nargs="+", choices=["generated", "real"], default=["generated", "real"])
@@ -126,8 +131,9 @@ def main() -> None:
         parser.error("--generated and --generated-test are needed")
     domains = tuple(d for d in args.domains if d == "generated" or args.real)
     told = SweepConfig(
-        args.out, args.generated, args.generated_test, args.real, args.device, args.base, args.steps, args.batch
-    )
+        args.out, args.generated, args.generated_test, args.real, args.device, args.base, args.steps, args.batch,
+        colors=tuple(args.colors),
+    )  # fmt: skip
     run(told, plan(args.rows, args.seeds, domains), args.processes, args.minutes, Console())
 
 

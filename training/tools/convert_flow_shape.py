@@ -17,8 +17,7 @@ from rich.console import Console
 
 from mudar.model.mudar import Mudar, build
 from mudar.spec import FlowShape
-from training.evaluation.evaluate import load_run
-from training.fit_beat_filter import save_run
+from training.checkpoint import load_run, save_run
 
 
 def shown(model: Mudar, shape: FlowShape) -> Mudar:

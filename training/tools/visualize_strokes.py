@@ -29,7 +29,7 @@ from mudar.features.flow import make_flow
 from mudar.media.decode.audio import decode_audio
 from mudar.media.decode.video import iter_frames
 from mudar.records import Rhythm
-from training.data.jpegs import Picture
+from training.data.records import Image
 from training.evaluation.metrics import chance_f1, f1
 
 Array = NDArray[np.float32]
@@ -49,13 +49,13 @@ def shown_strokes(times_s: Array, duration_s: float) -> Array:
     return times_s[first : first + COLUMNS]
 
 
-def contact_sheet(path: Path, times_s: Array) -> Picture:
+def contact_sheet(path: Path, times_s: Array) -> Image:
     """(3 · h, COLUMNS · w, 3) RGB: before, at and after each stroke."""
     width, height = _CELL_PX
     sheet = np.zeros((3 * height, COLUMNS * width, 3), np.uint8)
     wanted = [(time_s + (row - 1) * APART_S, row, column) for column, time_s in enumerate(times_s) for row in range(3)]
     wanted.sort()
-    shown: Picture | None = None
+    shown: Image | None = None
     for frame in iter_frames(path, fps=None, size=None):
         while wanted and shown is not None and wanted[0][0] < frame.time_s:
             _place(sheet, shown, *wanted.pop(0)[1:])
@@ -66,7 +66,7 @@ def contact_sheet(path: Path, times_s: Array) -> Picture:
     return sheet
 
 
-def _place(sheet: Picture, picture: Picture, row: int, column: int) -> None:
+def _place(sheet: Image, picture: Image, row: int, column: int) -> None:
     width, height = _CELL_PX
     scale = min((width - 2) / picture.shape[1], (height - 2) / picture.shape[0])
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -74,7 +74,7 @@ def _place(sheet: Picture, picture: Picture, row: int, column: int) -> None:
     sheet[y : y + small.shape[0], x : x + small.shape[1]] = small
 
 
-def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Picture:
+def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Image:
     """(h, COLUMNS · w, 3) RGB: what moved, what was found and what is heard from `start_s` to `end_s`."""
     wide = COLUMNS * _CELL_PX[0]
     picture = np.zeros((_GRAPH_PX, wide, 3), np.uint8)

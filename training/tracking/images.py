@@ -16,7 +16,7 @@ from mudar.model.mudar import Mudar
 from mudar.rhythm.peaks import strokes_from_curve
 from training.baselines.registry import Network
 from training.data.batches import Batch
-from training.data.jpegs import Picture
+from training.data.records import Image
 from training.recipe import Recipe
 
 Array = NDArray[np.float32]
@@ -26,11 +26,11 @@ _TRUE: Final = (0, 200, 120)
 
 
 @torch.inference_mode()
-def look(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict[str, Picture]:
+def look(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict[str, Image]:
     """The pictures of a batch by name."""
     was_training = network.training
     network.eval()
-    found: dict[str, Picture] = {}
+    found: dict[str, Image] = {}
     some = slice(-clips, None)
     frames = batch.frames
     if isinstance(network, Mudar) and recipe.loss.rhythm_weight:
@@ -50,7 +50,7 @@ def look(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict
     return found
 
 
-def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) -> Picture:
+def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) -> Image:
     """(T, M) motion as a map, time to the right; over it the strokes found (T,) in yellow; below, the curve and the
     target (T,) in green."""
     heat = np.clip(motion.T * (255 / 4), 0, 255).astype(np.uint8)  # (M, T): 4 is much for normalised motion
@@ -69,7 +69,7 @@ def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) 
     return np.concatenate([picture, below]).astype(np.uint8)
 
 
-def similarity(table: Array) -> Picture:
+def similarity(table: Array) -> Image:
     """(B, B) cosines in -1..1 as a square of cells: what is one's own lies on the diagonal."""
     heat = np.clip((table + 1) * 127.5, 0, 255).astype(np.uint8)
     colours = np.asarray(cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS), np.uint8)[..., ::-1]

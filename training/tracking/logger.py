@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from training.data.jpegs import Picture
+from training.data.records import Image
 from training.distributed import DistContext
 from training.loss import Parts
 
@@ -65,7 +65,7 @@ class Log:
         if self.board is not None:
             self.board.add_scalar(name, value, step)
 
-    def picture(self, name: str, picture: Picture, step: int) -> None:
+    def picture(self, name: str, picture: Image, step: int) -> None:
         """(H, W, 3) RGB on the board, if there is one."""
         if self.board is not None:
             self.board.add_image(name, picture, step, dataformats="HWC")

@@ -16,10 +16,8 @@ from training.baselines.avts import MARGIN, Avts
 from training.baselines.multisensory import Multisensory
 from training.baselines.network import Baseline, another
 from training.baselines.registry import BASELINES, build_network
-from training.data.batches import Batch, make_batch
-from training.data.jpegs import encode_jpeg
-from training.data.mixture import Mixture
-from training.data.records import ClipFeatures
+from training.data.batches import Batch, Mixture, make_batch
+from training.data.records import ClipFeatures, encode_jpeg
 from training.evaluation.tables.inference import see
 from training.recipe import Recipe
 from training.recipes import registry

@@ -15,13 +15,12 @@ from mudar.features.hoof import mirror
 from mudar.model.inputs import motion_input
 from mudar.spec import FeatureSpec
 from training.data import windows as read
-from training.data.augment import Augmentation, Plan, draw, make_plan
-from training.data.batches import Batch, Part, make_batch
-from training.data.mixture import Mixture
+from training.data.augment import Plan, draw, make_plan
+from training.data.batches import Batch, Mixture, Part, make_batch
 from training.data.ragged import Ragged, Table, make_table
 from training.data.records import ClipFeatures
 from training.data.windows import Cut
-from training.recipe import Recipe
+from training.recipe import Augmentation, Recipe
 from training.recipes.small import BENT
 
 SPEC = FeatureSpec()

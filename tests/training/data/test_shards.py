@@ -18,8 +18,7 @@ from mudar.spec import FeatureSpec, paper
 from tests.waiting import wait_until
 from training.data.batches import Part, make_batch
 from training.data.extract import FrameSource, GeneratedJob, extract
-from training.data.jpegs import decode_jpegs, encode_jpeg
-from training.data.records import ClipFeatures
+from training.data.records import ClipFeatures, decode_jpegs, encode_jpeg
 from training.data.shard_writer import ShardWriter
 from training.data.shards import Shards, pieces, write_part
 from training.data.splits import hold_out, listed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.records import ClipFeatures
+from training.data.records import ClipFeatures, read_labels
 from training.evaluation.downstream.classification import (
     HeadRecipe,
     Segments,
@@ -16,8 +16,7 @@ from training.evaluation.downstream.classification import (
     predict,
     segments,
 )
-from training.evaluation.downstream.labels import read_labels
-from training.evaluation.tables.inference import see_all
+from training.evaluation.inference import predict_all
 from training.recipes import registry
 
 
@@ -60,14 +59,14 @@ def test_clips_go_through_a_network_to_the_head(records: list[ClipFeatures], tin
     from training.baselines.registry import build_network
 
     network = build_network(tiny("small"))
-    seen = list(see_all(network, records))
+    seen = list(predict_all(network, records))
     features = segments(seen)
     assert features.visual.shape[1:] == (30, 16 + 2 * 16 + 1)  # embedding, rhythm features, curve
     assert features.audio.shape[1:] == (30, 16 + 1)
     labels = ["fast" if i % 2 else "slow" for i in range(len(records))]
     assert set(accuracy(seen, seen, labels, labels, HeadRecipe(epochs=2))) <= {0.0, 1.0}
     without = build_network(registry.get("avts"))
-    assert segments(list(see_all(without, records[:1]))).visual.shape[2] == 160 + 1
+    assert segments(list(predict_all(without, records[:1]))).visual.shape[2] == 160 + 1
 
 
 def test_labels_are_read_off_the_table(tmp_path) -> None:  # type: ignore[no-untyped-def]

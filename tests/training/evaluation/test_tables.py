@@ -6,40 +6,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from mir_eval import onset
 
 from mudar.model.temporal import Code
+from tests.training.conftest import make_prediction
 from training.baselines.registry import build_network
 from training.data.records import ClipFeatures
 from training.data.splits import folds
-from training.evaluation.tables import synchrony, table1, table2, table3
-from training.evaluation.tables.figures import difference, figure, merge
-from training.evaluation.tables.inference import Seen, see
+from training.evaluation import metrics
+from training.evaluation.downstream import synchrony
+from training.evaluation.inference import ClipPrediction, partners, predict
+from training.evaluation.tables import table1, table2, table3
+from training.evaluation.tables.report import difference, figure, merge
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _seen(record: ClipFeatures, dance: np.ndarray, music: np.ndarray, strokes_s: np.ndarray) -> Seen:
-    """A clip as a network with these vectors and these strokes would see it."""
-    frames = record.frames
-    at = np.arange(frames)[:, None] / 15
-    curve = np.exp(-0.5 * ((at - strokes_s[None]) / 0.04) ** 2).max(axis=1).astype(np.float32)
-    code = lambda rows: Code(torch.zeros(len(rows), 4, 2), torch.from_numpy(rows))  # noqa: E731
-    return Seen(record, [], 15.0, ("beat", "onset"), np.stack([curve, curve], 1), curve, code(dance), code(music),
-                torch.zeros(len(dance), 4, 0), dance, music)  # fmt: skip
-
-
 @pytest.fixture
-def perfect(records: list[ClipFeatures]) -> list[Seen]:
+def perfect(records: list[ClipFeatures]) -> list[ClipPrediction]:
     """Eight clips of four songs; a dance has its song's vector, and strokes on its beats."""
     eye = np.eye(4, dtype=np.float32)
-    return [_seen(r, eye[[i // 2]], eye[[i // 2]], r.strokes_s) for i, r in enumerate(records)]
+    clips = [make_prediction(r, r.strokes_s, eye[[i // 2]], eye[[i // 2]]) for i, r in enumerate(records)]
+    return [replace(clip, served_head=None, served_strokes_s=None) for clip in clips]  # strokes are the curve's peaks
 
 
-def test_strokes_on_the_beats_are_right_and_late_ones_are_found_by_the_lag(perfect: list[Seen]) -> None:
+def test_strokes_on_the_beats_are_right_and_late_ones_are_found_by_the_lag(perfect: list[ClipPrediction]) -> None:
     columns = table1.table(perfect, "beat")
     assert len(columns["f1"]) == 8
     assert min(columns["f1"]) > 0.95
@@ -60,12 +53,12 @@ def test_precision_and_recall_are_mir_evals() -> None:
     assert found["error_ms"] == pytest.approx(20.0)
 
 
-def test_partners_are_of_another_song(perfect: list[Seen]) -> None:
-    for one, other in zip(perfect, table1.partners(perfect), strict=True):
+def test_partners_are_of_another_song(perfect: list[ClipPrediction]) -> None:
+    for one, other in zip(perfect, partners(perfect), strict=True):
         assert one.record.song_id != other.record.song_id
 
 
-def test_perfect_vectors_find_every_dance_of_their_song(perfect: list[Seen], tiny) -> None:  # type: ignore[no-untyped-def]
+def test_perfect_vectors_find_every_dance_of_their_song(perfect: list[ClipPrediction], tiny) -> None:  # type: ignore[no-untyped-def]
     found = table3.table(build_network(tiny("small")), perfect)
     for lam in ("0.0", "0.5", "1.0"):
         songs = found[lam]["songs"]
@@ -80,14 +73,14 @@ def test_best_pairs_are_the_best_of_all_pairs() -> None:
     rng = np.random.default_rng(0)
     queries, items = ([_unit(rng.normal(size=(n, 5))) for n in sizes] for sizes in ((1, 3), (2, 1, 4)))
     by_hand = [[max(float(q @ x) for q in one for x in other) for other in items] for one in queries]
-    assert np.allclose(table3.best_pairs(queries, items), by_hand, atol=1e-6)
+    assert np.allclose(metrics.best_pair_scores(queries, items), by_hand, atol=1e-6)
 
 
 def test_baselines_are_asked_pair_by_pair(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     """What the table holds of a pair is the best answer over its segments, one at a time."""
     recipe = replace(tiny("lla"), network="lla")
     network = build_network(recipe).eval()
-    seen = [see(network, record) for record in records[:4:2]]
+    seen = [predict(network, record) for record in records[:4:2]]
     scores = table3.pair_scores(network, [s.dance for s in seen], [s.music for s in seen])
     assert scores.shape == (2, 2)
     dance, music = seen[0].dance, seen[1].music
@@ -104,7 +97,7 @@ def test_baselines_are_asked_pair_by_pair(records: list[ClipFeatures], tiny) -> 
 def test_synchrony_by_a_curve_that_knows_the_beats(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     """Strokes exactly on the music's beats: the true shift ranks first, save for other beats' shifts."""
     network = build_network(tiny("small"))
-    clips = [replace(see(network, r), record=r) for r in records]
+    clips = [replace(predict(network, r), record=r) for r in records]
     pulses = [one.pulses for one in clips]
     told = [replace(one, curves=np.repeat(p[:, None], 4, axis=1)) for one, p in zip(clips, pulses, strict=True)]
     columns = synchrony.table(network, told)
@@ -117,7 +110,7 @@ def test_synchrony_by_a_curve_that_knows_the_beats(records: list[ClipFeatures], 
 
 def test_styles_learn_from_others_alone(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     network = build_network(tiny("small"))
-    seen = [see(network, replace(r, style="ab"[i % 2])) for i, r in enumerate(records)]
+    seen = [predict(network, replace(r, style="ab"[i % 2])) for i, r in enumerate(records)]
     columns = table2.table((), seen, table2.HeadRecipe(epochs=2))
     assert len(columns["accuracy"]) == len(columns["chance"]) == 8
     taught = table2.table(seen[:4], seen[4:], table2.HeadRecipe(epochs=1))

@@ -17,12 +17,12 @@ from rich.console import Console
 from mudar.errors import ModelError
 from mudar.model.mudar import build
 from mudar.spec import FeatureSpec
+from training.checkpoint import load_run
+from training.data.batches import Mixture
 from training.data.compact_format import pack, unpack
-from training.data.mixture import Mixture
 from training.data.ragged import make_table
 from training.data.records import ClipFeatures, RecordStore, load_record, save_record
-from training.evaluation.evaluate import load_run, look
-from training.evaluation.tables.inference import see_all
+from training.evaluation.inference import predict, predict_all
 from training.fit_beat_filter import FilterRecipe, fit
 from training.recipe import Recipe
 from training.train import train
@@ -65,8 +65,8 @@ def test_records_of_another_shape_are_refused_wherever_a_network_meets_them(
     network = build(recipe.model, recipe.features)
     other = [replace(record, flow_shape="both") for record in records]
     for use in (
-        lambda some: look(network, some[0]),
-        lambda some: list(see_all(network, some)),
+        lambda some: predict(network, some[0]),
+        lambda some: list(predict_all(network, some)),
         lambda some: fit(some, network.spec.video, FilterRecipe(reach=2, directions=2, stretches=(1.0,))),
         lambda some: make_table(some, network.spec.video),
     ):

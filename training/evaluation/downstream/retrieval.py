@@ -1,5 +1,4 @@
-"""`python -m training.evaluation.downstream.retrieval`: which music a dance finds, and which dance a piece of music,
-at every λ.
+"""Measures which music a dance finds, and which dance a piece of music, at every λ of (21).
 
     python -m training.evaluation.downstream.retrieval --records data/real [--model mudar-small] [--plot sweep.png]
     python -m training.evaluation.downstream.retrieval --records data/real --rhythm tempo/head --rhythm repeats/grid
@@ -7,8 +6,8 @@ at every λ.
 
 Table 3's figures (R@1, R@5, P@10, mAP) and the mean rank, by song, both ways, for λ from 0 to 1 of (21), each beside
 what a random order gives and with a bootstrap interval over songs, since clips of one song are no two witnesses.
-`--rhythm KIND/FROM[/CONTEXT_S]` puts another rhythm vector in the place of the model's own (ModelConfig says which
-there are); of several, and of the best-lag correlation that no index can hold, a table tells what rhythm alone finds.
+`--rhythm KIND/FROM[/CONTEXT_S]` puts another rhythm descriptor in place of the model's own (ModelConfig says which
+there are); of several, and of the best-lag correlation that no index can hold, a table says what rhythm alone finds.
 Items are compared as the service does: by their best pair of segments. `mudar evaluate --retrieval` starts from clips.
 
 Galleries: `songs`, one clip of every song, the query's own for its own song (the protocol of the model's card);
@@ -22,8 +21,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -35,40 +34,24 @@ from rich.table import Table
 
 from model_store.loader import load_served
 from mudar.model.mudar import Mudar
-from training.data.records import ClipFeatures, RecordStore
+from training.checkpoint import load_run
+from training.data.records import RecordStore
 from training.evaluation import metrics
-from training.evaluation.downstream import best_lag
-from training.evaluation.evaluate import View, group_of, load_run, look
+from training.evaluation.downstream.synchrony import best_lag_scores
+from training.evaluation.inference import ClipPrediction, dance_vectors, music_vectors, predict_groups
 
 Gallery = Literal["songs", "clips", "others"]
 Array = NDArray[np.float64]
 LAMBDAS = tuple(round(0.1 * i, 1) for i in range(11))
 DIRECTIONS = ("dance to music", "music to dance")
 FIGURES = ("r1", "r5", "p10", "map", "rank")
-_ROUNDS = 1000
-
-
-@dataclass(frozen=True)
-class Side:
-    """The segments of every clip's dance, or of its music: embeddings (S, E) and rhythm vectors (S, R)."""
-
-    embeddings: Sequence[NDArray[np.float32]]
-    rhythms: Sequence[NDArray[np.float32]]
-
-
-def scores(queries: Side, items: Side, lam: float) -> Array:
-    """(Q, N) of (21): λ⟨E, E⟩ + (1 - λ)⟨R, R⟩ of the best pair of segments."""
-    rows = np.concatenate([np.hstack(pair) for pair in zip(items.embeddings, items.rhythms, strict=True)])  # (ΣS, D)
-    first = np.cumsum([0, *(len(rhythm) for rhythm in items.rhythms)])[:-1]
-    found = []
-    for embedding, rhythm in zip(queries.embeddings, queries.rhythms, strict=True):
-        asked = np.hstack([lam * embedding, (1 - lam) * rhythm])
-        found.append(np.maximum.reduceat((asked @ rows.T).max(axis=0), first))
-    return np.array(found, np.float64)
+RESAMPLES = 1000
+PLOTTED = (("r5", "R@5"), ("rank", "rank (0.5 = chance)"))
+PANEL_INCHES = (4.2, 3.2)
 
 
 def allowed(songs: Sequence[str], gallery: Gallery) -> NDArray[np.bool_]:
-    """(Q, N): which of the clips' items each clip looks among."""
+    """Says (Q, N) which of the clips' items each clip is compared with."""
     names, own = np.asarray(songs), np.eye(len(songs), dtype=bool)
     if gallery == "clips":
         return np.ones_like(own)
@@ -79,72 +62,49 @@ def allowed(songs: Sequence[str], gallery: Gallery) -> NDArray[np.bool_]:
     return own | (first & (names[:, None] != names))
 
 
-def figures(table: Array, songs: Sequence[str], gallery: Gallery) -> dict[str, Any]:
-    """[mean, low, high] of each figure over the queries that have a right item, and `queries`."""
-    looks = allowed(songs, gallery)
+def figures(scores: NDArray[np.floating], songs: Sequence[str], gallery: Gallery) -> dict[str, Any]:
+    """Measures [mean, low, high] of each figure over the queries that have a right item, and counts `queries`."""
+    gallery_items = allowed(songs, gallery)
     names = np.asarray(songs)
-    right = (names[:, None] == names) & looks
-    kept = np.flatnonzero(right.any(axis=1))
-    each = metrics.retrieval_scores(table, songs, songs, looks)
-    each["rank"] = np.array([_rank(table[q], right[q], looks[q]) for q in kept])
-    found = {name: list(_over_songs(each[name], names[kept])) for name in FIGURES}
-    return {"queries": len(kept), **found}
+    right = (names[:, None] == names) & gallery_items
+    queries = np.flatnonzero(right.any(axis=1))
+    values = metrics.retrieval_scores(scores, songs, songs, gallery_items)
+    values["rank"] = np.array([_rank(scores[q], right[q], gallery_items[q]) for q in queries])
+    groups = [songs[q] for q in queries.tolist()]
+    intervals = {name: list(metrics.bootstrap(values[name], groups, resamples=RESAMPLES)) for name in FIGURES}
+    return {"queries": len(queries), **intervals}
 
 
-def sweep(views: Sequence[View], gallery: Gallery = "songs") -> dict[str, Any]:
-    """All figures of some clips: by direction and λ, and what chance gives."""
-    songs = [view.record.song_id for view in views]
-    dance = Side([view.dance for view in views], [view.dance_rhythm for view in views])
-    music = Side([view.music for view in views], [view.music_rhythm for view in views])
+def sweep(predictions: Sequence[ClipPrediction], gallery: Gallery = "songs") -> dict[str, Any]:
+    """Measures all figures of some clips by direction and λ, and what chance gives."""
+    songs = [prediction.record.song_id for prediction in predictions]
+    dances, musics = dance_vectors(predictions), music_vectors(predictions)
     chance = metrics.retrieval_chance(songs, songs, allowed(songs, gallery))
-    found: dict[str, Any] = {"clips": len(songs), "songs": len(set(songs)), "chance": {**chance, "rank": 0.5}}
-    for direction, (queries, items) in zip(DIRECTIONS, ((dance, music), (music, dance)), strict=True):
-        found[direction] = {lam: figures(scores(queries, items, lam), songs, gallery) for lam in LAMBDAS}
-    return found
+    results: dict[str, Any] = {"clips": len(songs), "songs": len(set(songs)), "chance": {**chance, "rank": 0.5}}
+    for direction, (queries, items) in zip(DIRECTIONS, ((dances, musics), (musics, dances)), strict=True):
+        results[direction] = {
+            lam: figures(metrics.hybrid_scores(queries, items, lam).astype(float), songs, gallery) for lam in LAMBDAS
+        }
+    return results
 
 
-def at_best_lag(views: Sequence[View], fps: float, gallery: Gallery = "songs") -> dict[str, Any]:
-    """The figures of best-lag correlation, in the place of λ = 0."""
-    songs, table = [view.record.song_id for view in views], best_lag.scores(views, fps)
+def at_best_lag(predictions: Sequence[ClipPrediction], fps: float, gallery: Gallery = "songs") -> dict[str, Any]:
+    """Measures the figures of best-lag correlation, given in the form of λ = 0."""
+    songs, scores = [prediction.record.song_id for prediction in predictions], best_lag_scores(predictions, fps)
     return {
-        direction: {LAMBDAS[0]: figures(scored, songs, gallery)}
-        for direction, scored in zip(DIRECTIONS, (table, table.T), strict=True)
+        direction: {LAMBDAS[0]: figures(directed, songs, gallery)}
+        for direction, directed in zip(DIRECTIONS, (scores, scores.T), strict=True)
     }
 
 
-def _rank(row: Array, right: NDArray[np.bool_], looks: NDArray[np.bool_]) -> float:
-    """Share of the wrong items that lie behind the best right one; of equal ones, half."""
-    wrong, best = row[looks & ~right], row[right].max()
+def _rank(row: Array, right: NDArray[np.bool_], gallery_items: NDArray[np.bool_]) -> float:
+    """Counts the share of the wrong items that lie behind the best right one; of equal ones, half."""
+    wrong, best = row[gallery_items & ~right], row[right].max()
     return float((wrong < best).mean() + 0.5 * (wrong == best).mean()) if len(wrong) else 1.0
 
 
-def _over_songs(values: Array, songs: NDArray[np.str_], seed: int = 0) -> tuple[float, float, float]:
-    """Mean over queries, and its 95 % interval when whole songs are drawn."""
-    if not len(values):
-        return (float("nan"),) * 3
-    _, song = np.unique(songs, return_inverse=True)
-    total, count = np.bincount(song, values), np.bincount(song)
-    drawn = np.random.default_rng(seed).integers(len(count), size=(_ROUNDS, len(count)))
-    low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
-
-
-def views_of(
-    model: Mudar,
-    records: Sequence[ClipFeatures],
-    tick: Callable[[], None] = lambda: None,
-    group: Callable[[ClipFeatures], str] = group_of,
-) -> dict[str, list[View]]:
-    """What the network says of each clip, by group."""
-    groups: dict[str, list[View]] = {}
-    for record in records:
-        groups.setdefault(group(record), []).append(look(model, record))
-        tick()
-    return dict(sorted(groups.items()))
-
-
 def with_rhythm(model: Mudar, choice: str | None) -> Mudar:
-    """The same network, its rhythm vectors made as `choice` says; ValueError for what does not exist."""
+    """Lets the network make its rhythm descriptors as `choice` says. ValueError for what does not exist."""
     if choice is not None:
         names = ("rhythm_vector", "rhythm_vector_from", "rhythm_context_s")
         words: list[Any] = choice.split("/")
@@ -154,24 +114,56 @@ def with_rhythm(model: Mudar, choice: str | None) -> Mudar:
     return model
 
 
-def show(found: dict[str, Any], console: Console) -> None:
-    """One table a group: a row for each direction and λ."""
-    for group, results in found.items():
-        table = _table(group, results, "", "λ")
+def show(results: dict[str, Any], console: Console) -> None:
+    """Prints one table a group: a row for each direction and λ."""
+    for group, swept in results.items():
+        table = _table(group, swept, "", "λ")
         for direction in DIRECTIONS:
-            for lam, row in results[direction].items():
+            for lam, row in swept[direction].items():
                 table.add_row(direction if lam == LAMBDAS[0] else "", f"{lam:.1f}", *_cells(row))
         console.print(table)
 
 
-def compare(every: dict[str, dict[str, Any]], console: Console) -> None:
-    """One table a group: a row for each choice of rhythm vector and direction, rhythm alone (λ = 0)."""
-    for group, results in next(iter(every.values())).items():
-        table = _table(group, results, "rhythm", "λ = 0")
-        for choice, found in every.items():
+def compare(results: dict[str, dict[str, Any]], console: Console) -> None:
+    """Prints one table a group: a row for each choice of rhythm descriptor and direction, rhythm alone (λ = 0)."""
+    for group, swept in next(iter(results.values())).items():
+        table = _table(group, swept, "rhythm", "λ = 0")
+        for choice, groups in results.items():
             for direction in DIRECTIONS:
-                table.add_row(choice, direction, *_cells(found[group][direction][LAMBDAS[0]]))
+                table.add_row(choice, direction, *_cells(groups[group][direction][LAMBDAS[0]]))
         console.print(table)
+
+
+def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draws the sweep over λ, a row a group and a column a figure, both ways with their intervals, beside chance.
+
+    `results`: by choice of rhythm descriptor, by group, what `sweep` gives.
+    """
+    from matplotlib.figure import Figure
+
+    groups, (width, height) = list(next(iter(results.values()))), PANEL_INCHES
+    figure = Figure(figsize=(width * len(PLOTTED), height * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), len(PLOTTED), squeeze=False)
+    for row, group in zip(axes, groups, strict=True):
+        for axis, (name, label) in zip(row, PLOTTED, strict=True):
+            _plot_panel(axis, {choice: swept[group] for choice, swept in results.items()}, name)
+            axis.set(title=group, xlabel="λ (0 = rhythm alone, 1 = embedding alone)", ylabel=label, ylim=(0, 1))
+    axes[0][0].legend(fontsize=7)
+    figure.savefig(path, dpi=150)
+
+
+def _plot_panel(axis: Any, by_choice: dict[str, Any], name: str) -> None:
+    import matplotlib as mpl
+
+    palette = mpl.colormaps["tab10"]
+    for number, (choice, swept) in enumerate(by_choice.items()):
+        for direction, dash in (("dance to music", "-"), ("music to dance", "--")):
+            rows = swept[direction]
+            mean, low, high = zip(*(row[name] for row in rows.values()), strict=True)
+            label = direction if choice == "own" else f"{choice}, {direction}"
+            axis.plot(list(rows), mean, dash, color=palette(number), label=label)
+            axis.fill_between(list(rows), low, high, color=palette(number), alpha=0.1)
+        axis.axhline(swept["chance"][name], color="grey", linewidth=0.8, linestyle=":")
 
 
 def _table(group: str, results: dict[str, Any], *first: str) -> Table:
@@ -188,37 +180,35 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """See the module."""
+    """Measures the models and records that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, action="append", required=True)
-    parser.add_argument("--model", default="mudar-small", help="of the shelf: name, name@alias or name@version")
-    parser.add_argument("--run", type=Path, help="folder of a training run, in place of a model of the shelf")
+    parser.add_argument("--model", default="mudar-small", help="of the model store: name, name@alias or name@version")
+    parser.add_argument("--run", type=Path, help="folder of a training run, in place of a model of the store")
     parser.add_argument("--rhythm", action="append", help="KIND/FROM[/CONTEXT_S]; repeatable")
     parser.add_argument("--best-lag", action="store_true", help="also the correlation of the curves at their best lag")
     parser.add_argument("--gallery", choices=get_args(Gallery), default="songs")
-    parser.add_argument("--plot", type=Path, help="draw the sweep over λ into this picture")
+    parser.add_argument("--plot", type=Path, help="draw the sweep over λ into this image")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(1)
     records = [record for folder in args.records for record in RecordStore(folder).all()]
-    console, every = Console(width=140), dict[str, dict[str, Any]]()
+    console, results = Console(width=140), dict[str, dict[str, Any]]()
     for choice in args.rhythm or [None]:
         model = with_rhythm(load_run(args.run) if args.run else load_served(args.model).model, choice)
-        groups = views_of(model, records)
-        every[choice or "own"] = {group: sweep(views, args.gallery) for group, views in groups.items()}
+        groups = predict_groups(model, records)
+        results[choice or "own"] = {group: sweep(clips, args.gallery) for group, clips in groups.items()}
     if args.rhythm is None:
-        show(every["own"], console)
+        show(results["own"], console)
     if args.best_lag:
         fps = model.spec.video.fps
-        every["best lag"] = {group: at_best_lag(views, fps, args.gallery) for group, views in groups.items()}
-    if len(every) > 1:
-        compare(every, console)
+        results["best lag"] = {group: at_best_lag(clips, fps, args.gallery) for group, clips in groups.items()}
+    if len(results) > 1:
+        compare(results, console)
     if args.json:
-        args.json.write_text(json.dumps(every, indent=1))
+        args.json.write_text(json.dumps(results, indent=1))
     if args.plot:
-        from training.evaluation.downstream.lambda_plot import draw
-
-        draw({name: found for name, found in every.items() if name != "best lag"}, args.plot)
+        plot({choice: groups for choice, groups in results.items() if choice != "best lag"}, args.plot)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Table 1: strokes against events, precision and recall as the paper prints them, and what they hide.
+"""Measures strokes against events for table 1: precision and recall as the paper prints them, and what they hide.
 
 For each clip, at ±70 ms: precision, recall, F1; its chance (F1 after circular shifts of the strokes through the clip);
 its null (F1 against another clip's events, the mistake of a network that only knows that dances are regular); F1 at
-the best constant lag of ±300 ms (phones and speakers add one), with the chance of that same search. numpy only.
+the best constant lag of ±300 ms (phones and speakers add one), with the chance of that same search.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from training.evaluation import metrics
-from training.evaluation.tables.inference import Seen
-
-Array = NDArray[np.float64]
-Columns = dict[str, list[float]]
+from training.evaluation.inference import ClipPrediction, partners
+from training.evaluation.metrics import Array, Columns
 
 TOLERANCE_S: Final = 0.07
 FINE_S: Final = 0.05
@@ -26,13 +24,13 @@ LAG_SHIFTS: Final = 12
 TARGETS: Final = {"beat": "our target: strokes where they are known, else beats", "onset": "the paper's target"}
 
 
-def table(seen: Sequence[Seen], target: str) -> Columns:
-    """Each figure of each clip, in the clips' order; empty for a network without this head."""
-    if not seen or target not in seen[0].heads:
+def table(predictions: Sequence[ClipPrediction], target: str) -> Columns:
+    """Measures each figure of each clip, in the clips' order; empty for a network without this head."""
+    if not predictions or target not in predictions[0].heads:
         return {}
     rows = [
-        clip_figures(_events(one, target), one.strokes_s(target), _events(other, target), one.record.duration_s)
-        for one, other in zip(seen, partners(seen), strict=True)
+        clip_figures(_events_s(own, target), own.strokes_s(target), _events_s(other, target), own.record.duration_s)
+        for own, other in zip(predictions, partners(predictions), strict=True)
     ]
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
@@ -40,7 +38,7 @@ def table(seen: Sequence[Seen], target: str) -> Columns:
 def clip_figures(
     events_s: ArrayLike, strokes_s: ArrayLike, foreign_s: ArrayLike, duration_s: float
 ) -> dict[str, float]:
-    """All of one clip; `foreign_s` are another clip's events. error_ms is NaN when nothing was matched."""
+    """Measures one clip; `foreign_s` are another clip's events. error_ms is NaN when nothing was matched."""
     events, strokes = np.asarray(events_s, float), np.asarray(strokes_s, float)
     precision, recall, f1 = metrics.precision_recall_f1(events, strokes, TOLERANCE_S)
     chance = metrics.chance_f1(events, strokes, TOLERANCE_S, duration_s)
@@ -65,21 +63,10 @@ def clip_figures(
 
 
 def best_lag_f1(events_s: Array, strokes_s: Array) -> float:
-    """The largest F1 over constant lags of the strokes."""
+    """Finds the largest F1 over constant lags of the strokes."""
     return max(metrics.f1(events_s, strokes_s + lag, TOLERANCE_S) for lag in LAGS_S)
 
 
-def partners(seen: Sequence[Seen]) -> list[Seen]:
-    """For each clip another one of another song, half a list away where possible; itself if there is only one song."""
-    count = len(seen)
-    found = []
-    for i, one in enumerate(seen):
-        steps = [(i + count // 2 + k) % count for k in range(count)]
-        others = (seen[j] for j in steps if seen[j].record.song_id != one.record.song_id)
-        found.append(next(others, one))
-    return found
-
-
-def _events(one: Seen, target: str) -> Array:
-    events = np.asarray(one.record.curves_s()[target], float)
-    return events[(events >= 0) & (events < one.record.duration_s)]
+def _events_s(prediction: ClipPrediction, target: str) -> Array:
+    events_s = np.asarray(prediction.record.curves_s()[target], float)
+    return events_s[(events_s >= 0) & (events_s < prediction.record.duration_s)]
