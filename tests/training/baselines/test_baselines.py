@@ -18,7 +18,7 @@ from training.baselines.network import Baseline, another
 from training.baselines.registry import BASELINES, build_network
 from training.data.batches import Batch, Mixture, make_batch
 from training.data.records import ClipFeatures, encode_jpeg
-from training.evaluation.tables.inference import see
+from training.evaluation.inference import predict
 from training.recipe import Recipe
 from training.recipes import registry
 
@@ -107,9 +107,9 @@ def test_they_look_at_frames_where_the_recipe_does(records: list[ClipFeatures]) 
     torch.autograd.backward(loss)
     assert network.frame_maps is not None
     assert next(network.frame_maps.parameters()).grad is not None
-    assert see(network, filmed[0]).dance.sequence.shape == (2, 120, 32)
+    assert predict(network, filmed[0]).dance.sequence.shape == (2, 120, 32)
     with pytest.raises(ValueError, match="--frames"):
-        see(network, records[0])
+        predict(network, records[0])
 
 
 def test_multisensory_needs_shifted_music(source: Mixture) -> None:
