@@ -81,7 +81,7 @@ def _activation_checkpointing(network: nn.Module) -> None:
         if isinstance(piece, TransformerLayer | DilatedLayer):
             piece.forward = partial(checkpoint, piece.forward, use_reentrant=False)  # type: ignore[method-assign]
         elif isinstance(piece, FrameMaps):
-            piece.look = partial(checkpoint, piece.look, use_reentrant=False)  # type: ignore[method-assign]
+            piece.encode = partial(checkpoint, piece.encode, use_reentrant=False)  # type: ignore[method-assign]
 
 
 def learning_rate(recipe: OptimiserRecipe, step: int) -> float:

@@ -1,1 +1,1 @@
-"""The network of the paper, block by block, from one ModelConfig."""
+"""Builds the network of the paper, block by block, from one ModelConfig."""

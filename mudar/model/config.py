@@ -1,4 +1,4 @@
-"""ModelConfig: every choice that the paper leaves open, and the two presets. Light: imports no torch.
+"""Configures the network: every choice that the paper leaves open, and the two presets. Imports no torch.
 
 Travels in a checkpoint's card beside the FeatureSpec, which says what the network is fed. Knows no weights.
 """
@@ -14,12 +14,12 @@ HeadKind = Literal["focal", "bce", "regression", "crf"]
 RhythmVectorKind = Literal["tempo", "curve", "both", "repeats"]
 
 PWC_CHANNELS = (16, 32, 64, 96, 128, 196)
-FILTER_HEADS = ("beat", "beat13", "downbeat")  # what the beat filter's columns stand for
+FILTER_HEADS = ("beat", "beat13", "downbeat")  # the columns of the beat filter
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One network. The defaults are `small()`'s; `paper()` is the paper as printed, open numbers filled in."""
+    """Configures one network. The defaults are `small()`'s; `paper()` is as printed, open numbers filled in."""
 
     d_model: int = 128  # D: width of both sequence encoders
     layers: int = 2  # K temporal layers in each
@@ -59,7 +59,7 @@ class ModelConfig:
     lambda_default: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse, with ValueError, numbers that do not fit together."""
+        """Refuses, with ValueError, numbers that do not fit together."""
         _require(self.d_model % self.heads == 0, "d_model must be a multiple of heads")
         _require(self.injected_dim % self.heads == 0, "the injected channels must be a multiple of heads")
         _require(len(self.audio_channels) == len(self.audio_time_strides), "one time stride for each audio channel")
@@ -73,17 +73,17 @@ class ModelConfig:
 
     @property
     def needs_frames(self) -> bool:
-        """Whether the network looks at pixels as well as at motion."""
+        """Tells whether the network takes pixels as well as motion."""
         return "rgb" in self.visual_inputs or self.injector_source == "rgb"
 
     @property
     def map_channels(self) -> int:
-        """Channels of the pyramid's last feature map."""
+        """Counts the channels of the pyramid's last feature map."""
         return self.pyramid_channels[self.pyramid_levels - 1]
 
     @property
     def map_cells(self) -> int:
-        """k: positions of the pyramid's last feature map, which halves the picture at each level, rounding up."""
+        """Counts the k positions of the pyramid's last feature map; each level halves the picture, rounding up."""
         side = self.appearance_size_px
         for _ in range(self.pyramid_levels):
             side = (side + 1) // 2
@@ -91,32 +91,35 @@ class ModelConfig:
 
     @property
     def injected_dim(self) -> int:
-        """C: channels of the features that the injector gives."""
+        """Counts the C channels of the features that the injector gives."""
         return self.map_channels if self.injector_source == "rgb" else self.injector_dim
 
     @property
     def served_index(self) -> int:
-        """Column of the served head in the rhythm logits."""
+        """Finds the column of the served head in the rhythm logits."""
         return self.rhythm_heads.index(self.served_head)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict of numbers, strings and lists, for a card."""
+        """Converts to a plain dict of numbers, strings and lists, for a model card."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
-        """The inverse of `to_dict`; unknown keys raise TypeError."""
+        """Builds the config that `to_dict` has converted; unknown keys raise TypeError."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**fields)
 
 
 def small() -> ModelConfig:
-    """`mudar-small`, the embedded default: flow only, attended cell by cell, so that it cannot read the room."""
+    """Configures `mudar-small`, the default: flow only, attended cell by cell, so that it cannot read the room."""
     return ModelConfig()
 
 
 def paper() -> ModelConfig:
-    """The paper: PWC pyramid, K raw transformer layers, RGB injector, (15) without context, onsets as the target."""
+    """Configures the paper's network.
+
+    PWC pyramid, K raw transformer layers, RGB injector, (15) without context, onsets as the target.
+    """
     return ModelConfig(
         d_model=256,
         layers=2,

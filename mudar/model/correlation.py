@@ -1,4 +1,4 @@
-"""Warping and cost volume: what PWC-Net compares two feature maps with. Pure functions without weights.
+"""Computes PWC-Net's warping and cost volume, by which it compares two feature maps. Has no weights.
 
 Shapes: B pairs; C channels; H, W rows and columns; r the range, so that there are (2r + 1)^2 displacements.
 """
@@ -15,10 +15,12 @@ _INSIDE = 0.9999
 
 
 def cost_volume(first: Tensor, second: Tensor, reach: int = RANGE) -> Tensor:
-    """(B, (2r+1)^2, H, W) mean over C of first[y, x] * second[y + dy, x + dx], zero outside; dy outer, dx inner.
+    """Computes the cost volume: the mean over C of first[y, x] * second[y + dy, x + dx], zero outside.
+
+    Returns (B, (2r+1)^2, H, W); dy is the outer and dx the inner index of a displacement.
 
     Tile by tile, all products of the tile's pixels with its surroundings come from one batched matrix product, of
-    whose result the wanted displacements are a strided view: 3-30 times faster than a loop or an unfold on a CPU.
+    whose result the displacements are a strided view: 3-30 times faster than a loop or an unfold on a CPU.
     """
     batch, channels, height, width = first.shape
     tile = _TILE if max(height, width) > 4 else 4
@@ -43,7 +45,7 @@ def cost_volume(first: Tensor, second: Tensor, reach: int = RANGE) -> Tensor:
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """(B, C, H, W) features read at p + flow(p), bilinearly; 0 where any of the four neighbours lies outside.
+    """Reads (B, C, H, W) features at p + flow(p), bilinearly; 0 where any of the four neighbours lies outside.
 
     `flow` (B, 2, H, W) is (u, v) in pixels of these features. Coordinates are float32 whatever the features are:
     bfloat16 could not tell neighbouring pixels apart.
@@ -54,10 +56,10 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     y = v + torch.arange(height, device=flow.device, dtype=torch.float32)[:, None]
     grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)  # (B, H, W, 2)
     read = F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    inside = _inside(x, width) * _inside(y, height) >= _INSIDE
+    inside = _weight_inside(x, width) * _weight_inside(y, height) >= _INSIDE
     return (read * inside[:, None]).to(features.dtype)
 
 
-def _inside(position: Tensor, size: int) -> Tensor:
-    """The weight 0..1 of the neighbours that exist, for positions along an axis of `size` pixels."""
+def _weight_inside(position: Tensor, size: int) -> Tensor:
+    """Returns the weight 0..1 of the neighbours that exist, for positions along an axis of `size` pixels."""
     return (1 - (-position).clamp_min(0) - (position - (size - 1)).clamp_min(0)).clamp_min(0)

@@ -1,4 +1,4 @@
-"""Pictures to feature maps while the video is read, for networks that look at frames. Knows no files, no flow.
+"""Extracts feature maps of frames while the video is read, for networks that take frames. Knows no files, no flow.
 
 Shapes: T frames; S picture side; k positions and C channels of a map.
 """
@@ -15,7 +15,7 @@ _FRAMES_AT_ONCE = 32
 
 
 class FrameFeatureExtractor:
-    """Shown frames one by one, keeps their maps in half precision: 6 KB a frame where the frame had 200."""
+    """Collects the maps of frames given one by one, in half precision: 6 KB a frame where the frame had 200."""
 
     def __init__(self, model: Mudar) -> None:
         self._model = model
@@ -24,17 +24,17 @@ class FrameFeatureExtractor:
         self._maps: list[NDArray[np.float16]] = []
 
     def __call__(self, frame: NDArray[np.uint8]) -> None:
-        """One more (S, S, 3) RGB frame."""
+        """Adds one more (S, S, 3) RGB frame."""
         self._waiting.append(frame)
         if len(self._waiting) == _FRAMES_AT_ONCE:
-            self._look()
+            self._extract()
 
     def maps(self) -> NDArray[np.float16]:
-        """(T, k, C) of all frames shown."""
-        self._look()
+        """Returns the maps (T, k, C) of all frames given."""
+        self._extract()
         return np.concatenate(self._maps)
 
-    def _look(self) -> None:
+    def _extract(self) -> None:
         if not self._waiting:
             return
         pictures = torch.from_numpy(np.stack(self._waiting)).to(self._device)  # (n, S, S, 3)

@@ -1,4 +1,4 @@
-"""What the network is fed of a dance: motion brought to one scale, the same for training and serving. numpy only.
+"""Prepares the network's input of a dance: motion on one scale, the same for training and serving. numpy only.
 
 Music needs none of this: mudar/rhythm/music.py's `model_input` lies within -1..1 already.
 Knows no files and no weights. Shapes: T frames; M = spec.motion_dim.
@@ -17,12 +17,12 @@ _GAIN_FLOOR = 1e-4  # picture sides a second: below, there is only the noise of 
 
 
 def motion_input(between: Array, spec: VideoSpec) -> Array:
-    """The network's (T, M) input, from a whole clip's (T - 1, M) descriptors of the motion between its frames."""
+    """Computes the network's (T, M) input from a clip's (T - 1, M) descriptors of the motion between its frames."""
     return normalise_motion(at_frames(between), spec)
 
 
 def at_frames(between: Array) -> Array:
-    """(T, M) motion at each frame, the mean of what lies before and after it; at both ends, of the one there is.
+    """Interpolates (T, M) motion at each frame, the mean of that before and after it; at the ends, the one there is.
 
     A pair's motion belongs to the moment between its frames: used for either of them it would be half a frame off.
     """
@@ -33,13 +33,13 @@ def at_frames(between: Array) -> Array:
 
 
 def motion_gain(motion: Array, spec: VideoSpec) -> float:
-    """How strongly a clip (T, M) moves as a rule, in picture sides a second: robust to cuts and to pauses."""
+    """Measures how strongly a clip (T, M) usually moves, in picture sides a second: robust to cuts and pauses."""
     magnitude = motion[:, spec.hoof_bins]
     return max(float(np.quantile(magnitude, _GAIN_QUANTILE)), _GAIN_FLOOR) if len(magnitude) else _GAIN_FLOOR
 
 
 def normalise_motion(motion: Array, spec: VideoSpec, gain: float | None = None) -> Array:
-    """Descriptors (T, M) of one whole clip, divided by its gain, each column of order 1 and at most `LARGEST`.
+    """Divides the descriptors (T, M) of a clip by its gain; each column is of order 1 and at most `LARGEST`.
 
     Histograms are multiplied by their number of directions: a motion spread evenly has 1 in each.
     `gain` overrides the clip's own, for a window cut from a longer clip.

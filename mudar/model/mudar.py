@@ -1,4 +1,4 @@
-"""The whole network: dance encoder, music encoder, injector, rhythm estimator; figure 2. Knows no files, no losses.
+"""Assembles the network of figure 2: dance encoder, music encoder, injector, rhythm estimator. Knows no files.
 
 Video alone, sound alone and both work: the encoders never see each other, and the injector does without music.
 Shapes: B batch; T model frames; M motion features; Ta audio frames; F audio features; S picture side; k map
@@ -24,7 +24,7 @@ from mudar.spec import FeatureSpec
 
 
 class Output(NamedTuple):
-    """What one pass gives; None for what was not asked."""
+    """Holds what one pass gives; None for what its inputs do not allow."""
 
     dance: Code | None
     music: Code | None
@@ -32,11 +32,11 @@ class Output(NamedTuple):
 
 
 class Mudar(nn.Module):
-    """One network, as its ModelConfig says, for features as its FeatureSpec says.
+    """Embeds dance and music and estimates rhythm, as its ModelConfig says, from features as its FeatureSpec says.
 
     `frames` are pictures (B, T, 3, S, S), in 0..1 or as bytes, or their maps (B, T, k, C) as `maps` gave them; only a
-    config with `needs_frames` looks at them. Motion comes from `inputs.motion_input`, audio from
-    `features.music.model_input`.
+    config with `needs_frames` takes them. Motion comes from `inputs.motion_input`, audio from
+    `rhythm.music.model_input`.
     """
 
     def __init__(self, config: ModelConfig, spec: FeatureSpec) -> None:
@@ -55,49 +55,49 @@ class Mudar(nn.Module):
         self.beat_filter = BeatFilter(reach, spec.video) if reach else None
 
     def maps(self, frames: Tensor) -> Tensor:
-        """Pyramid maps (B, T, k, C) of pictures (B, T, 3, S, S): to look once at frames that several windows share."""
+        """Computes pyramid maps (B, T, k, C) of pictures (B, T, 3, S, S), once for frames that windows share."""
         if self.frame_maps is None:
             raise ValueError("this network does not look at frames")
         return self.frame_maps(frames)
 
     def encode_dance(self, motion: Tensor, frames: Tensor | None = None) -> Code:
-        """(B, T, M) motion, with frames where the config looks at them, to a Code."""
+        """Encodes (B, T, M) motion, with frames where the config takes them."""
         return self.dance(motion, self._maps(frames))
 
     def encode_music(self, audio: Tensor, frames: int | None = None) -> Code:
-        """(B, Ta, F) music input to a Code of `frames` model frames (default: as many as last as long)."""
+        """Encodes (B, Ta, F) music input to a Code of `frames` model frames (default: as many as last as long)."""
         return self.music(audio, frames or self.model_frames(audio.shape[1]))
 
     def model_frames(self, audio_frames: int) -> int:
-        """T of a stretch of `audio_frames` audio frames: both last equally long."""
+        """Counts the model frames that last as long as `audio_frames` audio frames."""
         return max(round(audio_frames / self.spec.audio.frame_rate_hz * self.spec.video.fps), 1)
 
     def rhythm_logits(self, motion: Tensor, frames: Tensor | None = None, music: Code | None = None) -> Tensor:
-        """(B, T, H), one column for each of the config's rhythm_heads; the curve is their sigmoid."""
+        """Estimates logits (B, T, H), one column for each of the config's rhythm_heads; the curve is their sigmoid."""
         return self.rhythm_head(self._rhythm_features(motion, self._maps(frames), music))
 
     def rhythm_sequence(self, motion: Tensor, frames: Tensor | None = None, music: Code | None = None) -> Tensor:
-        """(B, T, U): what the rhythm heads read, the explicit pathway's own representation of the dance."""
+        """Computes (B, T, U), the features that the rhythm heads read."""
         return self._rhythm_features(motion, self._maps(frames), music)
 
     def filtered(self, rows: Array) -> Array | None:
-        """(T, F) curves of the beat filter, from a whole clip's (T, M) `motion_input`; None without a filter."""
+        """Computes the beat filter's curves (T, F) from a clip's (T, M) `motion_input`; None without a filter."""
         return None if self.beat_filter is None else self.beat_filter.curves(rows, self.spec.video)
 
     def rhythm_nll(
         self, motion: Tensor, strokes: Tensor, frames: Tensor | None = None, music: Code | None = None
     ) -> Tensor:
-        """(B, H) negative log-likelihood of (B, T, H) 0/1 strokes, for the CRF head."""
+        """Computes the negative log-likelihood (B, H) of (B, T, H) 0/1 strokes, for the CRF head."""
         return self._crf().nll(self._rhythm_features(motion, self._maps(frames), music), strokes)
 
     def rhythm_states(self, motion: Tensor, frames: Tensor | None = None, music: Code | None = None) -> Tensor:
-        """(B, T, H) likeliest 0/1 strokes by Viterbi, for the CRF head."""
+        """Finds the likeliest 0/1 strokes (B, T, H) by Viterbi, for the CRF head."""
         return self._crf().decode(self._rhythm_features(motion, self._maps(frames), music))
 
     def forward(
         self, motion: Tensor | None = None, audio: Tensor | None = None, frames: Tensor | None = None
     ) -> Output:
-        """Whatever of dance, music and rhythm the given inputs allow."""
+        """Computes whatever of dance, music and rhythm the given inputs allow."""
         maps = self._maps(frames)
         music = None if audio is None else self.encode_music(audio, None if motion is None else motion.shape[1])
         if motion is None:
@@ -124,7 +124,7 @@ class Mudar(nn.Module):
 
 
 def build(config: ModelConfig, spec: FeatureSpec, seed: int = 0) -> Mudar:
-    """A network with fresh weights that depend on nothing but its arguments."""
+    """Builds a network with fresh weights that depend on nothing but the arguments."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Mudar(config, spec)

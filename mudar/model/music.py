@@ -1,4 +1,4 @@
-"""The music encoder of section 3.2: several 2-D convolutions, then K temporal layers. Knows no files, no dance.
+"""Encodes music as in section 3.2: several 2-D convolutions, then K temporal layers. Knows no files, no dance.
 
 Shapes: B batch; Ta audio frames; F audio features; T model frames; C channels; D = d_model.
 """
@@ -14,7 +14,7 @@ from mudar.model.temporal import Code, SequenceEncoder
 
 
 class MusicEncoder(nn.Module):
-    """[mel | onset | beat | tempogram] of a window to its Code, T frames long."""
+    """Encodes [mel | onset | beat | tempogram] of a window to its Code, T frames long."""
 
     def __init__(self, config: ModelConfig, audio_dim: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class MusicEncoder(nn.Module):
         self.encoder = SequenceEncoder(channels * rows, config)
 
     def forward(self, audio: Tensor, frames: int) -> Code:
-        """(B, Ta, F) normalised music input to a Code of `frames` model frames that span the same time."""
+        """Encodes (B, Ta, F) normalised music input to `frames` model frames that span the same time."""
         x = self.convolutions(audio[:, None])  # (B, C, Ta', F')
         x = rearrange(x, "b c t f -> b (c f) t")
         x = F.adaptive_avg_pool1d(x, frames)  # (B, C F', T)

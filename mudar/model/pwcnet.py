@@ -1,4 +1,4 @@
-"""PWC-Net (Sun et al. 2018, the dense 'PWC-DC' form): the paper's optical flow and, by its pyramid, its eye.
+"""Estimates optical flow by PWC-Net (Sun et al. 2018, the dense 'PWC-DC' form), as the paper does.
 
 Exact enough to load the public checkpoint by renaming its keys; that file is the user's to bring (its licence is
 non-commercial). Stopped at level 3 it costs a fifth of the whole. Knows no video and no music.
@@ -35,7 +35,7 @@ State = dict[str, Tensor]
 
 
 class Decoder(nn.Module):
-    """One level: five densely connected convolutions, the flow they give, and both of these for the next level."""
+    """Decodes one level: five densely connected convolutions, the flow they give, and both upsampled for the next."""
 
     def __init__(self, level: int) -> None:
         super().__init__()
@@ -52,14 +52,14 @@ class Decoder(nn.Module):
         self.up_features = nn.ConvTranspose2d(inputs, 2, 4, 2, 1) if level > 2 else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inputs, h, w) to flow (B, 2, h, w) and dense features (B, outputs, h, w)."""
+        """Maps (B, inputs, h, w) to flow (B, 2, h, w) and dense features (B, outputs, h, w)."""
         for block in self.dense:
             x = torch.cat([block(x), x], dim=1)
         return self.predict(x), x
 
 
 class Context(nn.Sequential):
-    """Dilated convolutions over the last features; their output is added to the finest flow."""
+    """Refines the finest flow by dilated convolutions over the last features; their output is added to it."""
 
     def __init__(self, inputs: int) -> None:
         layers: list[nn.Module] = []
@@ -70,7 +70,7 @@ class Context(nn.Sequential):
 
 
 class PwcNet(nn.Module):
-    """Flow from one picture to another, coarse to fine, down to `stop_level` (2: whole; 3: 5x cheaper)."""
+    """Estimates flow from one picture to another, coarse to fine, down to `stop_level` (2: all; 3: 5x cheaper)."""
 
     def __init__(self, stop_level: int = 2) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class PwcNet(nn.Module):
         self.context = Context(self.decoders["2"].outputs) if stop_level == 2 else None  # type: ignore[arg-type]
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
-        """Two (B, 3, H, W) BGR pictures in 0..1 to flows (B, 2, H / 2^l, W / 2^l), finest first, up to level 6.
+        """Maps two (B, 3, H, W) BGR pictures in 0..1 to flows (B, 2, H / 2^l, W / 2^l), finest first, up to level 6.
 
         Raises ValueError unless H and W are multiples of 64.
         """
@@ -92,7 +92,7 @@ class PwcNet(nn.Module):
         return self.decode([m[: len(first)] for m in maps], [m[len(first) :] for m in maps])
 
     def decode(self, first: list[Tensor], second: list[Tensor]) -> list[Tensor]:
-        """As `forward`, from the pyramids of the two pictures, so that a frame of a video is encoded once."""
+        """Maps the pyramids of two pictures to flows as `forward` does, so that a frame of a video is encoded once."""
         flows: list[Tensor] = []
         dense = first[-1]
         for level in range(COARSEST, self.stop_level - 1, -1):
@@ -112,24 +112,24 @@ class PwcNet(nn.Module):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], stop_level: int = 2) -> PwcNet:
-        """A network with the weights of a whole one, of which an early stop needs a part. Raises CardInvalid."""
+        """Makes a network with these weights, of which an early stop needs a part. Raises CardInvalid."""
         net = cls(stop_level)
-        wanted = net.state_dict().keys()
-        missing = sorted(wanted - state.keys())
+        names = net.state_dict().keys()
+        missing = sorted(names - state.keys())
         if missing:
             raise CardInvalid(f"these are not PWC-Net's weights: {len(missing)} missing, the first is {missing[0]}")
-        net.load_state_dict({key: state[key] for key in wanted})
+        net.load_state_dict({key: state[key] for key in names})
         return net
 
 
 def as_input(frames: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) RGB bytes to the (N, 3, H, W) BGR of 0..1 that the public weights were trained on."""
+    """Converts (N, H, W, 3) RGB bytes to the (N, 3, H, W) BGR of 0..1 that the public weights were trained on."""
     return torch.from_numpy(np.ascontiguousarray(frames[..., ::-1])).permute(0, 3, 1, 2).float() / 255
 
 
 @torch.inference_mode()
 def flow_between_neighbours(net: PwcNet, frames: NDArray[np.uint8]) -> Array:
-    """(N, H, W, 3) RGB frames to (N-1, h, w, 2) flows in pixels of the grid of net.stop_level."""
+    """Estimates (N-1, h, w, 2) flows of (N, H, W, 3) RGB frames, in pixels of the grid of net.stop_level."""
     weight = next(net.parameters())
     pictures = as_input(frames).to(weight.device, weight.dtype)
     pieces: list[Array] = []
@@ -142,28 +142,28 @@ def flow_between_neighbours(net: PwcNet, frames: NDArray[np.uint8]) -> Array:
 
 
 def import_public(path: Path) -> State:
-    """The weights of the public checkpoint (`pwc_net.pth.tar`) under our names. Raises CardInvalid.
+    """Reads the weights of the public checkpoint (`pwc_net.pth.tar`) under our names. Raises CardInvalid.
 
-    Read without unpickling any code.
+    Unpickles no code.
     """
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
         raise CardInvalid(f"{path} is no checkpoint that torch can read safely") from error
-    if not isinstance(found, Mapping):
+    if not isinstance(content, Mapping):
         raise CardInvalid(f"{path} holds no weights by name")
-    state = rename_public(found.get("state_dict", found))
+    state = rename_public(content.get("state_dict", content))
     PwcNet.from_state(state)
     return state
 
 
 def load_public(path: Path, stop_level: int = 2) -> PwcNet:
-    """The network of the public checkpoint. Raises CardInvalid."""
+    """Loads the network of the public checkpoint. Raises CardInvalid."""
     return PwcNet.from_state(import_public(path), stop_level)
 
 
 def read_weights(path: Path) -> State:
-    """Our safetensors (`training.flow` writes them), or the public checkpoint. Raises CardInvalid."""
+    """Reads our safetensors (`training.flow` writes them) or the public checkpoint. Raises CardInvalid."""
     if path.suffix != ".safetensors":
         return import_public(path)
     from safetensors import SafetensorError
@@ -178,7 +178,7 @@ def read_weights(path: Path) -> State:
 
 
 def rename_public(state: Mapping[str, Tensor]) -> State:
-    """Public names to ours, with or without `module.` before them. Raises CardInvalid on a name that is neither."""
+    """Converts public names to ours, with or without `module.` before them. CardInvalid on a name that is neither."""
     return {_our_name(key.removeprefix("module.")): value for key, value in state.items()}
 
 
@@ -188,11 +188,14 @@ _PARTS = {"predict_flow": "predict", "deconv": "up_flow", "upfeat": "up_features
 
 
 def _our_name(key: str) -> str:
-    """`conv3aa.0.weight` is pyramid.levels.2.1.0.weight, `conv5_2.0.bias` decoders.5.dense.2.0.bias, and so on."""
+    """Converts `conv3aa.0.weight` to pyramid.levels.2.1.0.weight, `conv5_2.0.bias` to decoders.5.dense.2.0.bias.
+
+    CardInvalid for a name that is not of the public checkpoint.
+    """
     if match := re.fullmatch(r"conv([1-6])(aa|a|b)\.0\.(weight|bias)", key):
         level, block = int(match[1]), match[2]
-        place = (_BLOCKS_OF_6 if level == COARSEST else _BLOCKS)[block]
-        return f"pyramid.levels.{level - 1}.{place}.0.{match[3]}"
+        index = (_BLOCKS_OF_6 if level == COARSEST else _BLOCKS)[block]
+        return f"pyramid.levels.{level - 1}.{index}.0.{match[3]}"
     if match := re.fullmatch(r"conv([2-6])_([0-4])\.0\.(weight|bias)", key):
         return f"decoders.{match[1]}.dense.{match[2]}.0.{match[3]}"
     if match := re.fullmatch(r"(predict_flow|deconv|upfeat)([2-6])\.(weight|bias)", key):

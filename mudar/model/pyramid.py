@@ -1,4 +1,4 @@
-"""The feature pyramid of PWC-Net, which is also the paper's visual encoder (3.2). Knows no flow and no music.
+"""Computes the feature pyramid of PWC-Net, which is also the paper's visual encoder (3.2). Knows no flow, no music.
 
 Shapes: B pictures; H, W their rows and columns; level l (1, 2, ...) has stride 2^l.
 """
@@ -14,7 +14,7 @@ CHANNELS = (16, 32, 64, 96, 128, 196)  # of PWC-Net; a smaller visual encoder br
 
 
 class ConvBlock(nn.Sequential):
-    """3 x 3 convolution that keeps the size (at stride 1), then LeakyReLU(0.1)."""
+    """Convolves 3 x 3 without changing the size (at stride 1), then applies LeakyReLU(0.1)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation)
@@ -24,7 +24,7 @@ class ConvBlock(nn.Sequential):
 
 
 class PyramidEncoder(nn.Module):
-    """Three convolutions a level, the first of stride 2; the same weights for each picture."""
+    """Encodes pictures by three convolutions a level, the first of stride 2."""
 
     def __init__(self, channels: Sequence[int] = CHANNELS, inputs: int = 3) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class PyramidEncoder(nn.Module):
             inputs = outputs
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to the maps of all levels, finest first: (B, channels[l-1], H / 2^l, W / 2^l)."""
+        """Maps (B, 3, H, W) to the maps of all levels, finest first: (B, channels[l-1], H / 2^l, W / 2^l)."""
         maps: list[Tensor] = []
         for level in self.levels:
             pictures = level(pictures)

@@ -1,4 +1,4 @@
-"""Layers over time, and the sequence encoder that both modalities share: section 3.2's K stacked transformer layers.
+"""Encodes sequences by section 3.2's K stacked layers over time; both modalities share this encoder.
 
 Knows no pictures and no sound: features in, features out.
 Shapes: B batch; T frames; D = d_model; H heads; E = embed_dim.
@@ -18,14 +18,14 @@ from mudar.model.config import ModelConfig
 
 
 class Code(NamedTuple):
-    """One modality's view of a segment: sequence (B, T, D), and embedding (B, E) of L2 norm 1."""
+    """Holds the encoding of a segment's music or dance: sequence (B, T, D), and embedding (B, E) of L2 norm 1."""
 
     sequence: Tensor
     embedding: Tensor
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over time: softmax(Q K' / sqrt(D/H)) V, heads side by side, then W_o."""
+    """Attends over time with several heads: softmax(Q K' / sqrt(D/H)) V, heads side by side, then W_o."""
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -34,13 +34,13 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
+        """Maps (B, T, D) to (B, T, D)."""
         q, k, v = self._project(x)
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
         return self.out(rearrange(mixed, "b h t d -> b t (h d)"))
 
     def weights(self, x: Tensor) -> Tensor:
-        """(B, H, T, T) attention weights, row t = what frame t looks at; for looking, not for speed."""
+        """Computes attention weights (B, H, T, T), row t those of frame t; for inspection, slow."""
         q, k, _ = self._project(x)
         return torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]), dim=-1)
 
@@ -50,7 +50,7 @@ class SelfAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, feed-forward, layer norm and residual; the norm before or after (the paper: after)."""
+    """Applies self-attention, feed-forward, layer norm and residual; the norm before or after (the paper: after)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TransformerLayer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
+        """Maps (B, T, D) to (B, T, D)."""
         if self.norm_first:
             x = x + self.drop(self.attention(self.norm1(x)))
             return x + self.drop(self.feedforward(self.norm2(x)))
@@ -73,7 +73,7 @@ class TransformerLayer(nn.Module):
 
 
 class DilatedLayer(nn.Module):
-    """A residual convolution over 3 frames, `dilation` apart; 2^i in layer i makes the view grow exponentially."""
+    """Convolves 3 frames, `dilation` apart, with a residual; 2^i in layer i makes the receptive field exponential."""
 
     def __init__(self, dim: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -83,18 +83,18 @@ class DilatedLayer(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
+        """Maps (B, T, D) to (B, T, D)."""
         wide = self.convolution(self.norm(x).transpose(1, 2)).transpose(1, 2)  # (B, T, D)
         return x + self.drop(self.mix(F.gelu(wide)))
 
 
 def dilated_stack(dim: int, layers: int, dropout: float) -> nn.Sequential:
-    """A temporal convolutional network that sees 2^(layers+1) - 1 frames."""
+    """Builds a temporal convolutional network with a receptive field of 2^(layers+1) - 1 frames."""
     return nn.Sequential(*[DilatedLayer(dim, 2**i, dropout) for i in range(layers)])
 
 
 def positions(frames: int, dim: int, like: Tensor) -> Tensor:
-    """(T, D) sinusoids of Vaswani et al. (2017): any T, no learned length."""
+    """Computes (T, D) sinusoids as position encodings (Vaswani et al. 2017), for any T."""
     t = torch.arange(frames, device=like.device, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, dim, 2, device=like.device) * (-math.log(10_000.0) / dim))
     table = torch.stack([torch.sin(t * rate), torch.cos(t * rate)], dim=-1)  # (T, D/2, 2)
@@ -102,7 +102,7 @@ def positions(frames: int, dim: int, like: Tensor) -> Tensor:
 
 
 class SequenceEncoder(nn.Module):
-    """Features of one modality to its Code: project, add positions, K layers; the embedding is their mean's."""
+    """Encodes features of music or dance: project, add positions, K layers; the embedding is made of their mean."""
 
     def __init__(self, input_dim: int, config: ModelConfig) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class SequenceEncoder(nn.Module):
         self.embed = nn.Linear(dim, config.embed_dim)
 
     def forward(self, x: Tensor) -> Code:
-        """(B, T, input_dim) to a Code of (B, T, D) and (B, E)."""
+        """Encodes (B, T, input_dim) to a Code of (B, T, D) and (B, E)."""
         x = self.norm_in(self.project(x))  # (B, T, D)
         x = self.drop(x + positions(x.shape[1], x.shape[2], x))
         sequence = self.norm_out(self.layers(x))

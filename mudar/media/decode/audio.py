@@ -28,14 +28,14 @@ SLIP_S = 0.04  # time stamps that slip less than this are rounding, not a gap: m
 
 @dataclass(frozen=True)
 class Waveform:
-    """A mono sound. samples: (N,) float32, nominally within -1..1; sample 0 is the file's time 0."""
+    """Holds mono sound. samples: (N,) float32, nominally within -1..1; sample 0 is the file's time 0."""
 
     samples: NDArray[np.float32]
     sample_rate_hz: int
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Returns the length in seconds."""
         return len(self.samples) / self.sample_rate_hz
 
 

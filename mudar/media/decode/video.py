@@ -28,7 +28,7 @@ ROUNDING_S = 0.0006  # matroska rounds to milliseconds: a frame that late still 
 
 @dataclass(frozen=True)
 class Frame:
-    """A decoded frame as an array. image: (h, w, 3) for rgb24 or (h, w) for gray, uint8, upright.
+    """Holds a decoded frame as an array. image: (h, w, 3) for rgb24 or (h, w) for gray, uint8, upright.
 
     time_s is index / fps, or the file's own time where no rate was given.
     """
@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class NativeFrame:
-    """One frame of the file, small and gray (h, w), and the samples at the requested rate that it stands for."""
+    """Holds a frame of the file, small and gray (h, w), and the samples at the requested rate that it stands for."""
 
     index: int
     time_s: float
@@ -50,7 +50,7 @@ class NativeFrame:
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A decoded frame as FFmpeg gives it (not yet upright), shown from time_s until end_s on the file's clock.
+    """Holds a frame as FFmpeg decodes it (not yet upright), shown from time_s until end_s on the file's clock.
 
     aspect: width of a pixel over its height.
     """

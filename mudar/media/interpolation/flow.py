@@ -97,7 +97,7 @@ def shrink(luma: Plane, side_px: int | None = None) -> Plane:
 
 
 class FlowInterpolator:
-    """Makes motion-compensated frames."""
+    """Makes motion-compensated frames by optical flow."""
 
     def __init__(self, flow: PairFlow | None = None) -> None:
         self._flow = flow or DisFlow()

@@ -19,7 +19,7 @@ HIGHEST_RATE = Fraction(120)
 
 
 class SourceFrame(NamedTuple):
-    """A frame of the source and its time in seconds since the file's time 0."""
+    """Holds a frame of the source and its time in seconds since the file's time 0."""
 
     time_s: float
     frame: av.VideoFrame
@@ -79,7 +79,7 @@ class AudioFormat:
 
     @property
     def channels(self) -> int:
-        """Counts the channels."""
+        """Counts the channels of the layout."""
         return CHANNELS[self.layout]
 
 

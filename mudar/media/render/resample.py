@@ -38,7 +38,7 @@ class FrameRequest:
 
 @dataclass(frozen=True)
 class OutputFrame:
-    """A frame for the output, the source second it shows, and whether it was interpolated."""
+    """Holds a frame for the output, the source second it shows, and whether it was interpolated."""
 
     frame: av.VideoFrame
     time_s: float

@@ -156,9 +156,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(name: str, **changes: Any) -> Path:
         key = f"{name} {changes}"
         if key not in made:
-            place = folder / str(len(made))
-            place.mkdir()
-            made[key] = write_clip(place / name, **changes)
+            clip_folder = folder / str(len(made))
+            clip_folder.mkdir()
+            made[key] = write_clip(clip_folder / name, **changes)
         return made[key]
 
     return make

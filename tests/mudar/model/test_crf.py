@@ -27,15 +27,15 @@ def emissions() -> Tensor:
 
 def every_score(crf: Crf, emissions: Tensor, batch: int, head: int) -> dict[tuple[int, ...], float]:
     """Score of each of the 2^T state sequences, added up by hand."""
-    found = {}
+    scores = {}
     for states in itertools.product(range(2), repeat=T):
         score = crf.start[head, states[0]] + crf.end[head, states[-1]]
         for t, state in enumerate(states):
             score = score + emissions[batch, t, head, state]
         for before, after in itertools.pairwise(states):
             score = score + crf.transition[head, before, after]
-        found[states] = float(score.detach())
-    return found
+        scores[states] = float(score.detach())
+    return scores
 
 
 CASES = [(batch, head) for batch in range(2) for head in range(HEADS)]
@@ -56,10 +56,10 @@ def test_marginals_are_those_of_the_enumeration(crf: Crf, emissions: Tensor, bat
     scores = every_score(crf, emissions, batch, head)
     weight = {states: torch.tensor(score).double().exp() for states, score in scores.items()}
     total = sum(weight.values())
-    found = torch.sigmoid(crf.marginal_logits(emissions))[batch, :, head]
+    probability = torch.sigmoid(crf.marginal_logits(emissions))[batch, :, head]
     for t in range(T):
         expected = sum(w for states, w in weight.items() if states[t] == 1) / total
-        torch.testing.assert_close(found[t], expected)
+        torch.testing.assert_close(probability[t], expected)
 
 
 @pytest.mark.parametrize(("batch", "head"), CASES)

@@ -32,8 +32,8 @@ def net() -> Mudar:
 
 
 def test_dance_alone_music_alone_and_both(net: Mudar) -> None:
-    seen, heard = motion(), audio()
-    alone, sound, both = net(seen), net(audio=heard), net(seen, heard)
+    moved, heard = motion(), audio()
+    alone, sound, both = net(moved), net(audio=heard), net(moved, heard)
     assert alone.music is None
     assert sound.dance is None
     assert sound.rhythm_logits is None
@@ -45,11 +45,11 @@ def test_dance_alone_music_alone_and_both(net: Mudar) -> None:
 
 
 def test_a_segment_alone_and_in_a_batch(net: Mudar) -> None:
-    seen, heard = motion(), audio()
-    whole, alone = net(seen, heard), net(seen[1:2], heard[1:2])
-    torch.testing.assert_close(whole.dance.embedding[1:2], alone.dance.embedding, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(whole.music.embedding[1:2], alone.music.embedding, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(whole.rhythm_logits[1:2], alone.rhythm_logits, atol=1e-5, rtol=1e-5)
+    moved, heard = motion(), audio()
+    batched, alone = net(moved, heard), net(moved[1:2], heard[1:2])
+    torch.testing.assert_close(batched.dance.embedding[1:2], alone.dance.embedding, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(batched.music.embedding[1:2], alone.music.embedding, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(batched.rhythm_logits[1:2], alone.rhythm_logits, atol=1e-5, rtol=1e-5)
 
 
 def test_any_length_goes(net: Mudar) -> None:
@@ -78,20 +78,20 @@ def test_the_small_network_cannot_read_the_room(net: Mudar) -> None:
     """Whatever the pictures show, the embedded default sees only the motion."""
     assert not small().needs_frames
     assert net.frame_maps is None
-    seen = motion()
+    moved = motion()
     pictures = torch.rand(3, 30, 3, 32, 32)
-    torch.testing.assert_close(net(seen, frames=pictures).dance.embedding, net(seen).dance.embedding)
+    torch.testing.assert_close(net(moved, frames=pictures).dance.embedding, net(moved).dance.embedding)
 
 
 def test_the_papers_network_looks_at_frames_or_at_their_maps() -> None:
     spec = specs.paper()
     net = build(LOOKING, spec).eval()
-    pictures, seen = torch.rand(2, 8, 3, 32, 32), torch.rand(2, 8, spec.video.motion_dim)
-    by_picture, by_map = net(seen, frames=pictures), net(seen, frames=net.maps(pictures))
+    pictures, moved = torch.rand(2, 8, 3, 32, 32), torch.rand(2, 8, spec.video.motion_dim)
+    by_picture, by_map = net(moved, frames=pictures), net(moved, frames=net.maps(pictures))
     torch.testing.assert_close(by_picture.dance.embedding, by_map.dance.embedding)
     torch.testing.assert_close(by_picture.rhythm_logits, by_map.rhythm_logits)
     with pytest.raises(ValueError, match="none were given"):
-        net(seen)
+        net(moved)
 
 
 def test_the_paper_preset_is_the_paper() -> None:
@@ -109,11 +109,11 @@ def test_the_small_preset_is_small() -> None:
 
 def test_the_crf_variant_gives_marginals_likelihood_and_states() -> None:
     net = build(replace(TINY, rhythm_head_kind="crf"), SPEC).eval()
-    seen = motion(2, 10)
-    states = net.rhythm_states(seen)
+    moved = motion(2, 10)
+    states = net.rhythm_states(moved)
     assert states.shape == (2, 10, 4)
-    assert (net.rhythm_nll(seen, states) <= net.rhythm_nll(seen, 1 - states)).all()
-    assert net.rhythm_logits(seen).shape == (2, 10, 4)
+    assert (net.rhythm_nll(moved, states) <= net.rhythm_nll(moved, 1 - states)).all()
+    assert net.rhythm_logits(moved).shape == (2, 10, 4)
 
 
 def test_only_the_crf_has_a_likelihood(net: Mudar) -> None:

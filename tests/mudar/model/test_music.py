@@ -43,5 +43,5 @@ def test_an_event_falls_on_its_frame() -> None:
 def test_a_segment_is_embedded_alike_in_any_company() -> None:
     torch.manual_seed(2)
     encoder, audio = MusicEncoder(CONFIG, 10).eval(), torch.randn(5, 64, 10)
-    whole, alone = encoder(audio, 16), encoder(audio[3:4], 16)
-    torch.testing.assert_close(whole.embedding[3:4], alone.embedding, atol=1e-6, rtol=1e-5)
+    batched, alone = encoder(audio, 16), encoder(audio[3:4], 16)
+    torch.testing.assert_close(batched.embedding[3:4], alone.embedding, atol=1e-6, rtol=1e-5)

@@ -160,9 +160,9 @@ def test_the_public_checkpoint_file_loads(tmp_path: Path, state: dict[str, Tenso
     path = tmp_path / "pwc_net.pth.tar"
     # The public file is of torch's old format.
     torch.save({"state_dict": weights} if wrapped else weights, path, _use_new_zipfile_serialization=False)
-    found = import_public(path)
-    assert found.keys() == PwcNet().state_dict().keys()
-    assert all(torch.equal(found[key], state[key]) for key in state)
+    imported = import_public(path)
+    assert imported.keys() == PwcNet().state_dict().keys()
+    assert all(torch.equal(imported[key], state[key]) for key in state)
 
 
 def test_level_6_of_the_public_names_has_its_first_two_swapped() -> None:
@@ -194,14 +194,14 @@ def test_frames_to_flow_is_the_network_in_pixels_of_its_grid(tmp_path: Path, sta
     flow = make_flow(VideoSpec(flow="pwcnet", flow_size_px=64, pwcnet_stop_level=3), tmp_path / "pwc.safetensors")
     assert isinstance(flow, PwcFlow)
     frames = np.random.default_rng(1).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
-    together = flow.sequence(frames)
-    assert together.shape == (3, 8, 8, 2)
+    sequence = flow.sequence(frames)
+    assert sequence.shape == (3, 8, 8, 2)
     for index in range(3):
-        np.testing.assert_allclose(flow(frames[index], frames[index + 1])[0], together[index], atol=1e-3)
+        np.testing.assert_allclose(flow(frames[index], frames[index + 1])[0], sequence[index], atol=1e-3)
     pictures = torch.from_numpy(frames[..., [2, 1, 0]].transpose(0, 3, 1, 2).copy()) / 255  # BGR
     with torch.inference_mode():
         expected = PwcNet.from_state(state, 3).eval()(pictures[:1], pictures[1:2])[0]
-    np.testing.assert_allclose(together[0].transpose(2, 0, 1), expected[0].numpy() * 20 / 8, atol=1e-3)
+    np.testing.assert_allclose(sequence[0].transpose(2, 0, 1), expected[0].numpy() * 20 / 8, atol=1e-3)
     (gray,) = flow(frames[0, ..., 0], frames[1, ..., 0])
     assert gray.shape == (8, 8, 2)
 
@@ -237,6 +237,6 @@ def test_the_pyramid_stands_alone_with_other_channels() -> None:
 
 def test_flow_between_neighbours_is_the_same_in_one_batch_or_many(net: PwcNet, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.random.default_rng(2).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
-    whole = flow_between_neighbours(net, frames)
+    at_once = flow_between_neighbours(net, frames)
     monkeypatch.setattr("mudar.model.pwcnet._PAIRS_AT_ONCE", 2)
-    np.testing.assert_allclose(flow_between_neighbours(net, frames), whole, atol=1e-3)
+    np.testing.assert_allclose(flow_between_neighbours(net, frames), at_once, atol=1e-3)

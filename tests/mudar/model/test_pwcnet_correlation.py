@@ -16,13 +16,13 @@ from mudar.model.correlation import cost_volume, warp
 def naive_cost_volume(first: Tensor, second: Tensor, reach: int) -> Tensor:
     batch, channels, height, width = first.shape
     side = 2 * reach + 1
-    found = torch.zeros(batch, side * side, height, width)
+    volume = torch.zeros(batch, side * side, height, width)
     for dy, dx in itertools.product(range(-reach, reach + 1), repeat=2):
         for y, x in itertools.product(range(height), range(width)):
             if 0 <= y + dy < height and 0 <= x + dx < width:
                 product = (first[:, :, y, x] * second[:, :, y + dy, x + dx]).sum(1) / channels
-                found[:, (dy + reach) * side + dx + reach, y, x] = product
-    return found
+                volume[:, (dy + reach) * side + dx + reach, y, x] = product
+    return volume
 
 
 @pytest.mark.parametrize(("height", "width", "reach"), [(2, 2, 4), (4, 4, 4), (8, 16, 4), (11, 9, 4), (10, 6, 2)])
@@ -40,7 +40,7 @@ def test_cost_volume_passes_gradients_to_both_sides() -> None:
 
 def naive_warp(features: np.ndarray, flow: np.ndarray) -> np.ndarray:
     channels, height, width = features.shape
-    found = np.zeros_like(features)
+    warped = np.zeros_like(features)
     for y, x in itertools.product(range(height), range(width)):
         to_x, to_y = x + float(flow[0, y, x]), y + float(flow[1, y, x])
         left, top = math.floor(to_x), math.floor(to_y)
@@ -50,8 +50,8 @@ def naive_warp(features: np.ndarray, flow: np.ndarray) -> np.ndarray:
             if 0 <= row < height and 0 <= column < width:
                 total += weight * features[:, row, column]
                 weight_inside += weight
-        found[:, y, x] = total if weight_inside >= 0.9999 else 0
-    return found
+        warped[:, y, x] = total if weight_inside >= 0.9999 else 0
+    return warped
 
 
 def test_warp_equals_the_naive_loop_inside_and_beyond_the_edges() -> None:
@@ -60,10 +60,10 @@ def test_warp_equals_the_naive_loop_inside_and_beyond_the_edges() -> None:
     flow = (rng.standard_normal((2, 7, 9)) * 3).astype(np.float32)
     flow[:, :2] = 0  # exact hits, at the edge too
     flow[:, 2] = np.rint(flow[:, 2])
-    found = warp(torch.from_numpy(features)[None], torch.from_numpy(flow)[None])[0].numpy()
+    warped = warp(torch.from_numpy(features)[None], torch.from_numpy(flow)[None])[0].numpy()
     expected = naive_warp(features, flow)
     assert (expected == 0).all(axis=0).any()  # some points did lie outside
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(warped, expected, atol=1e-4)
 
 
 def test_warp_by_zero_is_identity_also_in_bfloat16() -> None:

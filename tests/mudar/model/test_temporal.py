@@ -72,10 +72,10 @@ def test_a_segment_is_embedded_alike_in_any_company(network: str) -> None:
     torch.manual_seed(3)
     encoder = SequenceEncoder(10, replace(CONFIG, temporal_network=network)).eval()  # type: ignore[arg-type]
     x = torch.randn(6, 12, 10)
-    whole, alone = encoder(x), encoder(x[2:3])
-    torch.testing.assert_close(whole.embedding[2:3], alone.embedding, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(whole.sequence[2:3], alone.sequence, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(whole.embedding.norm(dim=-1), torch.ones(6))
+    batched, alone = encoder(x), encoder(x[2:3])
+    torch.testing.assert_close(batched.embedding[2:3], alone.embedding, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(batched.sequence[2:3], alone.sequence, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(batched.embedding.norm(dim=-1), torch.ones(6))
 
 
 def test_order_in_time_matters() -> None:

@@ -60,9 +60,9 @@ def test_resampling_keeps_a_tone(clip: Clip) -> None:
     path = clip("a.wav", video=None, audio="pcm_s16le", layout="mono", clicks_s=CLICKS_S)
     full, half = decode_audio(path, 48_000).samples, decode_audio(path, 24_000).samples
     assert len(half) == len(full) // 2
-    wanted = resample_poly(full.astype(np.float64), 1, 2)
-    assert np.abs(wanted - half).mean() < 1e-3 * np.abs(wanted).max()
-    assert np.corrcoef(wanted, half)[0, 1] > 0.999
+    expected = resample_poly(full.astype(np.float64), 1, 2)
+    assert np.abs(expected - half).mean() < 1e-3 * np.abs(expected).max()
+    assert np.corrcoef(expected, half)[0, 1] > 0.999
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_sound_and_picture_share_one_clock(clip: Clip, find_clicks: Find, name: 
     """The frame nearest to each click is white; what was written together must be found together."""
     path = clip(name, flashes=True, **changes)
     heard_s = find_clicks(decode_audio(path, 24_000).samples, 24_000)
-    seen_s = [f.time_s for f in iter_frames(path, fps=None, size=(8, 8), pixel="gray") if f.image.mean() > 128]
+    flashes_s = [f.time_s for f in iter_frames(path, fps=None, size=(8, 8), pixel="gray") if f.image.mean() > 128]
     written_offset_s = changes.get("sound_starts_s", 0.0) - changes.get("video_starts_s", 0.0)
-    offsets_s = np.subtract(heard_s, seen_s)
+    offsets_s = np.subtract(heard_s, flashes_s)
     assert offsets_s == pytest.approx(np.full(2, written_offset_s), abs=0.004)
 
 

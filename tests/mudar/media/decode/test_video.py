@@ -80,13 +80,13 @@ def test_one_decode_gives_what_two_would(clip: Clip, name: str, pixel: Any) -> N
     assert all(np.array_equal(a.image, b.image) for a, b in zip(flat, sampled, strict=True))
 
 
-@pytest.mark.parametrize(("fps", "limit", "kept"), [(120, 60.0, 60), (60, 60.0, 60), (50, 60.0, 50), (90, 30.0, 30)])
-def test_fast_cameras_are_thinned(clip: Clip, read_number: Read, fps: int, limit: float, kept: int) -> None:
+@pytest.mark.parametrize(("fps", "limit", "count"), [(120, 60.0, 60), (60, 60.0, 60), (50, 60.0, 50), (90, 30.0, 30)])
+def test_fast_cameras_are_thinned(clip: Clip, read_number: Read, fps: int, limit: float, count: int) -> None:
     path = clip("fast.mp4", fps=fps, seconds=1.0, audio=None)
     frames = list(iter_dual(path, fps=10, size=SMALL, native_size=(32, 20), native_fps_max=limit))
-    assert len(frames) == kept
-    assert [f.index for f in frames] == list(range(kept))
-    assert np.diff([f.time_s for f in frames]) == pytest.approx(np.full(kept - 1, 1 / kept), abs=1e-4)
+    assert len(frames) == count
+    assert [f.index for f in frames] == list(range(count))
+    assert np.diff([f.time_s for f in frames]) == pytest.approx(np.full(count - 1, 1 / count), abs=1e-4)
     assert [s.index for f in frames for s in f.sampled] == list(range(10))
     assert all(read_number(f.gray_small) == round(f.time_s * fps) for f in frames)
 
@@ -104,11 +104,11 @@ def corners() -> NDArray[np.uint8]:
 def test_turned_pictures_come_out_upright(clip: Clip, ccw: float, turns: int, pixel: Any) -> None:
     path = clip("turned.mp4", picture=corners(), rotate_ccw_deg=ccw, seconds=1.0, audio=None)
     image = next(iter_frames(path, fps=None, size=None, pixel=pixel)).image
-    wanted = np.rot90(corners(), turns)  # numpy turns counter-clockwise too
-    wanted = wanted if pixel == "rgb24" else wanted[..., 0]
-    assert image.shape == wanted.shape
+    expected = np.rot90(corners(), turns)  # numpy turns counter-clockwise too
+    expected = expected if pixel == "rgb24" else expected[..., 0]
+    assert image.shape == expected.shape
     assert image.flags.c_contiguous
-    assert np.abs(image.astype(int) - wanted).mean() < 6
+    assert np.abs(image.astype(int) - expected).mean() < 6
 
 
 def test_mirrored_display_matrix(clip: Clip, tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_sizes(clip: Clip) -> None:
 
 def test_a_sample_may_be_sized_by_what_is_displayed(clip: Clip) -> None:
     """Upright and with square pixels: of a picture of 160 x 96 that is turned, and of one whose pixels are wide."""
-    asked = []
+    sizes = []
 
     def half(shown: tuple[int, int]) -> tuple[int, int]:
-        asked.append(shown)
+        sizes.append(shown)
         return shown[0] // 2, shown[1] // 2
 
     turned = clip("turned.mp4", picture=corners(), rotate_ccw_deg=90, seconds=1.0, audio=None)
@@ -145,7 +145,7 @@ def test_a_sample_may_be_sized_by_what_is_displayed(clip: Clip) -> None:
         frames = list(iter_dual(path, fps=5, size=half, native_size=(32, 32)))
         shapes = {sample.image.shape for frame in frames for sample in frame.sampled}
         assert shapes == {(size[1], size[0])}
-    assert asked == [(96, 160), (213, 96)]  # once a file
+    assert sizes == [(96, 160), (213, 96)]  # once a file
 
 
 def test_shrinking_averages_over_areas(clip: Clip) -> None:
@@ -154,8 +154,8 @@ def test_shrinking_averages_over_areas(clip: Clip) -> None:
     picture = np.repeat(board[..., None], 3, axis=2).astype(np.uint8)
     path = clip("board.mkv", video="ffv1", pix_fmt="yuv444p", picture=picture, audio=None, seconds=1.0)
     ours = next(iter_frames(path, fps=None, size=(30, 18), pixel="gray")).image
-    wanted = cv2.resize(board.astype(np.uint8), (30, 18), interpolation=cv2.INTER_AREA)
-    assert np.abs(ours.astype(int) - wanted).max() <= 12
+    expected = cv2.resize(board.astype(np.uint8), (30, 18), interpolation=cv2.INTER_AREA)
+    assert np.abs(ours.astype(int) - expected).max() <= 12
     full = next(iter_frames(path, fps=None, size=None, pixel="gray")).image
     assert np.abs(full.astype(int) - board).max() <= 3  # full range, whatever range the file is in
 

@@ -28,10 +28,10 @@ def frame(luma: Luma) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(planar, format="yuv420p")
 
 
-def found(pictures: Iterable[Luma]) -> list[int]:
+def cuts_in(pictures: Iterable[Luma]) -> list[int]:
     """Numbers of the pictures that begin a shot."""
-    told, frames = CutDetector(), [frame(luma) for luma in pictures]
-    return [k + 1 for k in range(len(frames) - 1) if told(frames[k], frames[k + 1])]
+    detector, frames = CutDetector(), [frame(luma) for luma in pictures]
+    return [k + 1 for k in range(len(frames) - 1) if detector(frames[k], frames[k + 1])]
 
 
 def pan(seed: int, px: int) -> list[Luma]:
@@ -39,27 +39,27 @@ def pan(seed: int, px: int) -> list[Luma]:
 
 
 def test_a_hard_cut_between_two_rooms_and_nothing_else() -> None:
-    assert found(pan(1, 3) + pan(2, 3) + pan(3, 3)) == [8, 16]
+    assert cuts_in(pan(1, 3) + pan(2, 3) + pan(3, 3)) == [8, 16]
 
 
 @pytest.mark.parametrize("px", [2, 10, 25])
 def test_a_pan_is_no_cut_however_much_changes(px: int) -> None:
     pictures = pan(4, px)
     assert px < 10 or np.abs(pictures[1][:, :320].astype(int) - pictures[0][:, :320]).mean() > 10
-    assert not found(pictures)
+    assert not cuts_in(pictures)
 
 
 def test_a_flash_and_a_fade_are_no_cuts() -> None:
     lit = [np.clip(room(5) + light, 0, 255).astype(np.uint8) for light in (0, 0, 0, 20, 0, 0)]
-    assert not found(lit)
+    assert not cuts_in(lit)
     first, second = room(6).astype(float), room(7).astype(float)
     dissolve = [(first * (1 - k / 12) + second * k / 12).astype(np.uint8) for k in range(13)]
-    assert not found(dissolve)
+    assert not cuts_in(dissolve)
 
 
 def test_a_cut_to_black_and_back() -> None:
     black = [np.full((180, 480), 16, np.uint8)] * 4
-    assert found(pan(8, 1)[:4] + black + pan(9, 1)[:4]) == [4, 8]
+    assert cuts_in(pan(8, 1)[:4] + black + pan(9, 1)[:4]) == [4, 8]
 
 
 def test_a_jump_cut_in_one_room() -> None:
@@ -70,4 +70,4 @@ def test_a_jump_cut_in_one_room() -> None:
         picture[20:170, x : x + 110] = 255 - room(11)[20:170, x : x + 110]
         return picture
 
-    assert found([pose(20 + k) for k in range(5)] + [pose(190 + k) for k in range(5)]) == [5]
+    assert cuts_in([pose(20 + k) for k in range(5)] + [pose(190 + k) for k in range(5)]) == [5]

@@ -92,9 +92,9 @@ def test_still_pictures(tmp_path: Path, clip: Clip) -> None:
     ],
 )
 def test_truncated(clip: Clip, written: Written, name: str, changes: dict[str, object], keep: float) -> None:
-    whole = clip(name, seconds=3.0, **changes)
-    probe(whole)
-    content = whole.read_bytes()
+    complete = clip(name, seconds=3.0, **changes)
+    probe(complete)
+    content = complete.read_bytes()
     assert code_of(written(name, content[: int(len(content) * keep)])) == "truncated_media"
 
 

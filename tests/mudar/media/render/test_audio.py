@@ -163,12 +163,12 @@ def test_the_limiter_leaves_alone_what_fits_and_holds_what_does_not() -> None:
     for before, after in zip(quiet, limit_peaks(iter(quiet)), strict=True):
         assert before is after
     loud = [block * (3.0 if k == 5 else 1.0) for k, block in enumerate(quiet * 8)]
-    held = list(limit_peaks(iter(loud)))
-    assert max(float(np.abs(block).max()) for block in held) <= CEILING + 1e-6
-    np.testing.assert_array_equal(held[3], loud[3])  # a block ahead it begins to fall, not two
-    assert np.abs(held[4]).max() < np.abs(loud[4]).max()
-    np.testing.assert_array_equal(held[-1], loud[-1])  # long after, all is as before
-    gains = [after / before for after, before in zip(held, loud, strict=True)]
+    limited = list(limit_peaks(iter(loud)))
+    assert max(float(np.abs(block).max()) for block in limited) <= CEILING + 1e-6
+    np.testing.assert_array_equal(limited[3], loud[3])  # a block ahead it begins to fall, not two
+    assert np.abs(limited[4]).max() < np.abs(loud[4]).max()
+    np.testing.assert_array_equal(limited[-1], loud[-1])  # long after, all is as before
+    gains = [after / before for after, before in zip(limited, loud, strict=True)]
     steps = [abs(float(a[0, -1]) - float(b[0, 0])) for a, b in itertools.pairwise(gains)]
     assert max(steps) < 0.01  # the gain never leaps
 

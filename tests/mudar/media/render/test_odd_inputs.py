@@ -182,12 +182,12 @@ def test_reordered_frames_and_missing_stamps(painted, song, tmp_path, luma_of, n
     """B-frames give an mp4 an edit list, an avi stamps in decoding order, and a bare stream none at all."""
     options = {"crf": "4", "preset": "ultrafast", "bf": "3", "b_strategy": "0", "x264-params": "bframes=3:b-adapt=0"}
     path = write(tmp_path / name, numbered(painted, "yuv420p"), "libx264", "yuv420p", options)
-    seen = inspect_video(path)
-    assert seen.rate == (25 if name == "bare.h264" else 30)  # FFmpeg's guess, where the file says nothing
-    assert seen.duration_s * seen.rate == pytest.approx(35, abs=3)
+    form = inspect_video(path)
+    assert form.rate == (25 if name == "bare.h264" else 30)  # FFmpeg's guess, where the file says nothing
+    assert form.duration_s * form.rate == pytest.approx(35, abs=3)
     out = tmp_path / "out.mp4"
-    Renderer(path, song, NEAREST).render(out, lambda t: t + 3 / float(seen.rate), offset_s=0, duration_s=1)
-    assert [number_of(luma) for luma in luma_of(out)] == list(range(3, 3 + int(seen.rate)))
+    Renderer(path, song, NEAREST).render(out, lambda t: t + 3 / float(form.rate), offset_s=0, duration_s=1)
+    assert [number_of(luma) for luma in luma_of(out)] == list(range(3, 3 + int(form.rate)))
 
 
 def test_an_avi_is_entered_late_in_the_right_place(painted, song, tmp_path, luma_of, number_of) -> None:

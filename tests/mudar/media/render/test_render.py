@@ -23,12 +23,12 @@ def warp(t: np.ndarray) -> np.ndarray:
 def test_nearest_shows_the_frames_the_map_asks_for(clip, song, tmp_path, luma_of, number_of) -> None:
     out = tmp_path / "out.mp4"
     done = Renderer(clip, song, RenderSettings("nearest", crf=8)).render(out, warp, offset_s=1.0, duration_s=2.2)
-    seen = [number_of(luma) for luma in luma_of(out)]
-    assert len(seen) == 66
-    assert seen == np.round(done.shown_s * 30).astype(int).tolist()
-    wanted = warp(np.arange(66) / 30)
-    assert np.abs(np.array(seen) / 30 - wanted).max() <= 0.5 / 30 + 1e-6
-    assert done.duplicate.sum() == sum(a == b for a, b in itertools.pairwise(seen))
+    numbers = [number_of(luma) for luma in luma_of(out)]
+    assert len(numbers) == 66
+    assert numbers == np.round(done.shown_s * 30).astype(int).tolist()
+    expected = warp(np.arange(66) / 30)
+    assert np.abs(np.array(numbers) / 30 - expected).max() <= 0.5 / 30 + 1e-6
+    assert done.duplicate.sum() == sum(a == b for a, b in itertools.pairwise(numbers))
     assert not done.interpolated.any()
 
 
@@ -37,8 +37,8 @@ def test_blend_mixes_in_proportion(painter, song, tmp_path, luma_of, patch_of) -
     painter(clip, times=[Fraction(k, 30) for k in range(90)], width=320, height=180, bars=False)
     out = tmp_path / "out.mp4"
     done = Renderer(clip, song, RenderSettings("blend", crf=8)).render(out, warp, offset_s=0.0, duration_s=2.0)
-    seen = np.array([patch_of(luma) for luma in luma_of(out)])
-    np.testing.assert_allclose(seen, done.shown_s * 30, atol=0.35)  # half a grey level is a quarter frame
+    numbers = np.array([patch_of(luma) for luma in luma_of(out)])
+    np.testing.assert_allclose(numbers, done.shown_s * 30, atol=0.35)  # half a grey level is a quarter frame
     assert np.abs(done.shown_s - warp(np.arange(60) / 30)).max() <= 0.09 / 30
     assert done.interpolated.mean() > 0.5
     assert not done.duplicate.any()
@@ -87,12 +87,12 @@ def test_what_players_need(clip, song, tmp_path) -> None:
 
 
 def test_progress_reaches_one_and_cancelling_leaves_nothing(clip, song, tmp_path) -> None:
-    seen: list[float] = []
+    shares: list[float] = []
     Renderer(clip, song).render(
-        tmp_path / "a.mp4", lambda t: t, offset_s=0, duration_s=0.5, progress=lambda share, _: seen.append(share)
+        tmp_path / "a.mp4", lambda t: t, offset_s=0, duration_s=0.5, progress=lambda share, _: shares.append(share)
     )
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
     def stop(share: float, stage: str) -> None:
         if share > 0.3:

@@ -24,11 +24,11 @@ def test_variable_rate_follows_the_time_stamps(painter, song, tmp_path, luma_of,
     renderer = Renderer(tmp_path / "vfr.mp4", song, NEAREST)
     assert renderer.fps == int(renderer.fps)
     renderer.render(tmp_path / "out.mp4", lambda t: t, offset_s=0, duration_s=1.9)
-    seen = [number_of(luma) for luma in luma_of(tmp_path / "out.mp4")]
+    numbers = [number_of(luma) for luma in luma_of(tmp_path / "out.mp4")]
     at = np.array([float(t) for t in times])
-    shown = at[seen]
-    wanted = np.arange(len(seen)) / renderer.fps
-    assert np.abs(shown - wanted).max() <= 1 / 30 + 1e-3  # half of the longest frame
+    shown = at[numbers]
+    expected = np.arange(len(numbers)) / renderer.fps
+    assert np.abs(shown - expected).max() <= 1 / 30 + 1e-3  # half of the longest frame
 
 
 @pytest.mark.parametrize(("matrix", "turn"), [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)])
@@ -70,8 +70,8 @@ def test_other_pixel_formats_become_eight_bit_420(
 
 def test_a_late_start_seeks_and_still_shows_the_right_frames(clip, song, tmp_path, luma_of, number_of) -> None:
     Renderer(clip, song, NEAREST).render(tmp_path / "out.mp4", lambda t: 2.2 + 0.8 * t, offset_s=0, duration_s=0.9)
-    seen = [number_of(luma) for luma in luma_of(tmp_path / "out.mp4")]
-    assert np.abs(np.array(seen) - 30 * (2.2 + 0.8 * np.arange(27) / 30)).max() <= 0.51
+    numbers = [number_of(luma) for luma in luma_of(tmp_path / "out.mp4")]
+    assert np.abs(np.array(numbers) - 30 * (2.2 + 0.8 * np.arange(27) / 30)).max() <= 0.51
 
 
 def test_cuts_are_never_mixed(
