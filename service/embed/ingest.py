@@ -14,7 +14,8 @@ from typing import Any
 from mudar.errors import BadRequest, MediaError, WrongKind
 from mudar.library.db import Session
 from mudar.library.items import create_item
-from mudar.media.probe.probe import MediaInfo, ProbeLimits, probe_in_child, require_dance, require_music
+from mudar.media.probe.models import MediaInfo, ProbeLimits, require_dance, require_music
+from mudar.media.probe.probe import probe_in_child
 from mudar.records import Kind
 from service.container import Container
 from service.uploads import Form, Upload

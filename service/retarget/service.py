@@ -12,7 +12,7 @@ from mudar.library import annotations as edits
 from mudar.library.analyses import summary
 from mudar.library.db import Session
 from mudar.library.items import get_item
-from mudar.media.probe.probe import require_dance, require_music
+from mudar.media.probe.models import require_dance, require_music
 from mudar.records import Kind
 from mudar.retarget.settings import RetargetSettings
 from service.container import Container
