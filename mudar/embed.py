@@ -32,8 +32,8 @@ from mudar.model.mudar import Mudar
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Analysis, Array, Kind, Rhythm, Segment
 from mudar.rhythm.descriptors import dance_descriptor, music_descriptor
+from mudar.rhythm.motion_speed import braking_s, picture_speed
 from mudar.rhythm.music import MusicFeatures, model_input, music_features
-from mudar.rhythm.peaks import braking_s, picture_speed
 from mudar.rhythm.postprocessing import postprocess
 from mudar.rhythm.smoothing import snap_and_smooth
 from mudar.spec import FeatureSpec

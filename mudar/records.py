@@ -1,4 +1,4 @@
-"""What the core hands out: plain records of numpy arrays. Light: no torch, no web, no database."""
+"""Defines what the core returns: plain records of numpy arrays. Light: no torch, no web, no database."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Rhythm:
-    """When the strokes of a dance, or the onsets of music, fall.
+    """Says when the strokes of a dance, or the onsets of music, fall.
 
     times_s: (N,) ascending seconds. strengths: (N,) in 0..1. curve: (T,) in 0..1 at `fps`, frame t at t/fps.
     tempo_bpm: best guess; tempo_alternatives: (bpm, weight) pairs, best first, among x1/2, x1, x2.
     beats_s: (M,) seconds, the regular grid under the points; downbeats_s: (K,) seconds, may be empty.
-    peaks_s, peak_strengths: (P,) where the network alone saw strokes, if `times_s` is an even chain of beats that a
-    filter found (dance_rhythm.py); else empty.
+    peaks_s, peak_strengths: (P,) the network's own strokes, if `times_s` are the beats of the beat filter
+    (rhythm/postprocessing.py); else empty.
     impacts_s: (I,) seconds at which a dancer's body visibly brakes, may be empty; music has none.
     speed: (J, 4) mean speed of the picture without the camera's, in picture sides a second, to the right, down, left
-    and up, sample j from j/speed_fps to (j + 1)/speed_fps; (J,), their sum, in records made before; may be empty; music
-    has none.
+    and up, sample j from j/speed_fps to (j + 1)/speed_fps; may be empty; music has none.
+
+    >>> song = Rhythm(np.array([0.5, 1.0]), np.ones(2), np.zeros(15), fps=15.0, tempo_bpm=120.0)
+    >>> len(song.beats_s)
+    0
     """
 
     times_s: Array
@@ -36,15 +39,15 @@ class Rhythm:
     beats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     downbeats_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     impacts_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
-    speed: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    speed: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     speed_fps: float = 0.0
     peaks_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def total_speed(self) -> Array:
-        """(J,) `speed` in all directions together."""
-        return self.speed.sum(axis=1) if self.speed.ndim > 1 else self.speed
+        """Sums `speed` over the directions: (J,)."""
+        return self.speed.sum(axis=1)
 
 
 # What of a Rhythm an edit may change: strokes with what would move them, and beats with what follows from them.
@@ -54,7 +57,7 @@ BEAT_FIELDS = ("beats_s", "downbeats_s", "tempo_bpm")
 
 @dataclass(frozen=True)
 class Segment:
-    """One window of an item: embedding (E,) and rhythm vector (R,), each of L2 norm 1 (or all zero)."""
+    """Describes one window of an item by its embedding (E,) and rhythm vector (R,), of L2 norm 1 or all zero."""
 
     start_s: float
     end_s: float
@@ -64,7 +67,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that embedding a file gives."""
+    """Holds everything that embedding a file gives."""
 
     kind: Kind
     duration_s: float

@@ -23,9 +23,9 @@ from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
 from mudar.records import Analysis
 from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts_of_frames
-from mudar.retarget.report.metrics import chance_level, hit_share
 from mudar.retarget.retarget import dry_run
 from mudar.retarget.settings import RetargetSettings
+from mudar.rhythm.metrics import chance_level, hit_share
 from tests.bench.retargeting.__main__ import interval
 from tests.bench.retargeting.split import SIDES, pairs, source_of
 

@@ -1,8 +1,9 @@
-"""Onsets of music, section 3.1.1: the SuperFlux envelope (2) and its peaks. Knows spectrograms, no beats, no files.
+"""Computes the SuperFlux onset envelope (2) of music and picks its onsets, section 3.1.1.
 
 SuperFlux (Boeck and Widmer 2013): how much each log-frequency band rises above the loudest of its neighbours `lag`
 frames before, averaged over the bands. librosa computes it and picks its peaks, with no default left to it. Its
 `center` would delay the envelope by half a window; we do without, and take off the little that is left (envelope.py).
+Knows spectrograms, no beats, no files.
 
 Shapes: N samples; T = 1 + N // hop envelope frames, frame t standing for the time `times_s(t)`.
 """
@@ -15,7 +16,7 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.features.envelope import latency_s, scaled
+from mudar.features.envelope import latency_s, parabolic_offset, scaled
 from mudar.features.mel import onset_bands, onset_log_mel
 from mudar.records import Array
 from mudar.spec import AudioSpec
@@ -26,7 +27,7 @@ BASS_HZ = 160.0  # below: kick drum and bass, which mark the bar
 
 
 class Flux(NamedTuple):
-    """Three (T,) curves of how much louder it gets."""
+    """Says by three (T,) curves how much louder it gets."""
 
     envelope: Array  # SuperFlux (2), mean decibels over all bands: every onset counts, however soft its sound
     bass: Array  # the same over the bands of kick and bass
@@ -34,12 +35,12 @@ class Flux(NamedTuple):
 
 
 def onset_envelope(samples: Array, spec: AudioSpec) -> Array:
-    """(T,) onset strength of (N,) mono samples, in mean decibels of rise; see `scaled` for 0..1."""
+    """Computes the (T,) onset strength of (N,) mono samples, in mean decibels of rise; see `scaled` for 0..1."""
     return superflux(onset_log_mel(samples, spec), spec).envelope
 
 
 def superflux(mel_db: Array, spec: AudioSpec) -> Flux:
-    """The curves of a (T, onset_n_mels) log-mel spectrogram."""
+    """Computes the onset curves of a (T, onset_n_mels) log-mel spectrogram in decibels."""
     lag, frames = spec.onset_lag_frames, len(mel_db)
     bass = max(1, int(np.count_nonzero(_centres_hz(spec) < BASS_HZ)))
     envelope, low, swell = (np.zeros(frames, np.float32) for _ in range(3))
@@ -53,7 +54,7 @@ def superflux(mel_db: Array, spec: AudioSpec) -> Flux:
 
 
 def _rise(bands: Array, spec: AudioSpec, max_size: int, channels: list[slice]) -> Array:
-    """(len(channels), n): the mean rise of (M, n) bands over the bands of each channel; 0 in the first `lag` frames."""
+    """Returns the mean rise (channels, n) of (M, n) bands over those of each channel; 0 in the first `lag` frames."""
     return librosa.onset.onset_strength_multi(
         S=bands, sr=spec.sample_rate_hz, n_fft=spec.n_fft, hop_length=spec.hop_samples, lag=spec.onset_lag_frames,
         max_size=max_size, detrend=False, center=False, aggregate=np.mean, channels=channels,
@@ -61,12 +62,12 @@ def _rise(bands: Array, spec: AudioSpec, max_size: int, channels: list[slice]) -
 
 
 def times_s(frames: NDArray[Any], spec: AudioSpec) -> Array:
-    """Seconds in the file of (fractional) envelope frames, never before its start."""
+    """Returns the seconds in the file of (fractional) envelope frames, never before its start."""
     return np.maximum(np.asarray(frames) / spec.frame_rate_hz - latency_s(spec), 0.0).astype(np.float32)
 
 
 def pick_onsets(envelope: Array, spec: AudioSpec) -> tuple[Array, Array]:
-    """Onset times (K,) in ascending seconds and strengths (K,) in 0..1 of a (T,) envelope.
+    """Picks the onsets of a (T,) envelope: times (K,) in ascending seconds and strengths (K,) in 0..1.
 
     An onset is the largest value within -peak_pre_max..+peak_post_max, at least peak_delta above the mean over
     -peak_pre_avg..+peak_post_avg, and no sooner than peak_wait after the last one. Peaks are placed between frames
@@ -75,23 +76,15 @@ def pick_onsets(envelope: Array, spec: AudioSpec) -> tuple[Array, Array]:
     if not envelope.any():
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
     curve, rate = scaled(envelope, spec), spec.frame_rate_hz
-    # A strong peak is cut off flat, where the envelope still has a summit: a trace of it tells which frame that is.
-    told = curve + envelope.astype(np.float64) * (_TIE_BREAK / float(envelope.max()))
+    # A strong peak is cut off flat, where the envelope still has a maximum: a trace of it tells which frame that is.
+    unambiguous = curve + envelope.astype(np.float64) * (_TIE_BREAK / float(envelope.max()))
     frames = librosa.util.peak_pick(
-        told,
+        unambiguous,
         pre_max=round(spec.peak_pre_max_s * rate), post_max=max(round(spec.peak_post_max_s * rate), 1) + 1,
         pre_avg=round(spec.peak_pre_avg_s * rate), post_avg=round(spec.peak_post_avg_s * rate) + 1,
         delta=spec.peak_delta, wait=round(spec.peak_wait_s * rate), sparse=True,
     )  # fmt: skip
-    return times_s(frames + parabola(envelope, frames), spec), curve[frames]
-
-
-def parabola(envelope: Array, frames: NDArray[np.intp]) -> Array:
-    """How far (-0.5..0.5 frames) from each of these summits the parabola through it and its neighbours peaks."""
-    left, right = envelope[np.maximum(frames - 1, 0)], envelope[np.minimum(frames + 1, len(envelope) - 1)]
-    bend = left - 2 * envelope[frames] + right
-    shift = np.where(bend < 0, (left - right) / (2 * np.where(bend < 0, bend, -1)), 0.0)
-    return np.clip(shift, -0.5, 0.5).astype(np.float32)
+    return times_s(frames + parabolic_offset(envelope, frames), spec), curve[frames]
 
 
 def _centres_hz(spec: AudioSpec) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ def json_floats(values: Array) -> list[float]:
 def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
     """A Rhythm as JSON: lists of seconds and shares, `fps`, `tempo_bpm` and its alternatives."""
     record: dict[str, Any] = {name: json_floats(getattr(rhythm, name)) for name in _ARRAYS}
-    record["speed"] = [json_floats(row) for row in rhythm.speed] if rhythm.speed.ndim > 1 else json_floats(rhythm.speed)
+    record["speed"] = [json_floats(row) for row in rhythm.speed]
     record["fps"] = float(rhythm.fps)
     record["speed_fps"] = float(rhythm.speed_fps)
     record["tempo_bpm"] = float(rhythm.tempo_bpm)
@@ -38,7 +38,7 @@ def rhythm_of(record: dict[str, Any]) -> Rhythm:
     """The inverse of `rhythm_record`."""
     return Rhythm(
         **{name: np.asarray(record.get(name, ()), np.float32) for name in _ARRAYS},
-        speed=np.asarray(record.get("speed", ()), np.float32),
+        speed=np.asarray(record.get("speed", ()), np.float32).reshape(-1, 4),
         fps=record["fps"],
         speed_fps=record.get("speed_fps", 0.0),
         tempo_bpm=record["tempo_bpm"],

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mudar.records import Array, Rhythm
 from mudar.retarget.settings import RetargetSettings
+from mudar.rhythm.metrics import distance_s, nearest
 from mudar.rhythm.postprocessing import is_confident
 
 Floats = NDArray[np.float64]
@@ -77,8 +78,8 @@ def stroke_anchors(dance: Rhythm) -> Floats:
     times, impacts = np.asarray(_seen(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
     if trust_strokes(dance):
         return times
-    nearest = impacts[np.abs(times[:, None] - impacts[None, :]).argmin(axis=1)]
-    return np.asarray(np.where(np.abs(nearest - times) <= BRAKES_WITHIN_S, nearest, times))
+    brakes = nearest(times, impacts)
+    return np.where(np.abs(brakes - times) <= BRAKES_WITHIN_S, brakes, times)
 
 
 def strokes(dance: Rhythm) -> Events:
@@ -112,8 +113,7 @@ def _weighed(beats_s: Floats, music: Rhythm) -> Events:
             near = curve[max(0, frame - reach) : frame + reach + 1]
             strengths[k] = 0.6 + 0.4 * float(near.max(initial=0.0))
     if len(music.downbeats_s):
-        gap = np.abs(beats_s[:, None] - np.asarray(music.downbeats_s, np.float64)[None, :]).min(axis=1)
-        strengths[gap < 0.05] = 1.0
+        strengths[distance_s(beats_s, music.downbeats_s) < 0.05] = 1.0
     return rhythm_events(beats_s, np.clip(strengths, 0.0, 1.0))
 
 

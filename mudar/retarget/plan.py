@@ -25,13 +25,13 @@ from mudar.retarget.events import (
     tempo_octaves,
     trust_strokes,
 )
-from mudar.retarget.report.metrics import nearest_s
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.warp.anchor_refinement import SEEN, STROKE_WIDTH_S, refine_anchors
 from mudar.retarget.warp.saliency import MotionProfile
 from mudar.retarget.warp.speed_optimization import optimize_speed
 from mudar.retarget.warp.speed_ramps import apply_speed_ramps
 from mudar.retarget.warp.time_map import TimeMap, max_speed_step, time_map
+from mudar.rhythm.metrics import distance_s
 
 WIDER = ((0.6, 1.67), (0.5, 2.0), (0.4, 2.5), (0.33, 3.0), (0.25, 4.0))  # bounds tried for the hint of a refusal
 MIN_LANDINGS = 3
@@ -140,7 +140,7 @@ def _settled(
         done = optimize_speed(eased, plain, span_s, found.music_s, picture, strokes_s, settings.accent, bounds)
         warp, source_s = done.warp, done.warp.source_s(found.music_s)
         seen = np.where(np.isnan(done.seen), seen, done.seen)
-    landing = (seen >= SEEN) | (nearest_s(source_s, strokes_s) <= STROKE_WIDTH_S)
+    landing = (seen >= SEEN) | (distance_s(source_s, strokes_s) <= STROKE_WIDTH_S)
     return warp, _Knots(found.music_s, source_s, landing, knots.octave, knots.gain)
 
 

@@ -1,4 +1,4 @@
-"""Strokes and beats as a person gives them, in place of what was found. Knows no file and no database.
+"""Puts strokes and beats that a person gives in place of the detected ones. Knows no file and no database.
 
 Shapes: N points, ascending seconds.
 """
@@ -16,17 +16,17 @@ from mudar.records import STROKE_FIELDS, Array, Rhythm
 from mudar.rhythm.smoothing import smooth_taps, smooth_times
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
-_MOVED_BY = tuple(name for name in STROKE_FIELDS if name not in EDITABLE)  # seen beside the strokes, would move them
+_MOVED_BY = tuple(name for name in STROKE_FIELDS if name not in EDITABLE)  # would move them
 _ROUNDING_S = 1e-3
 
 Points = Sequence[float] | Array
 
 
 def apply_annotation(rhythm: Rhythm, changes: Mapping[str, Points], duration_s: float, *, even: bool = False) -> Rhythm:
-    """`rhythm` with `changes` of EDITABLE in place of its own points, in an item of `duration_s`. OutOfRange.
+    """Returns `rhythm` with `changes` of EDITABLE in place of its own points, in an item of `duration_s`.
 
     Strokes without strengths are all strong; new strokes are not moved again when they are retargeted; new beats give
-    the tempo. even: what a hand tapped is steadied, and strokes go to what the body does (mudar/rhythm/smoothing.py).
+    the tempo. even: taps are smoothed, and strokes snap to the motion (smoothing.py). Raises OutOfRange.
     """
     given: dict[str, Any] = {name: _checked(name, values, duration_s) for name, values in changes.items()}
     if even and "times_s" in given:

@@ -1,14 +1,11 @@
-"""Tempogram, tempo, beats and downbeats from an onset envelope, for the paper's 'Input'. Knows no sound, no files.
+"""Tracks tempo, beats and downbeats of music from its onset envelope, for the paper's 'Input'.
 
 The tempogram is librosa's, resampled to log-spaced tempi. The beats are ours, for a measured reason. Over 48 generated
 songs of 30 s (training.data.synthetic.music.music, seeds 0-47) the mean F within 70 ms is .96.
-librosa.beat.beat_track reaches .44 as
-it comes, .57 on our envelope with our spec's prior and tightness, .80 on the swell. What makes the difference is the
-swell of amplitude as accent (without it: .47) and a tempo that must repeat after 1, 2 and 4 beats: given both, and our
-landing on onsets, librosa's own chain is as good as the one below but for .007.
-
-The chain (Ellis 2007): of all chains of frames, the one whose onset strength is large and whose steps are near the
-tempo's period. Each block of half a period is solved at once, since no step is shorter.
+librosa.beat.beat_track reaches .44 as it comes, .57 on our envelope with our spec's prior and tightness, .80 on the
+swell. What makes the difference is the swell of amplitude as accent (without it: .47) and a tempo that must repeat
+after 1, 2 and 4 beats: given both, and beats that snap to onsets, librosa's own chain is as good as ours but for .007.
+Knows no sound, no files.
 
 Shapes: T envelope frames; K tempogram frames, one every `_STEP_S`; L lags in envelope frames.
 """
@@ -21,15 +18,16 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.features.envelope import latency_s, scaled
-from mudar.features.onset import parabola, times_s
+from mudar.features.envelope import latency_s, parabolic_offset, scaled
+from mudar.features.onset import times_s
 from mudar.records import Array
+from mudar.rhythm.tempo import beat_chain
 from mudar.spec import AudioSpec
 
 _STEP_S = 0.1  # a tempogram over 8 s windows changes slowly
 _PRIOR_OCTAVES = 1.0  # standard deviation of the tempo's log-normal prior
 _MULTIPLES = (1, 2, 4)  # a beat repeats after one, two and four of itself; a tempo 3/2 too fast does not
-_LEAST_OVERLAP = 0.1  # of the window with itself, below which an autocorrelation is not made up for it
+_MIN_OVERLAP = 0.1  # of the window with itself, below which an autocorrelation is not made up for it
 _STEADY = 0.03  # beats that keep this near to the tempo that was guessed tell it better
 _BLOCK_WINDOWS, _BLOCK_FRAMES = 64, 2048  # at a time
 _PULSE_S = 0.025  # standard deviation of a beat in `beat_curve`
@@ -38,7 +36,10 @@ _SNAP_S = 0.025  # a beat lands on an onset this near
 
 @dataclass(frozen=True)
 class Beats:
-    """times_s: (M,) ascending. alternatives: (bpm, weight), best first, among x1, x1/2, x2; weights sum to 1."""
+    """Beats of a piece of music: times_s (M,) ascending, and its tempo.
+
+    alternatives: (bpm, weight), best first, among x1, x1/2, x2; the weights sum to 1.
+    """
 
     times_s: Array
     tempo_bpm: float
@@ -46,29 +47,29 @@ class Beats:
 
 
 def tempi_bpm(spec: AudioSpec) -> NDArray[np.float64]:
-    """(tempogram_bins,) log-spaced tempi of the tempogram's columns."""
+    """Returns the (tempogram_bins,) log-spaced tempi of the tempogram's columns."""
     return np.geomspace(spec.tempo_min_bpm, spec.tempo_max_bpm, spec.tempogram_bins)
 
 
 def tempogram(envelope: Array, spec: AudioSpec) -> Array:
-    """(T, tempogram_bins): how well the envelope around each frame repeats at each tempo, 1 = like itself."""
+    """Computes how well the envelope around each frame repeats at each tempo: (T, tempogram_bins), 1 = like itself."""
     lags = 60.0 * spec.frame_rate_hz / tempi_bpm(spec)
     frames, local = _local_autocorrelation(envelope, spec, lags.max())
-    coarse = _at_lags(local, lags)  # (K, bins)
+    coarse = _interpolate(local, lags)  # (K, bins)
     left = np.clip(np.searchsorted(frames, np.arange(len(envelope)), side="right") - 1, 0, len(frames) - 1)
     right = np.minimum(left + 1, len(frames) - 1)
     share = (np.arange(len(envelope)) - frames[left]) / np.maximum(frames[right] - frames[left], 1)
-    found = coarse[left]  # (T, bins), all of it in place: 13 MB in 10 minutes
-    for start in range(0, len(found), _BLOCK_FRAMES):
-        some = slice(start, start + _BLOCK_FRAMES)
-        found[some] += (coarse[right[some]] - found[some]) * share[some, None].astype(np.float32)
-    return found
+    fine = coarse[left]  # (T, bins), all of it in place: 13 MB in 10 minutes
+    for start in range(0, len(fine), _BLOCK_FRAMES):
+        block = slice(start, start + _BLOCK_FRAMES)
+        fine[block] += (coarse[right[block]] - fine[block]) * share[block, None].astype(np.float32)
+    return fine
 
 
-def beats(envelope: Array, spec: AudioSpec, accent: Array | None = None) -> Beats:
-    """The beats of a (T,) envelope; none, and a tempo of 0, when nothing in it repeats.
+def track_music_beats(envelope: Array, spec: AudioSpec, accent: Array | None = None) -> Beats:
+    """Tracks the beats of a (T,) envelope; none, and a tempo of 0, when nothing in it repeats.
 
-    Tempo and phase are read from `accent` (T,) if given, and the beats then land on the envelope's onsets. With the
+    Tempo and phase are read from `accent` (T,) if given, and the beats then snap to the envelope's onsets. With the
     swell of amplitude as accent, hats and off-beats mislead less: on 48 generated songs, F from .47 to .96.
     """
     curve = scaled(envelope if accent is None else accent, spec)
@@ -78,31 +79,31 @@ def beats(envelope: Array, spec: AudioSpec, accent: Array | None = None) -> Beat
     guess_bpm = candidates[0][0]
     period = 60.0 * spec.frame_rate_hz / guess_bpm
     score = _local_score(curve, period)
-    frames = _snapped(_trimmed(best_chain(score, period, spec.tightness), score), envelope, spec)
-    found_s = times_s(frames + parabola(envelope, frames), spec)
-    tempo_bpm = _tempo_of(found_s, guess_bpm)
-    return Beats(found_s, tempo_bpm, tuple((bpm * tempo_bpm / guess_bpm, weight) for bpm, weight in candidates))
+    frames = _snap(_trim(beat_chain(score, period, spec.tightness), score), envelope, spec)
+    beats_s = times_s(frames + parabolic_offset(envelope, frames), spec)
+    tempo_bpm = _median_tempo(beats_s, guess_bpm)
+    return Beats(beats_s, tempo_bpm, tuple((bpm * tempo_bpm / guess_bpm, weight) for bpm, weight in candidates))
 
 
-def downbeats(accent: Array, found: Beats, spec: AudioSpec, meter: int = 4) -> Array:
-    """Every `meter`-th beat (D,) in seconds, beginning with the one that makes a (T,) accent curve largest.
+def downbeats(accent: Array, beats: Beats, spec: AudioSpec, meter: int = 4) -> Array:
+    """Returns every `meter`-th beat (D,) in seconds, beginning where a (T,) accent curve is largest.
 
     The bass envelope is the better accent: in the whole one, snares on 2 and 4 outweigh the kick on 1.
     """
-    if len(found.times_s) < meter:
+    if len(beats.times_s) < meter:
         return np.zeros(0, np.float32)
-    frames = np.rint((found.times_s + latency_s(spec)) * spec.frame_rate_hz).astype(np.intp)
+    frames = np.rint((beats.times_s + latency_s(spec)) * spec.frame_rate_hz).astype(np.intp)
     near = np.clip(frames[:, None] + np.arange(-2, 3), 0, len(accent) - 1)
     strength = accent[near].max(axis=1)
     phase = max(range(meter), key=lambda first: float(strength[first::meter].mean()))
-    return found.times_s[phase::meter]
+    return beats.times_s[phase::meter]
 
 
-def beat_curve(found: Beats, spec: AudioSpec, frames: int) -> Array:
-    """(frames,) at the envelope's rate: a bump of height 1 at each beat."""
+def beat_curve(beats: Beats, spec: AudioSpec, frames: int) -> Array:
+    """Draws a bump of height 1 at each beat: (frames,) at the envelope's rate."""
     curve = np.zeros(frames, np.float32)
     reach = int(4 * _PULSE_S * spec.frame_rate_hz) + 1
-    at = (found.times_s + latency_s(spec)) * spec.frame_rate_hz
+    at = (beats.times_s + latency_s(spec)) * spec.frame_rate_hz
     near = np.rint(at).astype(np.intp)[:, None] + np.arange(-reach, reach + 1)  # (M, 2 reach + 1)
     bump = np.exp(-0.5 * ((near - at[:, None]) / (_PULSE_S * spec.frame_rate_hz)) ** 2).astype(np.float32)
     inside = (near >= 0) & (near < frames)
@@ -111,11 +112,11 @@ def beat_curve(found: Beats, spec: AudioSpec, frames: int) -> Array:
 
 
 def _local_autocorrelation(curve: Array, spec: AudioSpec, max_lag: float) -> tuple[NDArray[np.intp], Array]:
-    """Frame numbers (K,), and around each the autocorrelation (K, L) of the Hann-windowed curve, 1 at lag 0."""
+    """Returns frame numbers (K,), and about each the autocorrelation (K, L) of the Hann-windowed curve, 1 at lag 0."""
     window, lags = _window_frames(spec), int(max_lag) + 2
     frames = np.arange(0, max(len(curve), 1), max(1, round(_STEP_S * spec.frame_rate_hz)))
     padded = np.pad(curve - (curve.mean() if len(curve) else 0.0), (window // 2, window))
-    found = np.zeros((len(frames), lags), np.float32)
+    repetition = np.zeros((len(frames), lags), np.float32)
     for start in range(0, len(frames), _BLOCK_WINDOWS):
         pieces = padded[frames[start : start + _BLOCK_WINDOWS, None] + np.arange(window)]  # (n, window)
         # Each piece is a band of its own to librosa, with one place for its window: ours, every `_STEP_S`.
@@ -123,39 +124,39 @@ def _local_autocorrelation(curve: Array, spec: AudioSpec, max_lag: float) -> tup
             onset_envelope=pieces, sr=spec.sample_rate_hz, hop_length=spec.hop_samples, win_length=window,
             center=False, window="hann", norm=None,
         )[:, :lags, 0]  # fmt: skip
-        found[start : start + _BLOCK_WINDOWS, : local.shape[1]] = local  # no window repeats after more than its length
-    found /= np.maximum(found[:, :1], np.float32(1e-9))
-    return frames, found
+        repetition[start : start + len(local), : local.shape[1]] = local  # no window repeats after its own length
+    repetition /= np.maximum(repetition[:, :1], np.float32(1e-9))
+    return frames, repetition
 
 
 def _window_frames(spec: AudioSpec) -> int:
     return round(spec.tempogram_window_s * spec.frame_rate_hz)
 
 
-def _at_lags(local: Array, lags: NDArray[np.float64]) -> Array:
-    """(K, len(lags)) values between the lags of a (K, L) autocorrelation, negative ones as 0."""
+def _interpolate(local: Array, lags: NDArray[np.float64]) -> Array:
+    """Returns values (K, len(lags)) between the lags of a (K, L) autocorrelation, negative ones as 0."""
     low = np.floor(lags).astype(np.intp)
     share = (lags - low).astype(np.float32)
     return np.maximum(local[:, low] * (1 - share) + local[:, low + 1] * share, 0.0)
 
 
 def _mean_autocorrelation(curve: Array, spec: AudioSpec, max_lag: float) -> Array:
-    """(1, L): over the whole file, and with the window's own fall-off at long lags made up for."""
+    """Returns the mean (1, L) over the file, with the window's own fall-off at long lags made up for."""
     _, local = _local_autocorrelation(curve, spec, max_lag)
     overlap = librosa.autocorrelate(librosa.filters.get_window("hann", _window_frames(spec), fftbins=True))
     overlap = np.pad(overlap, (0, local.shape[1]))[: local.shape[1]]
-    return np.asarray(local.mean(axis=0) / np.maximum(overlap / overlap[0], _LEAST_OVERLAP), np.float32)[None]
+    return np.asarray(local.mean(axis=0) / np.maximum(overlap / overlap[0], _MIN_OVERLAP), np.float32)[None]
 
 
 def _tempo_candidates(curve: Array, spec: AudioSpec) -> list[tuple[float, float]]:
-    """(bpm, weight) of the best tempo, its half and its double, best first; empty when nothing repeats."""
+    """Returns (bpm, weight) of the best tempo, its half and its double, best first; empty when nothing repeats."""
     longest = 60.0 * spec.frame_rate_hz / spec.tempo_min_bpm
-    repeats = _mean_autocorrelation(curve, spec, longest * max(_MULTIPLES))
+    repetition = _mean_autocorrelation(curve, spec, longest * max(_MULTIPLES))
 
     def weight(bpm: NDArray[np.float64]) -> NDArray[np.float64]:
         lags = 60.0 * spec.frame_rate_hz / bpm
         octaves = np.log2(bpm / spec.start_bpm) / _PRIOR_OCTAVES
-        strength = np.sum([_at_lags(repeats, lags * n)[0] for n in _MULTIPLES], axis=0)
+        strength = np.sum([_interpolate(repetition, lags * n)[0] for n in _MULTIPLES], axis=0)
         return np.asarray(strength * np.exp(-0.5 * octaves**2), np.float64)
 
     tempi = np.geomspace(spec.tempo_min_bpm, spec.tempo_max_bpm, 512)
@@ -169,66 +170,36 @@ def _tempo_candidates(curve: Array, spec: AudioSpec) -> list[tuple[float, float]
 
 
 def _local_score(envelope: Array, period: float) -> NDArray[np.float64]:
-    """The envelope in units of its deviation, smoothed by a Gaussian of 1/32 of the period."""
+    """Smooths the envelope, in units of its deviation, by a Gaussian of 1/32 of the period."""
     reach = round(period)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * 32.0 / period) ** 2)
     return np.convolve(envelope / max(float(envelope.std()), 1e-9), kernel, "full")[reach : reach + len(envelope)]
 
 
-def best_chain(score: NDArray[np.float64], period: float, tightness: float) -> NDArray[np.intp]:
-    """Frames of the chain with the largest score, a step d costing tightness * ln(d / period)^2."""
-    shortest, longest = max(1, round(period / 2)), round(2 * period)
-    steps = np.arange(shortest, longest + 1)[::-1]  # (S,), so that earlier frames come first
-    cost = tightness * np.log(steps / period) ** 2
-    total = np.concatenate([np.zeros(longest), score])  # frame t at t + longest; before the file: nothing
-    back = np.full(len(score), -1, np.intp)
-    for start in range(0, len(score), shortest):
-        block = np.arange(start, min(start + shortest, len(score)))
-        before = np.lib.stride_tricks.sliding_window_view(total[start : block[-1] + 1 + longest - shortest], len(steps))
-        choices = before - cost  # (block, S)
-        best = choices.argmax(axis=1)
-        gain = choices[np.arange(len(block)), best]
-        linked = gain > 0
-        back[block[linked]] = (block - steps[best])[linked]
-        total[block[linked] + longest] += gain[linked]
-    return _backtrack(total[longest:], back, longest)
-
-
-def _backtrack(total: NDArray[np.float64], back: NDArray[np.intp], longest: int) -> NDArray[np.intp]:
-    """From the best of the last frames to the first beat."""
-    tail = max(0, len(total) - longest)
-    frame = tail + int(np.argmax(total[tail:])) if len(total) else -1
-    chain: list[int] = []
-    while frame >= 0:
-        chain.append(frame)
-        frame = int(back[frame])
-    return np.array(chain[::-1], np.intp)
-
-
-def _trimmed(frames: NDArray[np.intp], score: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Without the weak beats of a silent beginning or end."""
+def _trim(frames: NDArray[np.intp], score: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Removes the weak beats of a silent beginning or end."""
     if not len(frames):
         return frames
     strong = np.flatnonzero(score[frames] >= 0.5 * np.sqrt(np.mean(score[frames] ** 2)))
     return frames[strong[0] : strong[-1] + 1] if len(strong) else frames
 
 
-def _snapped(frames: NDArray[np.intp], envelope: Array, spec: AudioSpec) -> NDArray[np.intp]:
-    """Each beat on the envelope's largest value close by, if that is a summit; else where it was."""
+def _snap(frames: NDArray[np.intp], envelope: Array, spec: AudioSpec) -> NDArray[np.intp]:
+    """Moves each beat to the envelope's largest value close by, if that is a peak."""
     if not len(frames):
         return frames
     reach = round(_SNAP_S * spec.frame_rate_hz)
     near = np.clip(frames[:, None] + np.arange(-reach, reach + 1), 0, len(envelope) - 1)
     best = near[np.arange(len(frames)), envelope[near].argmax(axis=1)]
     inner = np.clip(best, 1, len(envelope) - 2)
-    summit = (envelope[inner] >= envelope[inner - 1]) & (envelope[inner] >= envelope[inner + 1]) & (envelope[best] > 0)
-    return np.unique(np.where(summit, best, frames))
+    peak = (envelope[inner] >= envelope[inner - 1]) & (envelope[inner] >= envelope[inner + 1]) & (envelope[best] > 0)
+    return np.unique(np.where(peak, best, frames))
 
 
-def _tempo_of(found_s: Array, guess_bpm: float) -> float:
-    """Beats a minute by the median of the steps over half of the beats, unless they stray from the guess."""
-    half = len(found_s) // 2
+def _median_tempo(beats_s: Array, guess_bpm: float) -> float:
+    """Returns the beats a minute by the median step over half of the beats, unless they stray from the guess."""
+    half = len(beats_s) // 2
     if half < 2:
         return guess_bpm
-    found_bpm = float(60.0 * half / np.median(found_s[half:].astype(np.float64) - found_s[:-half]))
-    return found_bpm if abs(found_bpm / guess_bpm - 1) < _STEADY else guess_bpm
+    median_bpm = float(60.0 * half / np.median(beats_s[half:].astype(np.float64) - beats_s[:-half]))
+    return median_bpm if abs(median_bpm / guess_bpm - 1) < _STEADY else guess_bpm

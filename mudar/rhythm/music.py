@@ -1,4 +1,4 @@
-"""All features of a piece of music, and the concatenation that the audio encoder reads (the paper's 'Input').
+"""Computes all features of a piece of music, and the concatenation that the audio encoder reads (the paper's 'Input').
 
 Time on one core: 0.11 s for 30 s of music; the process's first call takes 3 s more, in which librosa is loaded.
 Memory: 350 MB for 10 minutes, Python, librosa (190 MB) and the samples (58 MB) included. Knows no files, no network.
@@ -16,7 +16,7 @@ from mudar.features.envelope import scaled
 from mudar.features.mel import RANGE_DB, log_mel, onset_log_mel
 from mudar.features.onset import pick_onsets, superflux
 from mudar.records import Array
-from mudar.rhythm.beat_tracking import Beats, beat_curve, beats, downbeats, tempogram
+from mudar.rhythm.beat_tracking import Beats, beat_curve, downbeats, tempogram, track_music_beats
 from mudar.spec import AudioSpec
 
 _LOUDNESS_BLOCK_S = 0.05
@@ -24,7 +24,7 @@ _LOUDNESS_BLOCK_S = 0.05
 
 @dataclass(frozen=True)
 class MusicFeatures:
-    """log_mel (T, n_mels) in -80..0 dB; envelope, beat_curve (T,); tempogram (T, bins); the events in seconds."""
+    """Holds log_mel (T, n_mels) in -80..0 dB; envelope, beat_curve (T,); tempogram (T, bins); the events in seconds."""
 
     log_mel: Array
     envelope: Array  # SuperFlux, as it comes: see envelope.py
@@ -39,27 +39,27 @@ class MusicFeatures:
 
 
 def music_features(samples: Array, spec: AudioSpec) -> MusicFeatures:
-    """Everything about (N,) mono samples at spec.sample_rate_hz. Raises SilentAudio."""
+    """Computes all features of (N,) mono samples at spec.sample_rate_hz. Raises SilentAudio."""
     require_sound(samples, spec)
     envelope, bass, swell = superflux(onset_log_mel(samples, spec), spec)
     onset_times_s, onset_strengths = pick_onsets(envelope, spec)
-    found = beats(envelope, spec, accent=swell)
+    beats = track_music_beats(envelope, spec, accent=swell)
     return MusicFeatures(
         log_mel=log_mel(samples, spec),
         envelope=envelope,
         tempogram=tempogram(envelope, spec),
-        beat_curve=beat_curve(found, spec, len(envelope)),
+        beat_curve=beat_curve(beats, spec, len(envelope)),
         onset_times_s=onset_times_s,
         onset_strengths=onset_strengths,
-        beats=found,
-        downbeats_s=downbeats(bass, found, spec),
+        beats=beats,
+        downbeats_s=downbeats(bass, beats, spec),
         duration_s=len(samples) / spec.sample_rate_hz,
         spec=spec,
     )
 
 
 def model_input(features: MusicFeatures, start_s: float = 0.0, window_s: float | None = None) -> Array:
-    """(Ta, F) = [mel | onset | beat | tempogram] of the window from `start_s`, or of the whole.
+    """Concatenates [mel | onset | beat | tempogram] of the window from `start_s`, or of the file: (Ta, F).
 
     Ta = round(window_s * frame_rate_hz) whatever the file's length: what lies outside of the file is silence.
     Mel is scaled to -1..1, everything else to 0..1.
@@ -67,13 +67,13 @@ def model_input(features: MusicFeatures, start_s: float = 0.0, window_s: float |
     spec = features.spec
     mel = features.log_mel * np.float32(2 / RANGE_DB) + np.float32(1)
     onset = scaled(features.envelope, spec)
-    whole = np.concatenate([mel, onset[:, None], features.beat_curve[:, None], features.tempogram], axis=1)
+    rows = np.concatenate([mel, onset[:, None], features.beat_curve[:, None], features.tempogram], axis=1)
     if window_s is None:
-        return whole
+        return rows
     first, frames = round(start_s * spec.frame_rate_hz), round(window_s * spec.frame_rate_hz)
-    window = np.zeros((frames, whole.shape[1]), np.float32)
+    window = np.zeros((frames, rows.shape[1]), np.float32)
     window[:, : spec.n_mels] = -1.0
-    inside = whole[max(first, 0) : first + frames]
+    inside = rows[max(first, 0) : first + frames]
     window[max(-first, 0) : max(-first, 0) + len(inside)] = inside
     return window
 

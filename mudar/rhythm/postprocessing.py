@@ -1,9 +1,9 @@
-"""What a dance's rhythm curves say: its strokes, tempo and beats. The laboratory and the Embedder both read here.
+"""Turns the rhythm curves of a dance into its strokes, tempo and beats, for training and for the Embedder.
 
-Two readings. Where the network is sure of each stroke (motion like that which it learnt from), its peaks are the
+There are two ways. Where the network is sure of each stroke (motion like that which it learnt from), its peaks are the
 strokes. Where it is not, single peaks mean little, but beats repeat: the chain of evenly spaced moments that fits the
-beat filter's curve best says more than any of its summits (docs/experiments/BEATS.md has both). numpy only; knows no
-files, no network.
+beat filter's curve best says more than any of its peaks (docs/experiments/BEATS.md has both). Knows no files, no
+network.
 
 Shapes: T frames; H rhythm heads; F the beat filter's heads.
 """
@@ -19,14 +19,15 @@ from mudar.records import Array
 from mudar.rhythm.peaks import strokes_from_curve
 from mudar.rhythm.tempo import bar_starts, tempo, track_beats
 
-SURE = 0.575  # median height of the network's peaks over their surroundings: generated dancers .72-.89, real .28-.51
+# Median height of the network's peaks over their surroundings: generated dancers .72-.89, real ones .28-.51.
+MIN_CONFIDENCE = 0.575
 _USUAL_OCTAVES = 0.25  # a filter's curve repeats weakly, and at any tempo: an unusual one needs more evidence
-_TIGHTNESS = 400.0  # and its summits scatter: the chain is held straighter than for a curve that is sure
+_TIGHTNESS = 400.0  # and its peaks scatter: the chain stays straighter than for a curve that is sure
 
 
 @dataclass(frozen=True)
 class DanceRhythm:
-    """times_s, strengths (N,): strokes. curve (T,): what they were read from. beats_s, bars_s: an even pulse.
+    """Holds the strokes of a dance, times_s and strengths (N,), the curve (T,) they were read from, and an even pulse.
 
     peaks_s, peak_strengths (P,): the network's peaks, where the strokes are a filter's beats.
     """
@@ -43,7 +44,7 @@ class DanceRhythm:
 
 
 def postprocess(config: ModelConfig, curves: Array, filtered: Array | None, fps: float) -> DanceRhythm:
-    """The rhythm of one clip from the network's curves (T, H) and, if it has one, its beat filter's (T, F)."""
+    """Reads the rhythm of one clip off the network's curves (T, H) and, if it has one, its beat filter's (T, F)."""
     served = np.ascontiguousarray(curves[:, config.served_index])
     times_s, strengths = strokes_from_curve(served, fps)
     if filtered is not None and not is_confident(strengths):
@@ -56,12 +57,12 @@ def postprocess(config: ModelConfig, curves: Array, filtered: Array | None, fps:
 
 
 def is_confident(strengths: Array) -> bool:
-    """Whether strokes of these strengths are believed to the frame: a known kind of dancer's, or a user's."""
-    return bool(len(strengths)) and float(np.median(strengths)) >= SURE
+    """Returns whether strokes of these strengths are trusted to the frame: a known kind of dancer's, or a user's."""
+    return bool(len(strengths)) and float(np.median(strengths)) >= MIN_CONFIDENCE
 
 
 def _by_filter(filtered: Array, fps: float) -> DanceRhythm:
-    """Strokes that are beats: the best chain through the beat curve, each as strong as the curve is high there."""
+    """Takes the beats of the filter's curve for strokes, each as strong as the curve is high there."""
     beat, downbeat = (np.ascontiguousarray(filtered[:, FILTER_HEADS.index(name)]) for name in ("beat", "downbeat"))
     bpm, alternatives = tempo(beat, fps, prior_octaves=_USUAL_OCTAVES)
     beats_s = track_beats(beat, fps, bpm, tightness=_TIGHTNESS)

@@ -1,1 +1,1 @@
-"""Answers POST /embed."""
+"""POST /embed."""

@@ -1,1 +1,1 @@
-"""Lists, reads, corrects and deletes the items of the library."""
+"""The items of the library."""

@@ -1,1 +1,1 @@
-"""Submits, follows and cancels jobs."""
+"""Jobs: submitting, watching and cancelling them."""

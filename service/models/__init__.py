@@ -1,1 +1,1 @@
-"""Lists the models that can be asked for."""
+"""The models that can be asked for."""

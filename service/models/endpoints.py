@@ -1,16 +1,18 @@
-"""Route of GET /models."""
+"""GET /models."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastapi import APIRouter
 
 from service.container import ContainerDep
-from service.models.schemas import Models
+from service.schemas import Models
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models")
-def get_models(container: ContainerDep) -> Models:
+@router.get("/models", response_model=Models)
+def get_models(container: ContainerDep) -> dict[str, Any]:
     """The checkpoints that this service can use, with what their cards say."""
-    return Models(models=container.catalog.list_models())
+    return {"models": container.shelf.listed()}

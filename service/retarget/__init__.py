@@ -1,1 +1,1 @@
-"""Answers POST /retarget and gives out its videos."""
+"""POST /retarget and the videos that it makes."""

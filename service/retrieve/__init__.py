@@ -1,1 +1,1 @@
-"""Answers POST /retrieve."""
+"""POST /retrieve."""

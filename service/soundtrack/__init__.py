@@ -1,1 +1,1 @@
-"""Answers POST /soundtrack and POST /sync."""
+"""POST /soundtrack."""

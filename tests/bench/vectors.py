@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from mudar.index.hybrid import HybridIndex
 from mudar.index.types import SearchRequest
-from mudar.rhythm.tempo import lags_s
+from mudar.rhythm.autocorrelation import lags_s
+from mudar.rhythm.descriptors import TEMPO_LAGS_S
 
 Array = NDArray[np.float32]
 KINDS = ("measured", "crowded", "uniform")
@@ -134,7 +135,7 @@ def _standing(share: tuple[tuple[int, float], ...], dim: int) -> Array:
 def _crowded(rng: np.random.Generator, rows: Part, asked: Part) -> None:
     axes = np.linalg.qr(rng.normal(size=(rows[0].shape[1], RANK)))[0].T * (np.arange(1, RANK + 1) ** -0.5)[:, None]
     styles, tempi = rng.standard_normal((STYLES, RANK), np.float32), rng.uniform(85, 150, STYLES)
-    lags = lags_s(RHYTHM_DIM).astype(np.float32)
+    lags = lags_s(RHYTHM_DIM, *TEMPO_LAGS_S).astype(np.float32)
     for (embeddings, rhythms), of_one, noise in ((rows, SEGMENTS, 0.0), (asked, 1, 0.4)):
         for e, r in zip(_blocks(embeddings), _blocks(rhythms), strict=True):
             items = -(-len(e) // of_one)

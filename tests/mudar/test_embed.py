@@ -158,12 +158,12 @@ def test_speed_does_not_depend_on_the_files_frame_rate(tmp_path: Path, fps: int)
 
 
 def test_native_motion_is_fastest_where_the_body_hurries(dance: Path) -> None:
-    from mudar.rhythm.peaks import landmarks
+    from mudar.rhythm.motion_speed import motion_extrema
 
     motion = extract_motion(dance, SPEC)
-    peaks = next(m for m in landmarks(motion.native_times_s, motion.native_displacement) if m.kind == "speed peak")
-    off_s = (peaks.times_s - PERIOD_S / 2 + PERIOD_S / 2) % PERIOD_S - PERIOD_S / 2
-    assert len(peaks.times_s) == pytest.approx(28, abs=2)
+    peaks_s = dict(motion_extrema(motion.native_times_s, motion.native_displacement))["speed peak"]
+    off_s = (peaks_s - PERIOD_S / 2 + PERIOD_S / 2) % PERIOD_S - PERIOD_S / 2
+    assert len(peaks_s) == pytest.approx(28, abs=2)
     assert np.median(np.abs(off_s)) < 0.5 / 30  # half a frame; the body is drawn at whole pixels
 
 

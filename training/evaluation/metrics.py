@@ -14,11 +14,11 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
+from mudar.rhythm.metrics import chance_level
+
 Array = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 Columns = dict[str, list[float]]
-SHIFTS = 60
-_GOLDEN = 0.6180339887498949  # steps of it never fall in with a regular pulse, as even steps do
 
 
 def precision_recall_f1(
@@ -38,10 +38,8 @@ def f1(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float) -> fl
 
 
 def chance_f1(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float, duration_s: float) -> float:
-    """Measures the chance level: the mean F1 over `SHIFTS` circular shifts of the estimates, all through the clip."""
-    estimated = np.asarray(estimated_s, float)
-    shifts_s = (np.arange(1, SHIFTS + 1) * _GOLDEN % 1.0) * duration_s
-    return float(np.mean([f1(reference_s, np.sort((estimated + s) % duration_s), tolerance_s) for s in shifts_s]))
+    """Measures the chance level: the mean F1 over circular shifts of the estimates, all through the clip."""
+    return chance_level(lambda shifted_s: f1(reference_s, shifted_s, tolerance_s), estimated_s, duration_s)
 
 
 def timing_errors_s(reference_s: ArrayLike, estimated_s: ArrayLike, tolerance_s: float = 0.15) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.retarget.events import Events, Floats
-from mudar.retarget.report.metrics import nearest_s
+from mudar.rhythm.metrics import distance_s
 
 Ints = NDArray[np.int64]
 BAND_ABOVE_NODES = 60_000  # n·m above which the exact pass is banded
@@ -78,8 +78,8 @@ UNKNOWN = Bars(np.zeros(0), np.zeros(0))
 def landing_gain(strokes: Events, targets: Events, bars: Bars = UNKNOWN, bonus: float = 0.0) -> Floats:
     """(n, m) what each pair is worth: the geometric mean of the two strengths, and more where both begin a bar."""
     worth = np.sqrt(strokes.strengths[:, None] * targets.strengths[None, :])
-    first = nearest_s(strokes.times_s, bars.dance_s) <= BAR_WITHIN_S
-    return worth * (1 + bonus * (first[:, None] & (nearest_s(targets.times_s, bars.music_s) <= BAR_WITHIN_S)[None, :]))
+    first = distance_s(strokes.times_s, bars.dance_s) <= BAR_WITHIN_S
+    return worth * (1 + bonus * (first[:, None] & (distance_s(targets.times_s, bars.music_s) <= BAR_WITHIN_S)[None, :]))
 
 
 def align(

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mudar.retarget.events import Floats
 from mudar.retarget.report.export import Report, time_map
-from mudar.retarget.report.metrics import nearest_s
+from mudar.rhythm.metrics import distance_s
 
 WIDTH, HEIGHT, SCALE = 1280, 800, 2
 LEFT, RIGHT = 110, 1250
@@ -94,7 +94,7 @@ def _strokes(sheet: _Sheet, report: Report) -> None:
     width = 2.5 * min(1.0, (TIGHT / max(len(beats), 1)) ** 0.5)
     for top, bottom, name, strokes, colour in rows:
         sheet.line([(LEFT, bottom), (RIGHT, bottom)], FAINT)
-        hit = nearest_s(beats, strokes) <= 1 / float(report["fps"]) + 1e-9
+        hit = distance_s(beats, strokes) <= 1 / float(report["fps"]) + 1e-9
         sheet.ticks(beats[~hit], top, bottom, MISSED, width)
         sheet.ticks(beats[hit], top, bottom, BEAT, width)
         sheet.ticks(strokes, top + 8, bottom, colour, 0.8 * width)

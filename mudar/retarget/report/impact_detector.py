@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from mudar.features.duplicates import duplicate_frames
 from mudar.features.hoof import camera, hoof
 from mudar.media.decode.video import iter_frames
 from mudar.progress import Progress, ignore
 from mudar.retarget.events import Floats
+from mudar.rhythm.motion_speed import deceleration, even_speed
 
 cv: Any = cv2  # its stubs know no DIS
 
@@ -36,7 +36,6 @@ SMOOTH_S = 0.04  # below lies the noise of the flow
 USUAL_S = 1.0  # a peak is judged against this much on both sides
 STANDS_OUT = 0.25  # of the local height of the envelope
 MIN_GAP_S = 0.2
-CUT = 3.0  # times the usual displacement: above, it is a cut and no motion
 
 
 @dataclass(frozen=True)
@@ -70,31 +69,26 @@ class ImpactDetector:
         self._before = small
 
     def kept(self) -> dict[str, NDArray[Any]]:
-        """(F,) times and (F-1, B) displacements so far."""
-        rows = np.stack(self._rows) if self._rows else np.zeros((0, DIRECTIONS), np.float32)
-        return {"times_s": np.array(self._times_s), "rows": rows}
+        """Returns (F,) times and (F-1, B) displacements so far, as arrays by name."""
+        return {"times_s": np.array(self._times_s), "rows": self._displacement()}
 
     def restore(self, times_s: Floats, rows: NDArray[np.float32]) -> None:
         """As if these had been seen."""
         self._times_s, self._rows = times_s.tolist(), list(rows)
 
     def impacts(self) -> Impacts:
-        """What was seen to strike, by the file's own times."""
-        times_s = np.array(self._times_s)
-        if len(times_s) < 6:
-            return Impacts(np.zeros(0), np.zeros(0))
-        clock, envelope = impact_envelope(times_s, np.stack(self._rows))
-        return _peaks(clock, envelope)
+        """Returns the impacts of the frames so far, by the file's own times."""
+        return _peaks(*impact_envelope(np.array(self._times_s), self._displacement()))
 
     def jerk(self) -> float | None:
         """Mean size of the second derivative of the picture's speed, over that speed, in 1/s²; None when still."""
-        times_s = np.array(self._times_s)
-        if len(times_s) < 6:
-            return None
-        _, speed = even_speed(times_s, np.stack(self._rows))
-        total = speed.sum(axis=1)
-        mean = float(total.mean())
+        total = _speed(np.array(self._times_s), self._displacement())[1].sum(axis=1)
+        mean = float(total.mean()) if len(total) > 2 else 0.0
         return float(np.abs(np.diff(total, 2)).mean()) * CLOCK_HZ**2 / mean if mean > 0 else None
+
+    def _displacement(self) -> NDArray[np.float32]:
+        """Returns (F-1, B), how far the picture moved in each direction since the frame before."""
+        return np.stack(self._rows) if self._rows else np.zeros((0, DIRECTIONS), np.float32)
 
 
 class RenderObserver:
@@ -140,27 +134,17 @@ def detect_impacts(path: str | Path, progress: Progress = ignore) -> Impacts:
 
 
 def impact_envelope(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """(T,) seconds of an even clock and the (T,) motion that vanishes there, summed over directions."""
-    clock, speed = even_speed(times_s, moved)
-    return clock, np.maximum(-np.gradient(speed, axis=0), 0.0).sum(axis=1)
+    """Returns (T,) seconds of an even clock and the (T,) motion that vanishes there, summed over directions.
 
-
-def even_speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """(T,) seconds of an even clock and the smoothed (T, B) speed by direction there.
-
-    times_s: (F,) when the frames are shown; moved: (F-1, B) displacement by direction since the frame before. A frame
-    shown twice is left out: otherwise every repetition would look like a blow.
+    times_s: (F,) when the frames are shown; moved: (F-1, B) displacement by direction since the frame before.
     """
-    kept = np.flatnonzero(~duplicate_frames(moved.sum(axis=1)))
-    at = times_s[kept]
-    step_s = np.maximum(np.diff(at), 1e-6)
-    speed = moved[kept[1:] - 1] / step_s[:, None]
-    usual = float(np.quantile(speed.sum(axis=1), 0.9))
-    calm = speed * np.minimum(1.0, CUT * usual / np.maximum(speed.sum(axis=1), 1e-12))[:, None]
-    middle_s = (at[1:] + at[:-1]) / 2
-    clock = np.arange(middle_s[0], middle_s[-1], 1 / CLOCK_HZ)
-    even = np.stack([np.interp(clock, middle_s, column) for column in calm.T], axis=1)
-    return clock, gaussian_filter1d(even, SMOOTH_S * CLOCK_HZ, axis=0, mode="nearest")
+    clock_s, speed = _speed(times_s, moved)
+    return clock_s, deceleration(speed).sum(axis=1)
+
+
+def _speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Returns the even clock (T,) and the smoothed (T, B) speed on it; empty for a very short clip."""
+    return even_speed(times_s, np.insert(moved, 0, 0.0, axis=0), CLOCK_HZ, SMOOTH_S)
 
 
 def _peaks(clock: Floats, envelope: Floats) -> Impacts:

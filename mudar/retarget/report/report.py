@@ -16,8 +16,8 @@ from mudar.records import Rhythm
 from mudar.retarget.events import Floats, stroke_anchors
 from mudar.retarget.plan import Plan
 from mudar.retarget.report.impact_detector import RenderObserver
-from mudar.retarget.report.metrics import beat_alignment, chance_level, hit_share
 from mudar.retarget.settings import RetargetSettings
+from mudar.rhythm.metrics import beat_alignment, chance_level, hit_share
 
 MAP_STEP_S = 0.1
 LAGS = 8  # half frames to either side that a constant lag is looked for

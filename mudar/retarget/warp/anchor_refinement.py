@@ -18,9 +18,9 @@ import numpy as np
 
 from mudar.errors import RetargetRefused
 from mudar.retarget.events import Floats
-from mudar.retarget.report.metrics import nearest_s
 from mudar.retarget.warp.saliency import MotionProfile
 from mudar.retarget.warp.time_map import TimeMap, max_speed_step, time_map
+from mudar.rhythm.metrics import distance_s
 
 REACH_S, FURTHEST_S = 0.3, 0.6  # half a beat, but at least and at most this far
 STEP_S = 0.03
@@ -62,7 +62,7 @@ def refine_anchors(
         source = warp.source_s(beats_s)[:, None] + offsets
         usual = picture.usual_braking(warp, float(beats_s[0]), float(beats_s[-1]), beats_s)
         blows = picture.blows(source, warp.speed(beats_s), usual, accent, bounds)
-        near = np.exp(-((nearest_s(source.ravel(), strokes_s).reshape(source.shape) / STROKE_WIDTH_S) ** 2) / 2)
+        near = np.exp(-((distance_s(source.ravel(), strokes_s).reshape(source.shape) / STROKE_WIDTH_S) ** 2) / 2)
         worth = blows + STROKE * near
         chosen = _best(beats_s, source, worth, bounds)
         if chosen is None:

@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from mudar.retarget.events import Floats
 from mudar.retarget.warp.speed_ramps import speed_pulse
 from mudar.retarget.warp.time_map import TimeMap
+from mudar.rhythm.motion_speed import deceleration
 
 SMOOTH_S = 0.04  # an eye, and the flow's noise, see no faster
 RATE_HZ = 100.0
@@ -31,18 +32,18 @@ CUT = 3.0  # times the source's ordinary speed: faster is a cut
 HALF = 2.0  # times the usual braking is seen as a blow half of the time
 
 AT = np.arange(-round(AROUND_S * RATE_HZ), round(AROUND_S * RATE_HZ) + 1) / RATE_HZ  # (T,)
-_WIDE = np.arange(-round((AROUND_S + 4.5 * SMOOTH_S) * RATE_HZ), round((AROUND_S + 4.5 * SMOOTH_S) * RATE_HZ) + 1)
-_WIDE_S = _WIDE / RATE_HZ
+TRUNCATE = 4.0  # standard deviations: so cut, .001 of the path itself is in its second derivative
+_MARGIN = round(TRUNCATE * SMOOTH_S * RATE_HZ)
+_WIDE_S = np.arange(-_MARGIN, len(AT) + _MARGIN) / RATE_HZ - AROUND_S  # (W,)
 
 
-def _braking_of_path() -> Floats:
-    """(T, W): from the way a picture has gone to how its smoothed speed falls: minus a bell's second derivative."""
-    away = (AT[:, None] - _WIDE_S[None, :]) / SMOOTH_S
-    bell = np.exp(-(away**2) / 2) / (np.sqrt(2 * np.pi) * SMOOTH_S * RATE_HZ)
-    return np.asarray(bell * (1 - away**2) / SMOOTH_S**2)
+def braking(path: Floats, rate_hz: float, mode: str = "nearest") -> Floats:
+    """Returns by how much the smoothed speed of a picture falls, at each moment of the (..., T) path it has gone.
 
-
-_BRAKING = _braking_of_path()
+    This is minus the path's second derivative by a Gaussian of SMOOTH_S; near either end it depends on `mode`.
+    """
+    second = gaussian_filter1d(path, SMOOTH_S * rate_hz, order=2, mode=mode, truncate=TRUNCATE)
+    return np.asarray(-(rate_hz**2) * second)
 
 
 class MotionProfile:
@@ -74,8 +75,8 @@ class MotionProfile:
         clock = np.arange(start_s, end_s, 1 / RATE_HZ)
         speed = np.diff(self.gone(warp.source_s(clock))) * RATE_HZ
         smooth = gaussian_filter1d(speed, SMOOTH_S * RATE_HZ, mode="nearest")
-        braking = gaussian_filter1d(np.maximum(-np.gradient(smooth), 0.0) * RATE_HZ, USUAL_S * RATE_HZ, mode="nearest")
-        return np.maximum(np.interp(at_s, clock[:-1], braking), LEAST_USUAL * float(braking.max()) + 1e-12)
+        usual = gaussian_filter1d(deceleration(smooth) * RATE_HZ, USUAL_S * RATE_HZ, mode="nearest")
+        return np.maximum(np.interp(at_s, clock[:-1], usual), LEAST_USUAL * float(usual.max()) + 1e-12)
 
     def blows(
         self, source_s: Floats, speed: Floats, usual: Floats, accent: float, bounds: tuple[float, float]
@@ -86,8 +87,9 @@ class MotionProfile:
         gained = np.stack([np.interp(_WIDE_S, at_s, row) for row in added])
         ahead = np.cumsum(gained, axis=1) / RATE_HZ  # (J, W)
         shown = speed[:, None] * _WIDE_S + ahead - ahead[:, [len(_WIDE_S) // 2]]
-        braking = self.gone(source_s[:, :, None] + shown[:, None, :]) @ _BRAKING.T  # (J, C, T)
-        here = np.maximum(braking[..., np.abs(AT) <= AT_ONCE_S + 1e-9].max(axis=-1), 0.0)
-        share = here / np.maximum(braking.max(axis=-1), 1e-12)
+        path = self.gone(source_s[:, :, None] + shown[:, None, :]) - self.gone(source_s)[..., None]  # (J, C, W)
+        falls = braking(path, RATE_HZ)[..., _MARGIN:-_MARGIN]  # (J, C, T)
+        here = np.maximum(falls[..., np.abs(AT) <= AT_ONCE_S + 1e-9].max(axis=-1), 0.0)
+        share = here / np.maximum(falls.max(axis=-1), 1e-12)
         height = (here / usual[:, None]) ** 2
         return np.asarray(height / (height + HALF**2) * share**2)

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 
 from mudar.retarget.events import Floats
-from mudar.retarget.warp.saliency import LEAST_USUAL, SMOOTH_S, USUAL_S, MotionProfile
+from mudar.retarget.warp.saliency import LEAST_USUAL, SMOOTH_S, TRUNCATE, USUAL_S, MotionProfile, braking
 from mudar.retarget.warp.speed_ramps import ACCENT_DEPTH
 from mudar.retarget.warp.time_map import TimeMap
-from mudar.rhythm.peaks import nearest
+from mudar.rhythm.metrics import nearest
 
 RATE_HZ = 60.0
 EVERY = 2  # moments to a node of the speed
@@ -44,19 +44,9 @@ STEPS = 60  # of the search, a piece
 PIECE_S = 12.0
 OVERLAP_S = 1.0  # looked at beyond a piece, and done anew in the next
 
-_HALF = round(4 * SMOOTH_S * RATE_HZ)
+_HALF = round(TRUNCATE * SMOOTH_S * RATE_HZ)
 _WINDOW = round(AROUND_S * RATE_HZ)
 _PAD = _HALF + _WINDOW  # moments looked at beyond either end of a piece
-
-
-def _kernel() -> Floats:
-    """(2 _HALF + 1,) from the way gone to how its smoothed speed falls: minus a bell's second derivative."""
-    at = np.arange(-_HALF, _HALF + 1) / RATE_HZ
-    bell = np.exp(-((at / SMOOTH_S) ** 2) / 2)
-    return np.asarray(bell / bell.sum() * (1 - (at / SMOOTH_S) ** 2) / SMOOTH_S**2)
-
-
-_FALL = _kernel()
 
 
 @dataclass(frozen=True)
@@ -135,8 +125,8 @@ class _Piece:
 
     def best(self, speeds: Floats, low: Floats, high: Floats) -> Floats:
         """(N,) the best speeds that are found from these on, inside low..high."""
-        braking, _ = self._braking(self._path(speeds))
-        vanishing = np.maximum(braking, 0.0).sum(axis=0)
+        falls, _ = self._braking(self._path(speeds))
+        vanishing = np.maximum(falls, 0.0).sum(axis=0)
         usual = gaussian_filter1d(vanishing, USUAL_S * RATE_HZ, mode="nearest")
         self._usual = np.maximum(usual, LEAST_USUAL * float(usual.max())) + 1e-12
         box = np.stack([low, high], axis=1)
@@ -145,16 +135,16 @@ class _Piece:
 
     def seen(self, speeds: Floats) -> Floats:
         """(J,) how surely each beat would be seen, 0..1."""
-        braking, _ = self._braking(self._path(speeds))
-        share, height, _ = self._blows(self._heights(braking))
+        falls, _ = self._braking(self._path(speeds))
+        share, height, _ = self._blows(self._heights(falls))
         return share * height
 
     def _cost(self, speeds: Floats) -> tuple[float, Floats]:
         """What is paid less what is gained, and its gradient (N,)."""
         path = self._path(speeds)
-        braking, slopes = self._braking(path)
-        gained, by_braking = self._gain(braking)
-        paid, by_roughness = self._roughness(braking)
+        falls, slopes = self._braking(path)
+        gained, by_braking = self._gain(falls)
+        paid, by_roughness = self._roughness(falls)
         kept, by_path = self._strokes(path)
         change = np.diff(speeds)
         weight = CHANGE / (NODE_S * len(change))
@@ -195,13 +185,13 @@ class _Piece:
         shown = np.concatenate([path[0] - self._ahead[::-1] * slow, path, path[-1] + self._ahead * fast])
         frames, part = _split(shown * self._gone_fps, self._gone.shape[1])
         slopes = self._steps[:, frames]
-        return correlate1d(self._gone[:, frames] + slopes * part, _FALL, axis=1)[:, _HALF:-_HALF], slopes
+        return braking(self._gone[:, frames] + slopes * part, RATE_HZ)[:, _HALF:-_HALF], slopes
 
     def _back(self, by_braking: Floats, slopes: Floats) -> Floats:
         """(T,) the gradient by the path from that by the braking: `_braking` transposed."""
         whole = np.zeros_like(slopes)
         whole[:, _HALF:-_HALF] = by_braking
-        by_gone = correlate1d(whole, _FALL, axis=1, mode="constant")
+        by_gone = braking(whole, RATE_HZ, mode="constant")
         by_shown = np.einsum("dt,dt->t", by_gone, slopes) * self._gone_fps
         by_path = by_shown[_PAD:-_PAD].copy()
         for end, beside, beyond in ((0, 1, by_shown[:_PAD][::-1]), (-1, -2, by_shown[-_PAD:])):

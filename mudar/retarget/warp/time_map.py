@@ -17,6 +17,7 @@ from scipy.interpolate import PchipInterpolator
 
 from mudar.errors import RetargetRefused
 from mudar.retarget.events import Floats
+from mudar.rhythm.metrics import distance_s
 
 EPSILON = 1e-9
 NODE_GAP_S = 0.12  # nodes closer than this would leave no room for an accent
@@ -78,8 +79,7 @@ class TimeMap:
     def with_nodes(self, output_s: ArrayLike) -> TimeMap:
         """The same map with nodes at these output seconds too, inside it and out, where they are near no other node."""
         wanted = np.asarray(output_s, float)
-        gaps = np.abs(wanted[:, None] - self.output_s[None, :]).min(axis=1) if len(wanted) else wanted
-        times = np.union1d(self.output_s, wanted[gaps > NODE_GAP_S])
+        times = np.union1d(self.output_s, wanted[distance_s(wanted, self.output_s) > NODE_GAP_S])
         return TimeMap(times, *self._evaluate(times))
 
     def _evaluate(self, output_s: ArrayLike) -> tuple[Floats, Floats]:

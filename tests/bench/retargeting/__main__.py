@@ -30,9 +30,9 @@ from mudar.errors import MediaError, RetargetRefused
 from mudar.media.decode.container import open_media
 from mudar.records import Analysis
 from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts_of_frames
-from mudar.retarget.report.metrics import chance_level, hit_share
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
+from mudar.rhythm.metrics import chance_level, hit_share
 from tests.bench.retarget import transcode
 from tests.bench.retargeting.generated import dancers
 from tests.bench.retargeting.shown_frames import landing_errors, repeated_share

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
-from mudar.retarget.report.metrics import chance_level, nearest_s
 from mudar.retarget.retarget import retarget
 from mudar.retarget.settings import RetargetSettings
 from mudar.rhythm.annotation import apply_annotation
+from mudar.rhythm.metrics import chance_level, distance_s
 from tests.bench.retargeting.shown_frames import shown_moments
 from training.data.synthetic.clip import write_clip, write_song
 
@@ -73,7 +73,7 @@ def _measure(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> 
     met = _points_met(report)
 
     def all_landed(when: Floats) -> float:
-        return float((nearest_s(when, met) <= 1 / fps + 1e-9).mean())
+        return float((distance_s(when, met) <= 1 / fps + 1e-9).mean())
 
     meant = _meant_for(moment, inside)
     hit = np.abs(landed[meant[meant >= 0]] - onset[meant >= 0]) <= 1 / fps + 1e-9
@@ -81,7 +81,7 @@ def _measure(clip: Path, out: Path, report: dict[str, Any], strokes: Floats) -> 
         "true_strokes": len(inside), "planned": len(onset), "meant_for_a_stroke": int((meant >= 0).sum()),
         "truth_landed": float(hit.mean()) if len(hit) else None,
         "all_landed": all_landed(landed), "all_chance": chance_level(all_landed, landed, float(at[-1])),
-        "landings_true": float((nearest_s(onset, landed) <= 1 / fps + 1e-9).mean()),
+        "landings_true": float((distance_s(onset, landed) <= 1 / fps + 1e-9).mean()),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mudar.features import onset
-from mudar.features.envelope import curve_at, latency_s, scaled
+from mudar.features.envelope import curve_at, latency_s, parabolic_offset, scaled
 from mudar.features.onset import onset_envelope, pick_onsets, superflux, times_s
 from mudar.records import Array
 from mudar.spec import AudioSpec, paper
@@ -143,7 +143,7 @@ def test_peaks_are_the_naive_loops(seed: int) -> None:
     envelope = np.convolve(strikes, [0.2, 0.8, 1.0, 0.6, 0.2], "same").astype(np.float32)
     expected = naive_peaks(envelope, scaled(envelope, spec), 4, 4, 12, 0.09, 4)  # of 120 frames a second
     found_s, strengths = pick_onsets(envelope, spec)
-    between = expected + onset.parabola(envelope, np.array(expected))
+    between = expected + parabolic_offset(envelope, np.array(expected))
     np.testing.assert_allclose(found_s, times_s(between, spec), atol=1e-6)
     assert (scaled(envelope, spec)[expected] == 1).sum() > 3  # where the scaled curve is cut off, the summit counts
     np.testing.assert_array_equal(strengths, scaled(envelope, spec)[expected])

@@ -41,7 +41,17 @@ def analysis() -> Callable[..., Analysis]:
         curve = rng.uniform(0, 1, 40).astype(np.float32)
         alternatives = ((118.5, 0.75), (59.25, 0.25))
         rhythm = Rhythm(
-            times, curve[:7], curve, 15.0, 118.5, alternatives, times[::2], times[::4], times[1::2], curve, 30.0
+            times,
+            curve[:7],
+            curve,
+            15.0,
+            118.5,
+            alternatives,
+            times[::2],
+            times[::4],
+            times[1::2],
+            curve.reshape(-1, 4),
+            30.0,
         )
         parts = tuple(Segment(4.0 * i, 4.0 * i + 8, unit(EMBED_DIM), unit(RHYTHM_DIM)) for i in range(segments))
         return Analysis(kind, 20.5, model, rhythm, parts, {"flow": 1.25})
@@ -57,7 +67,7 @@ def new_item(database: Database) -> Callable[..., str]:
     def make(kind: Kind = "dance", **kw: object) -> str:
         sha256 = hashlib.sha256(str(next(numbers)).encode()).hexdigest()
         with database.begin() as session:
-            return str(items.create_item(session, items.NewItem(sha256, kind, **kw))["id"])  # type: ignore[arg-type]
+            return str(items.create_item(session, sha256, kind, **kw)["id"])  # type: ignore[arg-type]
 
     return make
 

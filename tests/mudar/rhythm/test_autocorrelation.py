@@ -41,34 +41,34 @@ def test_it_tells_tempi_apart() -> None:
 def test_curves_that_take_turns_repeat_as_each_of_them_does() -> None:
     """Their sum is even and repeats twice as fast: what the mean speed of a dancer does."""
     left, right = pulses(60), pulses(60, phase=0.5)
-    together = unit(autocorrelation_vector(np.stack([left, right], axis=1), FPS, 64))
-    assert together @ of(60) > 0.95
-    assert together @ unit(autocorrelation_vector((left + right)[:, None], FPS, 64)) < 0.9
+    vector = unit(autocorrelation_vector(np.stack([left, right], axis=1), FPS, 64))
+    assert vector @ of(60) > 0.95
+    assert vector @ unit(autocorrelation_vector((left + right)[:, None], FPS, 64)) < 0.9
 
 
 def test_it_is_the_mean_product_at_each_lag_less_that_of_the_lags_around() -> None:
     curves = np.random.default_rng(0).random((240, 2))
     calm = curves - curves.mean(axis=0)
     lags = np.rint(lags_s(64) * 240).astype(int)  # at 240 frames a second every lag is nearly a whole frame
-    found = autocorrelation_vector(np.repeat(curves, 16, axis=0), 240.0, 64, (1.0, 3.0))
+    vector = autocorrelation_vector(np.repeat(curves, 16, axis=0), 240.0, 64, (1.0, 3.0))
     slow = np.repeat(calm, 16, axis=0)
     each = slow / np.linalg.norm(slow, axis=0)
     product = [[each[:-lag, c] @ each[lag:, c] * len(slow) / (len(slow) - lag) for c in (0, 1)] for lag in lags]
     plain = np.array(product) @ np.array([0.25, 0.75])
     step_octaves = np.log2(MAX_LAG_S / MIN_LAG_S) / 63
-    apart = (np.arange(-63, 127)[None] - np.arange(64)[:, None]) * step_octaves / 0.2
-    near = np.exp(-0.5 * apart**2) * (np.abs(apart) <= 4)
+    distance = (np.arange(-63, 127)[None] - np.arange(64)[:, None]) * step_octaves / 0.2
+    near = np.exp(-0.5 * distance**2) * (np.abs(distance) <= 4)
     local = near @ plain[np.clip(np.arange(-63, 127), 0, 63)] / near.sum(axis=1)
-    assert np.corrcoef(found, plain - local)[0, 1] > 0.99
-    assert np.abs(found - (plain - local)).max() < 0.03
+    assert np.corrcoef(vector, plain - local)[0, 1] > 0.99
+    assert np.abs(vector - (plain - local)).max() < 0.03
 
 
 def test_lags_longer_than_a_short_clip_can_tell_are_left_out() -> None:
-    found = autocorrelation_vector(pulses(120, seconds=3.0)[:, None], FPS, 64)
+    vector = autocorrelation_vector(pulses(120, seconds=3.0)[:, None], FPS, 64)
     too_long = lags_s(64) > 0.7 * 3.0
-    assert found.shape == (64,)
-    assert not found[too_long].any()
-    assert found[~too_long].any()
+    assert vector.shape == (64,)
+    assert not vector[too_long].any()
+    assert vector[~too_long].any()
 
 
 def test_nothing_that_moves_gives_zeros() -> None:
@@ -82,8 +82,8 @@ def test_context_weighs_neighbours_by_their_distance() -> None:
     vectors = np.eye(3)
     alone = smooth_over_segments(vectors, np.array([0.0, 4.0, 40.0]), 0.0)
     np.testing.assert_array_equal(alone, np.eye(3, dtype=np.float32))
-    found = smooth_over_segments(vectors, np.array([0.0, 4.0, 40.0]), 12.0)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
-    assert found[0, 0] > found[0, 1] > 10 * found[0, 2]
-    assert found[0, 1] / found[0, 0] == pytest.approx(np.exp(-0.5 * (4 / 12) ** 2), abs=1e-6)
+    vector = smooth_over_segments(vectors, np.array([0.0, 4.0, 40.0]), 12.0)
+    np.testing.assert_allclose(np.linalg.norm(vector, axis=1), 1, atol=1e-6)
+    assert vector[0, 0] > vector[0, 1] > 10 * vector[0, 2]
+    assert vector[0, 1] / vector[0, 0] == pytest.approx(np.exp(-0.5 * (4 / 12) ** 2), abs=1e-6)
     assert not smooth_over_segments(np.zeros((2, 3)), np.array([0.0, 4.0]), 12.0).any()

@@ -34,17 +34,17 @@ def test_finds_the_lag_of_the_picture(late_s: float) -> None:
     heard = beats(1)
     rng = np.random.default_rng(2)
     seen = heard[rng.random(len(heard)) < 0.8] + late_s + 0.015 * rng.standard_normal(1)
-    found = compare(rhythm(seen[seen > 0]), rhythm(heard), 31.0)
-    assert found.offset_s == pytest.approx(late_s, abs=0.02 + 0.015)
-    assert found.sure
-    assert found.verdict == ("in_time" if abs(late_s) < 0.03 else "off")
+    sync = compare(rhythm(seen[seen > 0]), rhythm(heard), 31.0)
+    assert sync.offset_s == pytest.approx(late_s, abs=0.02 + 0.015)
+    assert sync.sure
+    assert sync.verdict == ("in_time" if abs(late_s) < 0.03 else "off")
 
 
 def test_another_songs_beats_leave_it_unsure() -> None:
-    found = [compare(rhythm(beats(seed)), rhythm(beats(seed + 100)), 31.0) for seed in range(20)]
-    assert np.mean([f.confidence for f in found]) < 0.8  # chance has a uniform confidence
-    assert not any(f.sure for f in found)
-    assert {f.verdict for f in found} == {"unsure"}
+    sync = [compare(rhythm(beats(seed)), rhythm(beats(seed + 100)), 31.0) for seed in range(20)]
+    assert np.mean([f.confidence for f in sync]) < 0.8  # chance has a uniform confidence
+    assert not any(f.sure for f in sync)
+    assert {f.verdict for f in sync} == {"unsure"}
 
 
 @pytest.mark.parametrize(("period_s", "sure"), [(0.6, True), (0.4, False)])
@@ -60,9 +60,9 @@ def test_a_beat_that_may_be_the_next_one_is_not_sure(period_s: float, sure: bool
         (),
         click.astype(np.float32),
     )
-    found = compare(ticking, ticking, 31.0)
-    assert abs(found.offset_s) < 0.01
-    assert found.sure == sure
+    sync = compare(ticking, ticking, 31.0)
+    assert abs(sync.offset_s) < 0.01
+    assert sync.sure == sure
 
 
 def test_too_short() -> None:

@@ -13,7 +13,7 @@ from mudar.features.envelope import latency_s
 from mudar.features.mel import onset_log_mel
 from mudar.features.onset import superflux
 from mudar.records import Array
-from mudar.rhythm.beat_tracking import Beats, beat_curve, beats, best_chain, downbeats, tempi_bpm, tempogram
+from mudar.rhythm.beat_tracking import Beats, beat_curve, downbeats, tempi_bpm, tempogram, track_music_beats
 from mudar.spec import AudioSpec
 from training.data.synthetic.music.music import make_song, play, song_grid
 
@@ -32,13 +32,13 @@ def envelope_of(events_s: Array, heights: Array, duration_s: float) -> Array:
 @pytest.mark.parametrize("bpm", [75.0, 92.5, 120.0, 128.0, 151.0])
 def test_a_metronome(bpm: float) -> None:
     known_s = np.arange(0.33, 20, 60 / bpm)
-    found = beats(envelope_of(known_s, np.ones(len(known_s)), 20.5), SPEC)
-    assert found.tempo_bpm == pytest.approx(bpm, rel=0.003)
-    np.testing.assert_allclose(found.times_s, known_s, atol=0.005)
-    assert found.alternatives[0][0] == pytest.approx(found.tempo_bpm)
-    factors = [round(tempo / found.tempo_bpm, 3) for tempo, _ in found.alternatives]
+    tracked = track_music_beats(envelope_of(known_s, np.ones(len(known_s)), 20.5), SPEC)
+    assert tracked.tempo_bpm == pytest.approx(bpm, rel=0.003)
+    np.testing.assert_allclose(tracked.times_s, known_s, atol=0.005)
+    assert tracked.alternatives[0][0] == pytest.approx(tracked.tempo_bpm)
+    factors = [round(tempo / tracked.tempo_bpm, 3) for tempo, _ in tracked.alternatives]
     assert set(factors) <= {1.0, 0.5, 2.0}
-    weights = [weight for _, weight in found.alternatives]
+    weights = [weight for _, weight in tracked.alternatives]
     assert sum(weights) == pytest.approx(1)
     assert weights == sorted(weights, reverse=True)
 
@@ -46,8 +46,8 @@ def test_a_metronome(bpm: float) -> None:
 def test_beats_follow_a_tempo_that_drifts() -> None:
     steps = 0.5 * (1 + 0.04 * np.sin(np.arange(40) / 6))
     known_s = 0.4 + np.concatenate([[0], np.cumsum(steps)])
-    found = beats(envelope_of(known_s, np.ones(len(known_s)), known_s[-1] + 0.5), SPEC)
-    np.testing.assert_allclose(found.times_s, known_s, atol=0.01)
+    tracked = track_music_beats(envelope_of(known_s, np.ones(len(known_s)), known_s[-1] + 0.5), SPEC)
+    np.testing.assert_allclose(tracked.times_s, known_s, atol=0.01)
 
 
 def test_a_tresillo_does_not_pass_for_a_faster_beat() -> None:
@@ -57,59 +57,34 @@ def test_a_tresillo_does_not_pass_for_a_faster_beat() -> None:
     tresillo = (grid[:-2:2, None] + period_s * np.array([0.75, 1.5])).ravel()
     events_s = np.concatenate([grid, tresillo])
     heights = np.concatenate([np.full(len(grid), 0.8), np.full(len(tresillo), 0.9)])
-    found = beats(envelope_of(events_s, heights, 24.5), SPEC)
-    assert found.tempo_bpm == pytest.approx(96, rel=0.01)
-    assert mir_eval.beat.f_measure(grid, found.times_s.astype(float), f_measure_threshold=0.03) > 0.95
+    tracked = track_music_beats(envelope_of(events_s, heights, 24.5), SPEC)
+    assert tracked.tempo_bpm == pytest.approx(96, rel=0.01)
+    assert mir_eval.beat.f_measure(grid, tracked.times_s.astype(float), f_measure_threshold=0.03) > 0.95
 
 
 def test_the_accent_decides_between_beat_and_off_beat() -> None:
     grid = np.arange(0.3, 16, 0.5)
     hats_louder = envelope_of(np.concatenate([grid, grid + 0.25]), np.repeat([0.5, 1.0], len(grid)), 17)
     kicks = envelope_of(grid + 0.008, np.ones(len(grid)), 17)  # deep sounds swell a little later
-    assert mir_eval.beat.f_measure(grid, beats(hats_louder, SPEC).times_s.astype(float)) < 0.1
-    found = beats(hats_louder, SPEC, accent=kicks)
-    np.testing.assert_allclose(found.times_s, grid, atol=0.004)  # and they land on the onsets, not on the swell
-
-
-def naive_chain(score: np.ndarray, period: float, tightness: float) -> list[int]:
-    """The recursion of Ellis (2007), frame by frame and step by step."""
-    total, back = list(score), [-1] * len(score)
-    for frame in range(len(score)):
-        best = 0.0
-        for step in range(max(1, round(period / 2)), round(2 * period) + 1):
-            if frame - step >= 0:
-                value = total[frame - step] - tightness * math.log(step / period) ** 2
-                if value > best:
-                    best, back[frame] = value, frame - step
-        total[frame] += best
-    tail = max(0, len(score) - round(2 * period))
-    frame, chain = tail + int(np.argmax(total[tail:])), []
-    while frame >= 0:
-        chain.append(frame)
-        frame = back[frame]
-    return chain[::-1]
-
-
-@pytest.mark.parametrize(("seed", "frames", "period"), [(0, 400, 20.3), (1, 333, 31.0), (2, 57, 25.7), (3, 10, 12.0)])
-def test_the_chain_of_beats_is_the_naive_recursions(seed: int, frames: int, period: float) -> None:
-    score = np.random.default_rng(seed).gamma(0.3, 2.0, frames)
-    assert best_chain(score, period, 20.0).tolist() == naive_chain(score, period, 20.0)
+    assert mir_eval.beat.f_measure(grid, track_music_beats(hats_louder, SPEC).times_s.astype(float)) < 0.1
+    tracked = track_music_beats(hats_louder, SPEC, accent=kicks)
+    np.testing.assert_allclose(tracked.times_s, grid, atol=0.004)  # and they land on the onsets, not on the swell
 
 
 @pytest.mark.parametrize("frames", [0, 1, 50, 2000])
 def test_without_repetition_there_are_no_beats(frames: int) -> None:
-    found = beats(np.zeros(frames, np.float32), SPEC)
-    assert found.times_s.shape == (0,)
-    assert found.tempo_bpm == 0
-    assert downbeats(np.zeros(frames, np.float32), found, SPEC).shape == (0,)
-    assert beat_curve(found, SPEC, frames).shape == (frames,)
+    tracked = track_music_beats(np.zeros(frames, np.float32), SPEC)
+    assert tracked.times_s.shape == (0,)
+    assert tracked.tempo_bpm == 0
+    assert downbeats(np.zeros(frames, np.float32), tracked, SPEC).shape == (0,)
+    assert beat_curve(tracked, SPEC, frames).shape == (frames,)
     assert tempogram(np.zeros(frames, np.float32), SPEC).shape == (frames, SPEC.tempogram_bins)
 
 
 def test_silence_before_and_after_holds_no_beats() -> None:
     known_s = np.arange(5.0, 15, 0.5)
-    found = beats(envelope_of(known_s, np.ones(len(known_s)), 20), SPEC)
-    np.testing.assert_allclose(found.times_s, known_s, atol=0.005)
+    tracked = track_music_beats(envelope_of(known_s, np.ones(len(known_s)), 20), SPEC)
+    np.testing.assert_allclose(tracked.times_s, known_s, atol=0.005)
 
 
 @pytest.mark.parametrize("first", range(4))
@@ -118,14 +93,14 @@ def test_downbeats_begin_with_the_loudest_of_four(first: int) -> None:
     heights = np.full(len(grid), 0.6)
     heights[first::4] = 1.0
     envelope = envelope_of(grid, heights, 17)
-    found = beats(envelope, SPEC)
-    np.testing.assert_allclose(downbeats(envelope, found, SPEC), grid[first::4], atol=0.005)
+    tracked = track_music_beats(envelope, SPEC)
+    np.testing.assert_allclose(downbeats(envelope, tracked, SPEC), grid[first::4], atol=0.005)
 
 
 def test_beat_curve_peaks_at_the_beats() -> None:
-    found = Beats(np.array([0.5, 1.0, 3.99], np.float32), 120.0, ())
-    curve = beat_curve(found, SPEC, 480)
-    frame = np.rint((found.times_s + latency_s(SPEC)) * SPEC.frame_rate_hz).astype(int)
+    tracked = Beats(np.array([0.5, 1.0, 3.99], np.float32), 120.0, ())
+    curve = beat_curve(tracked, SPEC, 480)
+    frame = np.rint((tracked.times_s + latency_s(SPEC)) * SPEC.frame_rate_hz).astype(int)
     assert (curve[frame[frame < 480]] > 0.97).all()
     assert curve[150:170].max() < 1e-3 or curve[90:110].max() < 1e-3
     assert curve.max() <= 1
@@ -146,17 +121,17 @@ def naive_autocorrelation(envelope: Array, frame: int, window: int, lags: list[i
 def test_tempogram_is_the_naive_autocorrelation() -> None:
     grid = np.arange(0.3, 12, 0.45)
     envelope = envelope_of(grid, np.ones(len(grid)), 12.5)
-    found = tempogram(envelope, SPEC)
+    tracked = tempogram(envelope, SPEC)
     for frame in (0, 600, 1200):  # computed every 12 frames, between them interpolated
         for column, bpm in list(enumerate(tempi_bpm(SPEC)))[::3]:
             lag = 60 * 120 / bpm
             low, high = naive_autocorrelation(envelope, frame, 960, [math.floor(lag), math.floor(lag) + 1])
             expected = max(0.0, low + (high - low) * (lag - math.floor(lag)))
-            assert found[frame, column] == pytest.approx(expected, abs=1e-4)
-    np.testing.assert_allclose(found[606], (found[600] + found[612]) / 2, atol=1e-6)
-    assert found.min() >= 0
-    assert found.max() <= 1 + 1e-5
-    best = tempi_bpm(SPEC)[found[600].argmax()]
+            assert tracked[frame, column] == pytest.approx(expected, abs=1e-4)
+    np.testing.assert_allclose(tracked[606], (tracked[600] + tracked[612]) / 2, atol=1e-6)
+    assert tracked.min() >= 0
+    assert tracked.max() <= 1 + 1e-5
+    best = tempi_bpm(SPEC)[tracked[600].argmax()]
     assert min(abs(best - 60 / 0.45 / n) / best for n in (1, 2, 3)) < 0.04
 
 
@@ -168,7 +143,8 @@ def test_beats_of_songs_are_better_than_librosas() -> None:
         grid = song_grid(song, 15.0)
         flux = superflux(onset_log_mel(play(song, grid, 15.0, SPEC.sample_rate_hz).samples, SPEC), SPEC)
         known_s = np.array([s for s in grid.beats_s if 0 <= s < 15])
-        ours.append(mir_eval.beat.f_measure(known_s, beats(flux.envelope, SPEC, flux.swell).times_s.astype(float)))
+        tracked = track_music_beats(flux.envelope, SPEC, flux.swell)
+        ours.append(mir_eval.beat.f_measure(known_s, tracked.times_s.astype(float)))
         for curve, score in ((flux.envelope, librosas_envelope), (flux.swell, librosas_swell)):
             _, frames = librosa.beat.beat_track(
                 onset_envelope=curve, sr=SPEC.sample_rate_hz, hop_length=SPEC.hop_samples, units="frames",

@@ -34,33 +34,33 @@ def click_track(
 @pytest.mark.parametrize("spec", [pytest.param(SPEC, id="ours"), pytest.param(paper().audio, id="paper")])
 def test_a_click_track_by_hand(spec: AudioSpec) -> None:
     clicks_s, samples = click_track(spec)
-    found = music_features(samples, spec)
-    np.testing.assert_allclose(found.onset_times_s, clicks_s, atol=0.010)
-    np.testing.assert_allclose(found.beats.times_s, clicks_s, atol=0.010)
-    np.testing.assert_allclose(found.downbeats_s, clicks_s[::4], atol=0.010)
-    assert found.beats.tempo_bpm == pytest.approx(120, rel=0.005)
-    assert found.duration_s == pytest.approx(12)
-    assert ((found.onset_strengths > 0) & (found.onset_strengths <= 1)).all()
+    features = music_features(samples, spec)
+    np.testing.assert_allclose(features.onset_times_s, clicks_s, atol=0.010)
+    np.testing.assert_allclose(features.beats.times_s, clicks_s, atol=0.010)
+    np.testing.assert_allclose(features.downbeats_s, clicks_s[::4], atol=0.010)
+    assert features.beats.tempo_bpm == pytest.approx(120, rel=0.005)
+    assert features.duration_s == pytest.approx(12)
+    assert ((features.onset_strengths > 0) & (features.onset_strengths <= 1)).all()
 
 
 def test_model_input_is_the_four_parts_side_by_side() -> None:
-    found = music_features(click_track(SPEC)[1], SPEC)
-    whole = model_input(found)
+    features = music_features(click_track(SPEC)[1], SPEC)
+    whole = model_input(features)
     assert whole.shape == (1 + 12 * 120, SPEC.input_dim) == (1441, 80 + 1 + 1 + 46)
     assert whole.dtype == np.float32
-    np.testing.assert_allclose(whole[:, :80], found.log_mel / 40 + 1, atol=1e-5)
+    np.testing.assert_allclose(whole[:, :80], features.log_mel / 40 + 1, atol=1e-5)
     assert whole[:, 80].max() == 1
-    np.testing.assert_array_equal(whole[:, 81], found.beat_curve)
-    np.testing.assert_array_equal(whole[:, 82:], found.tempogram)
+    np.testing.assert_array_equal(whole[:, 81], features.beat_curve)
+    np.testing.assert_array_equal(whole[:, 82:], features.tempogram)
     assert whole.min() >= -1
     assert whole.max() <= 1 + 1e-5
 
 
 def test_windows_of_the_model_input_and_the_silence_around_it() -> None:
-    found = music_features(click_track(SPEC)[1], SPEC)
-    whole = model_input(found)
-    np.testing.assert_array_equal(model_input(found, 2.0, 8.0), whole[240 : 240 + 960])
-    late, early = model_input(found, 8.0, 8.0), model_input(found, -1.0, 8.0)
+    features = music_features(click_track(SPEC)[1], SPEC)
+    whole = model_input(features)
+    np.testing.assert_array_equal(model_input(features, 2.0, 8.0), whole[240 : 240 + 960])
+    late, early = model_input(features, 8.0, 8.0), model_input(features, -1.0, 8.0)
     assert late.shape == early.shape == (960, SPEC.input_dim)
     np.testing.assert_array_equal(late[: 1441 - 960], whole[960:])
     np.testing.assert_array_equal(early[120:], whole[:840])

@@ -1,13 +1,12 @@
-"""Strokes from curves, and their refinement, on motions whose strokes are known."""
-
-from collections.abc import Callable
+"""Strokes from curves, and snapped to motions whose strokes are known."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudar.rhythm.peaks import deceleration, landmarks, picture_speed, refine, strokes_from_curve
+from mudar.rhythm.peaks import snap_to_motion, strokes_from_curve
+from tests.mudar.rhythm.sway import film, sway
 
 Times = np.ndarray
 FPS = 15.0
@@ -56,154 +55,84 @@ def test_no_strokes_where_nothing_happens(curve: Times) -> None:
     assert len(times_s) == len(strengths) == 0
 
 
-def swaying(period_s: float, first_s: float) -> Callable[[Times], Times]:
-    """How far a body has gone by t when its speed is 1 + cos, fastest at first_s + k period_s."""
-    return lambda t: t + period_s / (2 * np.pi) * np.sin(2 * np.pi * (t - first_s) / period_s)
-
-
-def filmed(
-    far: Callable[[Times], Times], fps: float, noise: float = 0.05, duration_s: float = 20.0
-) -> tuple[Times, Times]:
-    """Frame times, and displacement from each frame to the next with the flow's noise on it."""
-    times_s = np.arange(round(duration_s * fps)) / fps
-    moved = np.concatenate([[0.0], np.diff(far(times_s))])
-    return times_s, np.maximum(moved + np.random.default_rng(1).normal(0, noise / fps, len(moved)), 0)
-
-
 PHASE = {"speed peak": 0.0, "deceleration": 0.25, "speed minimum": 0.5}
 
 
 @pytest.mark.parametrize("fps", [24, 30, 60])
 @pytest.mark.parametrize("kind", PHASE)
 def test_strokes_move_to_what_the_body_does(fps: int, kind: str) -> None:
-    """Coarse strokes scatter by half a model frame; refined ones do by well under half a native one."""
+    """Coarse strokes scatter by half a model frame; snapped ones do by well under half a native one."""
     period_s = 0.52
-    native_times_s, moved = filmed(swaying(period_s, 0.137), fps)
+    native_times_s, moved = film(sway(period_s, 0.137), fps)
     true_s = 0.137 + period_s * (np.arange(1, 36) + PHASE[kind])
     coarse = true_s + np.random.default_rng(2).uniform(-1 / 30, 1 / 30, len(true_s))
-    refined = refine(coarse.astype(np.float32), native_times_s, moved)
-    assert np.median(np.abs(refined - true_s)) < 0.4 * 0.5 / 24  # 8 ms, whatever the frame rate
-    assert np.abs(refined - true_s).mean() < 0.6 * np.abs(coarse - true_s).mean()
-    assert np.std(refined - true_s) < 0.5 * np.std(coarse - true_s)
+    snapped = snap_to_motion(coarse.astype(np.float32), native_times_s, moved)
+    assert np.median(np.abs(snapped - true_s)) < 0.4 * 0.5 / 24  # 8 ms, whatever the frame rate
+    assert np.abs(snapped - true_s).mean() < 0.6 * np.abs(coarse - true_s).mean()
+    assert np.std(snapped - true_s) < 0.5 * np.std(coarse - true_s)
 
 
-def test_a_learnt_distance_from_the_landmark_is_kept() -> None:
+def test_a_learnt_distance_from_the_extremum_is_kept() -> None:
     """A network that strikes 60 ms before the body is fastest goes on doing so, only evenly."""
-    native_times_s, moved = filmed(swaying(0.6, 0.2), 30, noise=0.0)
+    native_times_s, moved = film(sway(0.6, 0.2), 30, noise=0.0)
     true_s = 0.2 + 0.6 * np.arange(1, 31)
     coarse = true_s - 0.06 + np.random.default_rng(3).uniform(-0.03, 0.03, 30)
-    refined = refine(coarse.astype(np.float32), native_times_s, moved)
-    assert np.median(refined - true_s) == pytest.approx(-0.06, abs=0.012)
-    assert np.std(refined - true_s) < 0.005
+    snapped = snap_to_motion(coarse.astype(np.float32), native_times_s, moved)
+    assert np.median(snapped - true_s) == pytest.approx(-0.06, abs=0.012)
+    assert np.std(snapped - true_s) < 0.005
 
 
 def test_no_stroke_moves_by_more_than_the_window_nor_past_another() -> None:
-    native_times_s, moved = filmed(swaying(0.5, 0.1), 30)
+    native_times_s, moved = film(sway(0.5, 0.1), 30)
     coarse = np.sort(np.random.default_rng(4).uniform(0.2, 19, 40)).astype(np.float32)
-    refined = refine(coarse, native_times_s, moved, window_s=0.05)
-    assert np.abs(refined - coarse).max() <= 0.0501
-    assert (np.diff(refined) >= 0).all()
+    snapped = snap_to_motion(coarse, native_times_s, moved, window_s=0.05)
+    assert np.abs(snapped - coarse).max() <= 0.0501
+    assert (np.diff(snapped) >= 0).all()
 
 
 def test_strokes_that_go_with_nothing_stay() -> None:
-    """Strokes drawn at random have no landmark; a motion of even speed offers none."""
-    native_times_s, moved = filmed(swaying(0.9, 0.1), 30)
+    """Strokes drawn at random have no extremum; a motion of even speed offers none."""
+    native_times_s, moved = film(sway(0.9, 0.1), 30)
     at_random = np.cumsum(np.random.default_rng(5).uniform(0.3, 0.9, 25)).astype(np.float32)
-    np.testing.assert_array_equal(refine(at_random, native_times_s, moved), at_random)
+    np.testing.assert_array_equal(snap_to_motion(at_random, native_times_s, moved), at_random)
     even = np.concatenate([[0.0], np.full(599, 0.01)])
-    np.testing.assert_array_equal(refine(at_random, np.arange(600) / 30, even), at_random)
+    np.testing.assert_array_equal(snap_to_motion(at_random, np.arange(600) / 30, even), at_random)
 
 
 @pytest.mark.parametrize("strokes", [0, 1, 3])
 def test_too_few_strokes_to_tell_a_habit_stay(strokes: int) -> None:
-    native_times_s, moved = filmed(swaying(0.5, 0.1), 30)
+    native_times_s, moved = film(sway(0.5, 0.1), 30)
     few = (0.5 + 0.7 * np.arange(strokes)).astype(np.float32)
-    np.testing.assert_array_equal(refine(few, native_times_s, moved), few)
+    np.testing.assert_array_equal(snap_to_motion(few, native_times_s, moved), few)
 
 
-def test_frames_shown_twice_do_not_look_like_pauses() -> None:
-    """24 frames a second in a file of 30: every fifth frame repeats the one before."""
-    far = swaying(0.5, 0.137)
-    times_s = np.arange(600) / 30
-    shown_s = np.floor(times_s * 24) / 24
-    moved = np.concatenate([[0.0], np.diff(far(shown_s))])
-    peaks = next(marks for marks in landmarks(times_s, moved) if marks.kind == "speed peak").times_s
-    true_s = 0.137 + 0.5 * np.arange(1, 38)
-    nearest = np.abs(peaks[:, None] - true_s).min(axis=0)
-    assert len(peaks) == pytest.approx(len(true_s), abs=4)
-    assert np.median(nearest) < 0.03  # the repeats themselves show the body up to 33 ms late
-
-
-def test_uneven_frame_times_are_taken_as_they_are() -> None:
-    rng = np.random.default_rng(6)
-    times_s = np.cumsum(rng.choice([1 / 30, 2 / 30, 1 / 20], 500))
-    moved = np.concatenate([[0.0], np.diff(swaying(0.6, 0.2)(times_s))])
-    peaks = next(marks for marks in landmarks(times_s, moved) if marks.kind == "speed peak").times_s
-    phase = (peaks - 0.2 + 0.3) % 0.6 - 0.3
-    assert np.median(np.abs(phase)) < 0.008
-
-
-def test_refinement_is_deterministic() -> None:
-    native_times_s, moved = filmed(swaying(0.5, 0.1), 30)
+def test_snapping_is_deterministic() -> None:
+    native_times_s, moved = film(sway(0.5, 0.1), 30)
     coarse = (0.35 + 0.5 * np.arange(30)).astype(np.float32)
-    np.testing.assert_array_equal(refine(coarse, native_times_s, moved), refine(coarse, native_times_s, moved))
-
-
-def test_deceleration_is_the_fall_of_speed() -> None:
-    np.testing.assert_allclose(deceleration(np.array([0.0, 2.0, 4.0, 2.0, 0.0])), [0, 0, 0, 2, 2])
+    once, again = (snap_to_motion(coarse, native_times_s, moved) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_loose_landmark_does_not_spoil_good_strokes(seed: int) -> None:
+def test_a_loose_extremum_does_not_spoil_good_strokes(seed: int) -> None:
     """Bursts of motion that come some 50 ms off the beat the strokes are on: good strokes follow them a little."""
     rng = np.random.default_rng(seed)
     true_s = 0.4 + 0.5 * np.arange(38)
     bursts_s = true_s + rng.normal(0, 0.05, 38)
     clock = np.arange(0, 20, 1 / 600)
-    gone = np.cumsum(np.exp(-0.5 * ((clock[:, None] - bursts_s) / 0.06) ** 2).sum(axis=1)) / 600
-    native_times_s, moved = filmed(lambda t: np.interp(t, clock, gone), 30, noise=0.0)
+    path = np.cumsum(np.exp(-0.5 * ((clock[:, None] - bursts_s) / 0.06) ** 2).sum(axis=1)) / 600
+    native_times_s, moved = film(lambda t: np.interp(t, clock, path), 30, noise=0.0)
     coarse = true_s + rng.normal(0, 0.012, 38)
-    refined = refine(coarse.astype(np.float32), native_times_s, moved)
-    assert not np.array_equal(refined, coarse.astype(np.float32))
-    assert np.abs(refined - true_s).mean() < 0.45 * np.abs(bursts_s - true_s).mean()
+    snapped = snap_to_motion(coarse.astype(np.float32), native_times_s, moved)
+    assert not np.array_equal(snapped, coarse.astype(np.float32))
+    assert np.abs(snapped - true_s).mean() < 0.45 * np.abs(bursts_s - true_s).mean()
 
 
 def test_strokes_near_their_brakes_land_on_them() -> None:
     """A network that strikes 20 ms after the body brakes, and closely, is corrected; one 45 ms late means it."""
-    native_times_s, moved = filmed(swaying(0.6, 0.2), 30, noise=0.0)
+    native_times_s, moved = film(sway(0.6, 0.2), 30, noise=0.0)
     brakes_s = 0.2 + 0.6 * (np.arange(1, 31) + 0.25)
     for late_s, off_s in ((0.02, 0.0), (0.045, 0.045)):
         coarse = brakes_s + late_s + np.random.default_rng(3).uniform(-0.004, 0.004, 30)
-        refined = refine(coarse.astype(np.float32), native_times_s, moved)
-        assert np.median(refined - brakes_s) == pytest.approx(off_s, abs=0.012)
-
-
-@pytest.mark.parametrize("fps", [24.0, 30.0, 60.0])
-def test_picture_speed_is_the_way_over_the_time(fps: float) -> None:
-    native_times_s, moved = filmed(swaying(0.6, 0.2), fps, noise=0.0)
-    speed = picture_speed(native_times_s, moved, 30.0)
-    clock = (np.arange(len(speed)) + 0.5) / 30.0
-    expected = 1 + np.cos(2 * np.pi * (clock - 0.2) / 0.6)
-    assert np.abs(speed - expected).mean() < 0.08
-    assert speed.sum() / 30.0 == pytest.approx(moved.sum(), rel=0.01)
-    assert len(picture_speed(native_times_s[:1], moved[:1], 30.0)) == 0
-
-
-def test_picture_speed_by_direction_is_that_of_each_and_a_repetition_is_one_of_all() -> None:
-    native_times_s, moved = filmed(swaying(0.6, 0.2), 30.0, noise=0.0)
-    shares = np.array([0.5, 0.0, 0.2, 0.3])
-    whole, directed = (picture_speed(native_times_s, way, 30.0) for way in (moved, moved[:, None] * shares))
-    np.testing.assert_allclose(directed, whole[:, None] * shares, atol=2e-5)
-    pauses = np.tile([[1.0, 0.0], [0.0, 1.0]], (150, 1))  # turn about, but never still
-    np.testing.assert_allclose(picture_speed(np.arange(300) / 30, pauses, 30.0).sum(axis=1)[5:-5], 30.0)
-    assert picture_speed(native_times_s[:1], moved[:1, None] * shares, 30.0).shape == (0, 4)
-
-
-def test_frames_shown_twice_are_no_pause_of_the_picture() -> None:
-    """15 frames a second in a file of 30: every other frame repeats the one before."""
-    times_s = np.arange(600) / 30
-    moved = np.concatenate([[0.0], np.diff(swaying(0.9, 0.2)(np.floor(times_s * 15) / 15))])
-    whole = np.concatenate([[0.0], np.diff(swaying(0.9, 0.2)(times_s))])
-    repeated, smooth = (picture_speed(times_s, way, 30.0) for way in (moved, whole))
-    assert np.corrcoef(repeated[5:-5], smooth[5:-5])[0, 1] > 0.9
-    assert (repeated > 0).mean() > 0.9
+        snapped = snap_to_motion(coarse.astype(np.float32), native_times_s, moved)
+        assert np.median(snapped - brakes_s) == pytest.approx(off_s, abs=0.012)

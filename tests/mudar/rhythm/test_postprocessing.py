@@ -6,7 +6,7 @@ import numpy as np
 
 from mudar.model.config import FILTER_HEADS, small
 from mudar.rhythm.peaks import strokes_from_curve
-from mudar.rhythm.postprocessing import SURE, postprocess
+from mudar.rhythm.postprocessing import MIN_CONFIDENCE, postprocess
 from mudar.rhythm.tempo import tempo, track_beats
 
 FPS, CONFIG = 15.0, replace(small(), rhythm_heads=("beat", "downbeat"))
@@ -33,14 +33,14 @@ def network(height: float) -> np.ndarray:
     return np.stack([bells(UNEVEN_S, height), bells(UNEVEN_S[1::4], height)], axis=1)
 
 
-def hits(found_s: np.ndarray) -> float:
-    near = np.abs(np.asarray(found_s)[:, None] - BEATS_S).min(axis=1) < 0.05
-    return 2 * float(near.sum()) / (len(found_s) + len(BEATS_S))
+def hits(beats_s: np.ndarray) -> float:
+    near = np.abs(np.asarray(beats_s)[:, None] - BEATS_S).min(axis=1) < 0.05
+    return 2 * float(near.sum()) / (len(beats_s) + len(BEATS_S))
 
 
 def test_a_sure_network_strikes_where_its_peaks_are() -> None:
     curves = network(0.9)
-    assert SURE < 0.9
+    assert MIN_CONFIDENCE < 0.9
     read = postprocess(CONFIG, curves, filtered(0.3), FPS)
     times_s, strengths = strokes_from_curve(curves[:, 0], FPS)
     assert read.times_s.tolist() == times_s.tolist()

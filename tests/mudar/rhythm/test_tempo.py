@@ -1,11 +1,11 @@
-"""Tempo, beats and rhythm vectors of curves whose tempo is known."""
+"""Tempo and beats of curves whose tempo is known."""
+
+import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mudar.rhythm.tempo import bar_starts, lags_s, rhythm_vector, tempo, track_beats
+from mudar.rhythm.tempo import bar_starts, beat_chain, tempo, track_beats
 
 FPS = 15.0
 
@@ -19,10 +19,10 @@ def pulses(bpm: float, duration_s: float = 30.0, phase: float = 0.3, noise: floa
 
 @pytest.mark.parametrize("bpm", range(60, 181, 12))
 def test_tempo_of_pulses(bpm: int) -> None:
-    found, alternatives = tempo(pulses(bpm), FPS)
-    assert found == pytest.approx(bpm, rel=0.02)
-    assert alternatives[0][0] == found
-    assert sorted(other / found for other, _ in alternatives) == pytest.approx([0.5, 1, 2])
+    best, alternatives = tempo(pulses(bpm), FPS)
+    assert best == pytest.approx(bpm, rel=0.02)
+    assert alternatives[0][0] == best
+    assert sorted(other / best for other, _ in alternatives) == pytest.approx([0.5, 1, 2])
     assert sum(weight for _, weight in alternatives) == pytest.approx(1)
     weights = [weight for _, weight in alternatives]
     assert weights == sorted(weights, reverse=True)
@@ -69,8 +69,8 @@ def test_beats_follow_a_drift() -> None:
     beats_of_t = lambda t: 1.8 * t + 0.005 * t**2  # noqa: E731  108 to 126 bpm in 30 s
     beat = beats_of_t(np.arange(450) / FPS)
     curve = np.exp(-0.5 * (np.abs(beat - np.rint(beat)) * 0.53 / 0.05) ** 2)
-    found = beats_of_t(track_beats(curve, FPS, 117).astype(np.float64))
-    assert np.median(np.abs(found - np.rint(found))) < 0.06
+    beats = beats_of_t(track_beats(curve, FPS, 117).astype(np.float64))
+    assert np.median(np.abs(beats - np.rint(beats))) < 0.06
 
 
 def test_bars_begin_where_the_downbeat_curve_is_high() -> None:
@@ -81,40 +81,26 @@ def test_bars_begin_where_the_downbeat_curve_is_high() -> None:
     assert len(bar_starts(beats_s[:3], curve, FPS)) == 0
 
 
-@settings(max_examples=25)
-@given(st.floats(0, 1), st.sampled_from([80, 110, 145]))
-def test_a_tempo_vector_knows_no_phase(phase: float, bpm: int) -> None:
-    here = rhythm_vector(pulses(bpm, 8, phase, 0), FPS, 64)
-    there = rhythm_vector(pulses(bpm, 8, 0.0, 0), FPS, 64)
-    assert float(here @ there) > 0.98
+def naive_chain(score: np.ndarray, period: float, tightness: float) -> list[int]:
+    """The recursion of Ellis (2007), frame by frame and step by step."""
+    total, back = list(score), [-1] * len(score)
+    for frame in range(len(score)):
+        best = 0.0 if frame <= round(2 * period) else -math.inf  # it may begin in the first two periods
+        for step in range(max(1, round(period / 2)), round(2 * period) + 1):
+            if frame - step >= 0:
+                value = total[frame - step] - tightness * math.log(step / period) ** 2
+                if value > best:
+                    best, back[frame] = value, frame - step
+        total[frame] += best
+    tail = max(0, len(score) - round(period))
+    frame, chain = tail + int(np.argmax(total[tail:])), []
+    while frame >= 0:
+        chain.append(frame)
+        frame = back[frame]
+    return chain[::-1]
 
 
-def test_a_tempo_vector_tells_tempi_apart() -> None:
-    vectors = np.stack([rhythm_vector(pulses(bpm, 8), FPS, 64) for bpm in (80, 95, 113, 134, 159)])
-    alike = vectors @ vectors.T
-    assert (alike[~np.eye(5, dtype=bool)] < 0.6).all()
-
-
-def test_a_tempo_vector_is_the_mean_product_at_each_lag() -> None:
-    """Two entries that stand for whole frames, against the sum written out."""
-    curve = np.random.default_rng(0).random(400)
-    calm, lags = curve - curve.mean(), lags_s(4)  # 0.25, 0.5, 1, 2 s
-    vector = rhythm_vector(curve, 40.0, 4)
-    expected = np.array([calm[:-lag] @ calm[lag:] / (400 - lag) for lag in (10, 20, 40, 80)])
-    np.testing.assert_allclose(lags * 40, [10, 20, 40, 80])
-    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["tempo", "curve", "both"])
-def test_vectors_have_their_length_and_norm_one(kind: str) -> None:
-    for frames in (15, 40, 120):
-        vector = rhythm_vector(np.random.default_rng(1).random(frames), FPS, 64, kind)  # type: ignore[arg-type]
-        assert vector.shape == (64,)
-        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-    assert not rhythm_vector(np.zeros(120), FPS, 64, kind).any()  # type: ignore[arg-type]
-
-
-def test_the_papers_vector_is_the_curve() -> None:
-    curve = np.random.default_rng(2).random(64)
-    expected = (curve - curve.mean()) / np.linalg.norm(curve - curve.mean())
-    np.testing.assert_allclose(rhythm_vector(curve, FPS, 64, "curve"), expected, atol=1e-6)
+@pytest.mark.parametrize(("seed", "frames", "period"), [(0, 400, 20.3), (1, 333, 31.0), (2, 57, 25.7), (3, 10, 12.0)])
+def test_the_chain_of_beats_is_the_naive_recursions(seed: int, frames: int, period: float) -> None:
+    score = np.random.default_rng(seed).gamma(0.3, 2.0, frames)
+    assert beat_chain(score, period, 20.0).tolist() == naive_chain(score, period, 20.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts, impact_envelope
-from mudar.retarget.report.metrics import nearest_s
+from mudar.rhythm.metrics import distance_s
 
 BLOWS_S = np.arange(0.7, 4.8, 0.6)
 FPS = 30
@@ -37,7 +37,7 @@ def test_finds_the_blows_and_no_others() -> None:
         watcher.see(number / FPS, frame(number / FPS))
     found = watcher.impacts().times_s
     inside = found[(found > 0.6) & (found < 4.6)]
-    assert nearest_s(BLOWS_S[:-1], found).max() < 0.05
+    assert distance_s(BLOWS_S[:-1], found).max() < 0.05
     assert len(inside) <= len(BLOWS_S) + 1
     assert watcher.jerk() > 0
 
