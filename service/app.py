@@ -1,7 +1,7 @@
-"""The front door as an ASGI application: `uvicorn --factory service.app:create_app`. Loads no torch.
+"""Makes the API as an ASGI application: `uvicorn --factory service.app:create_app`. Loads no torch.
 
-Long-lived parts are built when the application starts (deps.py) and live in its lifespan, with three quiet tasks:
-listening for wake-ups, sweeping for lost jobs, removing what nobody needs.
+Long-lived parts are built when the application starts (container.py) and live in its lifespan, with its background
+tasks: listening for wake-ups, requeueing lost jobs, removing what nobody needs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
@@ -21,28 +21,27 @@ from service import errors, health
 from service.container import build_container
 from service.embed import endpoints as embed
 from service.items import endpoints as items
-from service.items import rhythm
 from service.jobs import endpoints as jobs
 from service.maintenance import Maintenance
-from service.metrics import Measured
+from service.metrics import RequestMetrics
 from service.middleware import DrainRequestBody
 from service.models import endpoints as models
 from service.retarget import endpoints as retarget
-from service.retarget import exports, videos
 from service.retrieve import endpoints as retrieve
-from service.schemas import PROBLEMS
+from service.routing import refuse_unknown_query
 from service.settings import Settings
 from service.settings import settings as read_settings
 from service.soundtrack import endpoints as soundtrack
 
 WEB = Path(__file__).parent / "web"
+VERSION = "0.2.0"
 DESCRIPTION = """Music and dance, understood together: **embed** a dance or a song, **retrieve** what fits it,
 **retarget** a dance onto another song's beat. Long work answers 202 with a job; follow it at `/jobs/{id}`."""
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Migrations first, then the quiet tasks; all ended in the reverse order."""
+    """Migrates the database, then starts the background tasks; all are ended in the reverse order."""
     container = app.state.container
     await run_in_threadpool(container.database.migrate)
     container.events.start()
@@ -57,17 +56,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application for these settings (default: from the environment)."""
-    about = {"title": "MuDaR", "version": "0.2.0", "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
-    app = FastAPIOffline(**about, lifespan=lifespan, responses=PROBLEMS)  # FastAPI, but /docs asks no other host
+    """Makes the application for these settings (default: from the environment)."""
+    about = {"title": "MuDaR", "version": VERSION, "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
+    app = FastAPIOffline(**about, lifespan=lifespan, responses=errors.PROBLEMS)  # as FastAPI; /docs asks no other host
     app.state.container = container = build_container(settings or read_settings())
     app.add_middleware(DrainRequestBody)
-    app.add_middleware(Measured, metrics=container.metrics)
+    app.add_middleware(RequestMetrics, metrics=container.metrics)
     errors.install(app)
-    for room in (embed, retrieve, retarget, soundtrack, jobs, items, rhythm, models, videos, exports, health):
-        app.include_router(room.router)
-    if container.settings.enable_noop:
-        app.include_router(jobs.noop_router)
+    routers = [part.router for part in (embed, retrieve, retarget, soundtrack, jobs, items, models, health)]
+    for router in [*routers, *([jobs.noop_router] if container.settings.enable_noop else [])]:
+        app.include_router(router, dependencies=[Depends(refuse_unknown_query)])
     if WEB.is_dir():
         app.mount("/static", StaticFiles(directory=WEB), name="static")
         app.add_api_route("/", _page, include_in_schema=False)

@@ -1,4 +1,4 @@
-"""A typed client of the HTTP interface; the command line is its first user. Knows no core and no database."""
+"""Talks to the HTTP interface; the command line is its first user. Knows no database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mudar.errors import MudarError, UnknownModel, from_code
 Json = dict[str, Any]
 WAIT_S = 20
 Watch = Callable[[Json], None]
-"""Told the job's record whenever the client looked at it."""
+"""Called with the job's record whenever the client has read it."""
 
 
 class Unreachable(MudarError):
@@ -33,7 +33,7 @@ def _ignore(job: Json) -> None:
 
 
 class Client:
-    """One service. Errors come back as the leaves of mudar/errors.py that the service meant."""
+    """Calls one service. Errors come back as the leaves of mudar/errors.py that the service meant."""
 
     def __init__(self, url: str, *, timeout_s: float = 60) -> None:
         self.url = url.rstrip("/")
@@ -48,7 +48,7 @@ class Client:
         labels: list[str] | None = None,
         metadata: Json | None = None,
     ) -> Json:
-        """Upload a file; the job, as accepted."""
+        """Uploads a file; the job, as accepted."""
         fields: Json = {
             "kind": kind or "",
             "title": title,
@@ -69,11 +69,11 @@ class Client:
         model: str | None = None,
     ) -> Json:
         """What fits this item."""
-        asked: Json = {f"{kind}_id": item_id, "k": k, "lambda": lam, "label": labels or [], "model": model}
-        return self._call("POST", "/retrieve", params={key: v for key, v in asked.items() if v is not None})
+        fields: Json = {f"{kind}_id": item_id, "k": k, "lambda": lam, "label": labels or [], "model": model}
+        return self._call("POST", "/retrieve", json={key: v for key, v in fields.items() if v is not None})
 
     def retarget(self, dance_id: str, music_id: str, **settings: Any) -> Json:
-        """Begin to put one onto the other; the job, as accepted."""
+        """Starts to put one onto the other; the job, as accepted."""
         given = {key: value for key, value in settings.items() if value is not None}
         return self._call("POST", "/retarget", json={"dance_id": dance_id, "music_id": music_id, **given})
 
@@ -85,14 +85,14 @@ class Client:
                 name: (path.name, stack.enter_context(path.open("rb")))
                 for name, path in (("dance", dance), ("music", music))
             }
-            return self._call("POST", "/retarget", data=given, files=files)
+            return self._call("POST", "/retarget/files", data=given, files=files)
 
     def item(self, item_id: str, *include: str) -> Json:
-        """One item, with `embedding` or `rhythm` if asked."""
+        """One item, with `embedding` or `rhythm` if included."""
         return self._call("GET", f"/items/{item_id}", params={"include": ",".join(include)})
 
     def edit_rhythm(self, item_id: str, **points: Any) -> Json:
-        """Put times_s, strengths, beats_s or downbeats_s in place of what was found; the record, as it is now."""
+        """Puts times_s, strengths, beats_s or downbeats_s in place of the model's; the record, as it is now."""
         return self._call("PUT", f"/items/{item_id}/rhythm", json=points)
 
     def items(self, **narrow: Any) -> Iterator[Json]:
@@ -117,13 +117,13 @@ class Client:
         return self._call("GET", f"/jobs/{job_id}", params={"wait": wait_s})
 
     def cancel(self, job_id: str) -> Json:
-        """Ask a job to stop."""
+        """Asks a job to stop."""
         return self._call("DELETE", f"/jobs/{job_id}")
 
-    def result(self, job_id: str, watch: Watch = _ignore, *, look_s: float = 0.5) -> Json:
+    def result(self, job_id: str, watch: Watch = _ignore, *, poll_s: float = 0.5) -> Json:
         """The job's result once it is done; raises its error when it failed or was cancelled."""
         while True:
-            job = self.job(job_id, look_s)
+            job = self.job(job_id, poll_s)
             watch(job)
             if job["state"] == "done":
                 return dict(job["result"] or {})
@@ -132,7 +132,7 @@ class Client:
             time.sleep(0.02)
 
     def download(self, address: str, path: Path) -> None:
-        """Save what `address` (a path on the service) gives; no half file is left."""
+        """Saves what `address` (a path on the service) gives; no half file is left."""
         try:
             with atomic_path(path) as unfinished, self._http.stream("GET", address) as answer:
                 if answer.is_error:

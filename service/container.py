@@ -1,10 +1,10 @@
-"""What a route may ask for. The one place where the front door's long-lived parts are put together."""
+"""Builds the long-lived parts of an API process, and gives them to its endpoints."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
@@ -17,46 +17,47 @@ from service.metrics import Metrics
 from service.models.catalog import ModelCatalog
 from service.retrieve.batching import DynamicBatcher
 from service.retrieve.indexes import Indexes
-from service.retrieve.search import Search, Wanted
+from service.retrieve.schemas import RetrieveRequest, SearchResults
+from service.retrieve.search import Search
 from service.settings import Settings
 
-MOST_TOGETHER = 16  # questions: of more, the first would wait longer than they save
+MAX_BATCH_SIZE = 16  # requests: of more, the first would wait longer than they save
 
 
 @dataclass(frozen=True)
 class Container:
-    """Made once, when the application starts."""
+    """Holds what was built when the application started."""
 
     settings: Settings
     database: Database
     blobs: BlobStore
     queue: Queue
     events: Events
-    shelf: ModelCatalog
+    catalog: ModelCatalog
     indexes: Indexes
     metrics: Metrics
     search: Search
-    together: DynamicBatcher[Wanted, dict[str, Any]]
-    searching: CapacityLimiter  # threads that search with filters: more than cores only wait for each other
+    batcher: DynamicBatcher[RetrieveRequest, SearchResults]
+    search_threads: CapacityLimiter  # of searches with filters: more than cores only wait for each other
 
 
 def build_container(settings: Settings) -> Container:
-    """The parts for these settings; nothing is contacted yet."""
+    """Builds the parts for these settings; nothing is contacted yet."""
     database = Database(settings.database)
-    shelf, indexes = ModelCatalog(settings.model_roots, settings.model_name), Indexes(database, settings)
-    search, at_once = Search(database, shelf, indexes), max((os.cpu_count() or 1) // settings.api_processes, 1)
+    catalog, indexes = ModelCatalog(settings.model_roots, settings.model_name), Indexes(database, settings)
+    search, workers = Search(database, catalog, indexes), max((os.cpu_count() or 1) // settings.api_processes, 1)
     return Container(
         settings=settings,
         database=database,
         blobs=BlobStore(settings.blobs_dir),
         queue=Queue(settings),
         events=Events(settings.redis_url),
-        shelf=shelf,
+        catalog=catalog,
         indexes=indexes,
         metrics=Metrics(),
         search=search,
-        together=DynamicBatcher(search.by_items, at_once, MOST_TOGETHER),
-        searching=CapacityLimiter(at_once),
+        batcher=DynamicBatcher(search.many, max_batch_size=MAX_BATCH_SIZE, workers=workers),
+        search_threads=CapacityLimiter(workers),
     )
 
 

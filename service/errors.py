@@ -1,4 +1,4 @@
-"""Errors as application/problem+json (RFC 9457). The one file that knows which HTTP status an error means.
+"""Answers errors as application/problem+json (RFC 9457). The one file that knows which HTTP status an error means.
 
 Each answer has type, title, status, detail, and ours: `code` (stable), `hint` (what to do). A failed job's error has
 the same form. Never a stack trace: what we did not foresee is logged here and answered with its reference.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from mudar import errors
@@ -46,72 +48,94 @@ STATUS: dict[type[errors.MudarError], int] = {
 }
 
 
+class Problem(BaseModel):
+    """Says why not: RFC 9457, with a stable `code` and what to do about it."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str
+
+
+class Fault(BaseModel):
+    """Names one parameter that was refused, and why."""
+
+    where: str
+    what: str
+
+
+class ValidationProblem(Problem):
+    """Lists every parameter that was refused."""
+
+    errors: list[Fault]
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "Refused: `code` says why, `hint` what to do."},
+}
+
+
 def status_of(error: errors.MudarError) -> int:
     """The status of the nearest class of the tree that has one."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def problem(error: errors.MudarError) -> dict[str, Any]:
+def problem(error: errors.MudarError) -> Problem:
     """The body for one of our errors."""
     title = (type(error).__doc__ or error.code).strip().splitlines()[0]
-    return _body(error.code, title, status_of(error), error.detail, error.hint)
+    return _problem(error.code, title, status_of(error), error.detail, error.hint)
 
 
-def problem_of_job(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def problem_of_job(error: Mapping[str, Any] | None) -> Problem | None:
     """A job's stored error (code, detail, hint) in the same form as a refused request."""
     if not error:
         return None
     return problem(errors.from_code(str(error.get("code")), str(error.get("detail", "")), str(error.get("hint", ""))))
 
 
-def _body(code: str, title: str, status: int, detail: str, hint: str, **more: Any) -> dict[str, Any]:
-    named = {"type": f"urn:mudar:problem:{code}", "title": title, "status": status}
-    return {**named, "code": code, "detail": detail, "hint": hint, **more}
+def _problem(code: str, title: str, status: int, detail: str, hint: str) -> Problem:
+    return Problem(type=f"urn:mudar:problem:{code}", title=title, status=status, code=code, detail=detail, hint=hint)
 
 
-class ProblemResponse(JSONResponse):
-    """A refusal."""
-
-    media_type = MEDIA_TYPE
-
-
-def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> ProblemResponse:
+def respond(body: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The body as a response with its own status."""
-    return ProblemResponse(body, status_code=body["status"], headers=headers)
+    return JSONResponse(body.model_dump(), body.status, headers, media_type=MEDIA_TYPE)
 
 
-def on_mudar_error(request: Request, error: Exception) -> ProblemResponse:
-    """One of our own errors."""
+def on_mudar_error(request: Request, error: Exception) -> JSONResponse:
+    """Answers one of our own errors."""
     assert isinstance(error, errors.MudarError)
     return respond(problem(error))
 
 
-def on_validation_error(request: Request, error: Exception) -> ProblemResponse:
-    """Parameters that FastAPI refused: `out_of_range` for numbers out of bounds, else `bad_request`."""
+def on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    """Answers parameters that FastAPI refused: `out_of_range` for numbers out of bounds, else `bad_request`."""
     assert isinstance(error, RequestValidationError)
-    faults = [{"where": ".".join(str(p) for p in e["loc"]), "what": e["msg"]} for e in error.errors()]
+    faults = [Fault(where=".".join(str(part) for part in e["loc"]), what=e["msg"]) for e in error.errors()]
     bounds = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
     all_bounds = all(e["type"] in bounds for e in error.errors())
     kind = errors.OutOfRange if all_bounds else errors.BadRequest
-    body = problem(kind("; ".join(f"{f['where']}: {f['what']}" for f in faults)))
-    return respond({**body, "errors": faults})
+    body = problem(kind("; ".join(f"{fault.where}: {fault.what}" for fault in faults)))
+    return respond(ValidationProblem(**body.model_dump(), errors=faults))
 
 
-def on_http_error(request: Request, error: Exception) -> ProblemResponse:
-    """What the framework refuses: no such path, method not allowed."""
+def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answers what the framework refuses: no such path, method not allowed."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    body = _body(title.lower().replace(" ", "_"), title, error.status_code, error.detail, "See /docs for the calls.")
-    return respond(body, dict(error.headers or {}))
+    code = title.lower().replace(" ", "_")
+    return respond(_problem(code, title, error.status_code, error.detail, "See /docs for the calls."), error.headers)
 
 
-def on_anything_else(request: Request, error: Exception) -> ProblemResponse:
-    """A fault of ours: logged with a reference, which is all that the caller is told."""
+def on_anything_else(request: Request, error: Exception) -> JSONResponse:
+    """Answers a fault of ours: it is logged with a reference, which is all that the caller is told."""
     reference = uuid.uuid4().hex[:12]
     log.error("unforeseen error %s at %s %s", reference, request.method, request.url.path, exc_info=error)
     detail, hint = f"Something went wrong on our side (reference {reference}).", "Try again; report it if it stays."
     # The server closes the connection after such a fault; the client must know, or its next request meets a reset.
-    return respond(_body("internal_error", "Internal error", 500, detail, hint), {"connection": "close"})
+    return respond(_problem("internal_error", "Internal error", 500, detail, hint), {"connection": "close"})
 
 
 def install(app: FastAPI) -> None:

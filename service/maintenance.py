@@ -91,4 +91,4 @@ class Maintenance:
     def preload_index(self) -> None:
         """Opens the served model's index before the first search needs it."""
         with suppress(UnknownModel):
-            self.container.indexes.of(self.container.shelf.resolve(None))
+            self.container.indexes.of(self.container.catalog.resolve(None))

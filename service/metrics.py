@@ -1,4 +1,4 @@
-"""What /metrics says: requests as they pass, jobs and items as the database has them. Knows no route."""
+"""Counts what /metrics shows: requests as they pass, jobs and items as the database has them. Knows no route."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """One registry an application, so that two in a process do not mix."""
+    """Holds one registry an application, so that two in a process do not mix."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,7 +32,6 @@ class Metrics:
         self.segments = Gauge(
             "mudar_index_segments", "Segments in the search index.", ["model", "kind"], registry=self.registry
         )
-
         self.approximate = Gauge(
             "mudar_index_approximate",
             "1 when the search index looks into lists.",
@@ -45,8 +44,8 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class Measured:
-    """ASGI middleware that counts and times each request under its route's template."""
+class RequestMetrics:
+    """Counts and times each request under its route's template, as ASGI middleware."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics

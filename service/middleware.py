@@ -14,7 +14,7 @@ LINGER_BYTES = 64_000_000
 
 
 class DrainRequestBody:
-    """ASGI middleware; does nothing to a request whose body was read, or that has none."""
+    """Reads on after an early answer, as ASGI middleware; does nothing where the body was read, or there is none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -23,21 +23,21 @@ class DrainRequestBody:
         if scope["type"] != "http" or not _has_body(scope):
             await self.app(scope, receive, send)
             return
-        whole = False
+        complete = False
 
         async def watched() -> Message:
-            nonlocal whole
+            nonlocal complete
             message = await receive()
-            whole = whole or message["type"] != "http.request" or not message.get("more_body", False)
+            complete = complete or message["type"] != "http.request" or not message.get("more_body", False)
             return message
 
         async def drain() -> None:
             left = LINGER_BYTES
-            while not whole and left > 0:
+            while not complete and left > 0:
                 left -= len((await watched()).get("body", b""))
 
-        async def held(message: Message) -> None:
-            if whole or message["type"] != "http.response.body" or message.get("more_body", False):
+        async def send_and_drain(message: Message) -> None:
+            if complete or message["type"] != "http.response.body" or message.get("more_body", False):
                 await send(message)
                 return
             await send({**message, "more_body": True})
@@ -45,7 +45,7 @@ class DrainRequestBody:
                 await drain()
             await send({"type": "http.response.body", "body": b""})
 
-        await self.app(scope, watched, held)
+        await self.app(scope, watched, send_and_drain)
 
 
 def _has_body(scope: Scope) -> bool:

@@ -1,19 +1,24 @@
-"""The one answer that several routes give: 202, with the place to follow the job."""
+"""Defines the answer of every route that starts a job: 202, with the place to follow it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from fastapi import Response
+from pydantic import BaseModel, Field
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
-def accepted(response: Response, job: dict[str, Any]) -> dict[str, Any]:
-    """The body of a 202; sets Location."""
-    response.headers["location"] = f"/jobs/{job['id']}"
-    return {"job_id": job["id"], "state": job["state"], "items": job["item_ids"]}
+class Accepted(BaseModel):
+    """Names the job that will do it; follow it at `Location`."""
+
+    job_id: str
+    state: JobState
+    items: list[str] = Field(description="Ids of the items that the job is about.")
 
 
-def multipart(files: dict[str, str], **fields: dict[str, Any]) -> dict[str, Any]:
-    """OpenAPI's words for a streamed multipart body: files by name and what they are, and the fields beside them."""
-    parts: dict[str, Any] = {n: {"type": "string", "format": "binary", "description": d} for n, d in files.items()}
-    return {"schema": {"type": "object", "properties": {**parts, **fields}, "required": list(files)}}
+def accepted(response: Response, job: Accepted) -> Accepted:
+    """Sets Location and returns the body."""
+    response.headers["location"] = f"/jobs/{job.job_id}"
+    return job

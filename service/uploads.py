@@ -1,4 +1,4 @@
-"""Multipart bodies, streamed: files go to disk as they come, hashed on the way, cut at the cap while streaming.
+"""Streams multipart bodies: files go to disk as they come, hashed on the way, cut off at the cap.
 
 The framework's own form parser takes a whole body before it looks at its size; this one stops at the first byte over
 the cap and leaves nothing behind. Knows nothing of what is in a file.
@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
@@ -20,9 +22,12 @@ from starlette.requests import ClientDisconnect
 
 from mudar.errors import BadRequest, UploadTooLarge
 from mudar.library.blobs import Blob, BlobStore, BlobWriter
+from service.container import ContainerDep
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_FIELD_BYTES = 256_000
 MAX_PARTS = 256
@@ -31,7 +36,7 @@ WRITE_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that arrived whole; it is gone when the request ends, unless it was kept."""
+    """Holds a file that arrived completely; it is removed when the request ends, unless it was stored."""
 
     filename: str
     writer: BlobWriter
@@ -41,14 +46,14 @@ class Upload:
         """Where it lies until then."""
         return self.writer.path
 
-    def keep(self) -> Blob:
-        """Put it among the library's files. StorageFull."""
+    def store(self) -> Blob:
+        """Puts it among the library's files. StorageFull."""
         return self.writer.commit()
 
 
 @dataclass
 class Form:
-    """What a multipart body held; a field may come several times."""
+    """Holds what a multipart body brought; a field may come several times."""
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[Upload]] = field(default_factory=dict)
@@ -62,12 +67,24 @@ class Form:
         """All values that are not empty."""
         return [v.strip() for v in self.fields.get(name, []) if v.strip()]
 
+    def parse(self, model: type[M], *names: str) -> M:
+        """The fields as a model: those of these names that are not empty, or all of them where none is named.
+
+        A field that the model knows as a list keeps all its values, others the last. RequestValidationError.
+        """
+        lists = {name for name, field in model.model_fields.items() if field.annotation == list[str]}
+        given = {name: self.many(name) for name in names if self.many(name)} if names else self.fields
+        try:
+            return model.model_validate({n: values if n in lists else values[-1] for n, values in given.items()})
+        except ValidationError as error:
+            raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in error.errors()]) from error
+
     def file(self, name: str) -> Upload:
         """The file of this name; BadRequest when there is none, or more than one."""
-        found = self.every(name)
-        if len(found) > 1:
-            raise BadRequest(f"There are {len(found)} files named `{name}`; send one a request.")
-        return found[0]
+        uploads = self.every(name)
+        if len(uploads) > 1:
+            raise BadRequest(f"There are {len(uploads)} files named `{name}`; send one a request.")
+        return uploads[0]
 
     def every(self, name: str) -> list[Upload]:
         """The files of this name, in their order; BadRequest when there is none."""
@@ -161,11 +178,11 @@ async def _read(request: Request, receiver: _Receiver, cap_bytes: int) -> Form:
     if int(request.headers.get("content-length", 0)) > cap_bytes:
         raise _too_large(cap_bytes)
     parser = MultipartParser(options[b"boundary"], receiver.callbacks())
-    seen, pending = 0, bytearray()
+    received, pending = 0, bytearray()
     try:
         async for chunk in request.stream():
-            seen += len(chunk)
-            if seen > cap_bytes:
+            received += len(chunk)
+            if received > cap_bytes:
                 raise _too_large(cap_bytes)
             pending += chunk
             if len(pending) >= WRITE_BYTES:  # one trip to a thread a megabyte, not one a packet
@@ -191,8 +208,17 @@ async def receive(request: Request, store: BlobStore, cap_bytes: int) -> AsyncIt
         yield await _read(request, _Receiver(store, open_files), cap_bytes)
 
 
-async def small_body(request: Request, cap_bytes: int = MAX_FIELD_BYTES) -> bytes:
-    """A body that is read whole, such as JSON. UploadTooLarge at the first byte over the cap."""
+async def receive_form(request: Request, container: ContainerDep) -> AsyncIterator[Form]:
+    """Gives an endpoint the form that `receive` reads."""
+    async with receive(request, container.blobs, container.settings.max_upload_bytes) as form:
+        yield form
+
+
+FormDep = Annotated[Form, Depends(receive_form)]
+
+
+async def read_small_body(request: Request, cap_bytes: int = MAX_FIELD_BYTES) -> bytes:
+    """Reads a body at once, such as JSON. UploadTooLarge at the first byte over the cap."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

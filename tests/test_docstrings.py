@@ -14,8 +14,6 @@ NOT_YET: Final[tuple[str, ...]] = (
     "mudar/features/",
     "mudar/index/",
     "mudar/library/",
-    "mudar/media/",
-    "mudar/model/",
     "mudar/retarget/",
     "mudar/rhythm/",
     "service/",

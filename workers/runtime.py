@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from mudar.library.search.index_replica import IndexReplica
 from mudar.library.search.ports import SearchBackend
 from mudar.media.decode.malloc import use_fixed_mmap_threshold
 from mudar.parent_death import die_with_parent
+from mudar.records import Segment
 from workers.liveness import announce
 from workers.settings import Settings
 from workers.settings import settings as read_settings
@@ -72,15 +74,19 @@ class Runtime:
                 self.flow = pair_flow(self.settings.device, flow_weights(self.settings.model_roots))
             return self.flow
 
-    def search_backend(self, model: str, embed_dim: int, rhythm_dim: int) -> SearchBackend:
-        """Opens this process's own index of the model, or the shared one; each search catches up with the library."""
+    def search_backend(self, model: str, segments: Sequence[Segment]) -> SearchBackend:
+        """Opens this process's own index of the model, or the shared one; each search catches up with the library.
+
+        segments: some of the model's, which say how long its vectors are.
+        """
+        dims = len(segments[0].embedding), len(segments[0].rhythm)
         with self.lock:
             if model not in self.search_backends and self.settings.index_url:
-                self.search_backends[model] = _remote(self.database, model, (embed_dim, rhythm_dim), self.settings)
+                self.search_backends[model] = _remote(self.database, model, dims, self.settings)
             elif model not in self.search_backends:
-                # A folder of its own: the front door's processes write their snapshots elsewhere.
+                # A folder of its own: the API's processes write their snapshots elsewhere.
                 folder = self.settings.data_dir / "index" / "worker"
-                self.search_backends[model] = IndexReplica(self.database, model, embed_dim, rhythm_dim, folder)
+                self.search_backends[model] = IndexReplica(self.database, model, *dims, folder)
                 self.search_backends[model].open()
             return self.search_backends[model]
 

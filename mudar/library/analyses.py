@@ -33,8 +33,8 @@ class SegmentBlock(NamedTuple):
     start_s: Array  # (N,)
 
 
-class Asking(NamedTuple):
-    """An item that is searched with."""
+class EmbeddedItem(NamedTuple):
+    """What a search needs of an item."""
 
     kind: Kind
     tempo_bpm: float
@@ -42,7 +42,7 @@ class Asking(NamedTuple):
 
 
 # Built once: making a statement anew costs SQLAlchemy more than SQLite takes to answer it.
-_ASKING = (
+_EMBEDDED_ITEMS = (
     select(
         t.items.c.id, t.items.c.kind, t.analyses.c.tempo_bpm, *t.segments.c["start_s", "end_s", "embedding", "rhythm"]
     )
@@ -58,24 +58,26 @@ _ASKING = (
 )
 
 
-def asking(session: Session, wanted: Sequence[tuple[str, Kind]], model: str) -> list[Asking | MudarError]:
-    """What is needed to search with some items, in one statement.
+def embedded_items(
+    session: Session, item_ids: Sequence[str], kind: Kind, model: str
+) -> list[EmbeddedItem | MudarError]:
+    """Reads what is needed to search with some items of a kind, in one statement.
 
     In the place of an item that cannot be searched with: UnknownItem, WrongKind, NotReady, NoIndex.
     """
-    rows: dict[str, list[Any]] = {item_id: [] for item_id, _ in wanted}
-    for row in session.execute(_ASKING, {"item_ids": list(rows), "model": model}):
+    rows: dict[str, list[Any]] = {item_id: [] for item_id in item_ids}
+    for row in session.execute(_EMBEDDED_ITEMS, {"item_ids": list(rows), "model": model}):
         rows[row.id].append(row)
-    found: list[Asking | MudarError] = []
-    for item_id, kind in wanted:
+    results: list[EmbeddedItem | MudarError] = []
+    for item_id in item_ids:
         try:
-            found.append(_asking(session, item_id, model, kind, rows[item_id]))
+            results.append(_embedded_item(session, item_id, model, kind, rows[item_id]))
         except MudarError as error:
-            found.append(error)
-    return found
+            results.append(error)
+    return results
 
 
-def _asking(session: Session, item_id: str, model: str, kind: Kind, rows: list[Any]) -> Asking:
+def _embedded_item(session: Session, item_id: str, model: str, kind: Kind, rows: list[Any]) -> EmbeddedItem:
     if not rows:
         raise UnknownItem(f"there is no item {item_id!r}")
     first = rows[0]
@@ -87,7 +89,7 @@ def _asking(session: Session, item_id: str, model: str, kind: Kind, rows: list[A
             raise NoIndex(f"Nothing in the library has been embedded with {model}.")
         raise _not_ready(item, model)
     segments = (Segment(r.start_s, r.end_s, from_bytes(r.embedding), from_bytes(r.rhythm)) for r in rows)
-    return Asking(kind, float(first.tempo_bpm), tuple(segments))
+    return EmbeddedItem(kind, float(first.tempo_bpm), tuple(segments))
 
 
 def store_analysis(session: Session, item_id: str, model: str, analysis: Analysis) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select, tuple_, update
@@ -47,43 +47,46 @@ def hold_blob(session: Session, sha256: str, size_bytes: int = 0, media_type: st
     )
 
 
-def create_item(
-    session: Session,
-    sha256: str,
-    kind: Kind,
-    title: str = "",
-    labels: Sequence[str] = (),
-    metadata: dict[str, Any] | None = None,
-    info: dict[str, Any] | None = None,
-    linked_to: str | None = None,
-    *,
-    size_bytes: int = 0,
-    media_type: str = "",
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class NewItem:
+    """Describes an item to create; `info` is what probing its file found, `linked_to` another item of the same file."""
+
+    sha256: str
+    kind: Kind
+    title: str = ""
+    labels: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    linked_to: str | None = None
+    size_bytes: int = 0
+    media_type: str = ""
+
+
+def create_item(session: Session, new: NewItem) -> dict[str, Any]:
     """The item of these bytes and kind, made if it is not there yet; labels are added to those it has.
 
-    Holds the item until the transaction ends, so that nobody deletes it before its job is written.
+    Locks the item until the transaction ends, so that nobody deletes it before its job is written.
     Returns the item's dict with one more key, `created`. BadRequest for text that cannot be stored.
     """
-    names = _clean_labels(labels)
-    hold_blob(session, sha256, size_bytes, media_type)
+    names = _clean_labels(new.labels)
+    hold_blob(session, new.sha256, new.size_bytes, new.media_type)
     row = {
-        "id": f"{kind}-{secrets.token_hex(8)}",
-        "sha256": sha256,
-        "kind": kind,
-        "title": clean_text(title, "title"),
-        "metadata": _plain(metadata or {}, "metadata"),
-        "info": info or {},
-        "linked_to": linked_to,
+        "id": f"{new.kind}-{secrets.token_hex(8)}",
+        "sha256": new.sha256,
+        "kind": new.kind,
+        "title": clean_text(new.title, "title"),
+        "metadata": _plain(new.metadata, "metadata"),
+        "info": dict(new.info),
+        "linked_to": new.linked_to,
         "created_at": clock(),
     }
     item_id, added = _insert_or_hold(session, row)
     if names:
         rows = [{"item_id": item_id, "label": name} for name in names]
         session.execute(insert_new(session, t.labels, rows).on_conflict_do_nothing())
-    if not added and linked_to is not None:
+    if not added and new.linked_to is not None:
         unlinked = (t.items.c.id == item_id) & t.items.c.linked_to.is_(None)
-        session.execute(update(t.items).where(unlinked).values(linked_to=linked_to))
+        session.execute(update(t.items).where(unlinked).values(linked_to=new.linked_to))
     return {**get_item(session, item_id), "created": added}
 
 
@@ -105,15 +108,15 @@ def _clean_labels(labels: Iterable[str]) -> list[str]:
     return names
 
 
-def _plain(value: dict[str, Any], name: str) -> dict[str, Any]:
+def _plain(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The same, checked to be JSON that both databases take."""
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadRequest(f"{name} is not JSON: {error}") from error
     if len(text) > 65_536:
         raise BadRequest(f"{name} is longer than 64 KiB")
-    return value
+    return dict(value)
 
 
 def get_item(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
@@ -132,30 +135,33 @@ def newest_model(session: Session, item_id: str) -> str:
     return str(item["models"][-1])
 
 
-def list_items(
-    session: Session,
-    *,
-    kind: Kind | None = None,
-    labels: Sequence[str] = (),
-    cursor: str | None = None,
-    limit: int = 50,
-    model: str | None = None,
-    sha256: Sequence[str] = (),
-) -> Page:
-    """Newest first, `limit` at a time; with several labels, items that carry all of them. BadRequest: bad cursor.
+@dataclass(frozen=True)
+class ItemQuery:
+    """Which items are listed: of a kind, with all these labels, of these files; and which page of them.
 
-    sha256: only items of one of these files. model: `state` is `ready` for what this one embedded.
+    model: `state` is `ready` for what this one embedded; None = any.
     """
-    query = select(t.items).order_by(t.items.c.created_at.desc(), t.items.c.id.desc()).limit(limit + 1)
-    query = _narrow(query, kind, labels)
-    if sha256:
-        query = query.where(t.items.c.sha256.in_(sha256))
-    if cursor is not None:
-        query = query.where(tuple_(t.items.c.created_at, t.items.c.id) < tuple_(*parse_cursor(cursor)))
+
+    kind: Kind | None = None
+    labels: Sequence[str] = ()
+    sha256: Sequence[str] = ()
+    model: str | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+def list_items(session: Session, filters: ItemQuery) -> Page:
+    """Lists items, the newest first, one page at a time. BadRequest: bad cursor."""
+    query = select(t.items).order_by(t.items.c.created_at.desc(), t.items.c.id.desc()).limit(filters.limit + 1)
+    query = _narrow(query, filters.kind, filters.labels)
+    if filters.sha256:
+        query = query.where(t.items.c.sha256.in_(filters.sha256))
+    if filters.cursor is not None:
+        query = query.where(tuple_(t.items.c.created_at, t.items.c.id) < tuple_(*parse_cursor(filters.cursor)))
     rows = session.execute(query).mappings().all()
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(describe(session, rows, model), cursor_of(rows[-1]["created_at"], rows[-1]["id"]) if more else None)
+    more, rows = len(rows) > filters.limit, rows[: filters.limit]
+    cursor = cursor_of(rows[-1]["created_at"], rows[-1]["id"]) if more else None
+    return Page(describe(session, rows, filters.model), cursor)
 
 
 def ids_with(session: Session, *, kind: Kind | None = None, labels: Sequence[str] = ()) -> set[str]:

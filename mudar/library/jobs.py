@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
@@ -54,37 +54,43 @@ class RequeuedJobs:
 # --- asking ---------------------------------------------------------------------------------------------------
 
 
-def create_job(
-    session: Session,
-    kind: str,
-    params: Mapping[str, Any],
-    item_ids: Sequence[str] = (),
-    *,
-    key: str | None = None,
-    blobs: Mapping[str, str] | None = None,
-    max_attempts: int = MAX_ATTEMPTS,
-) -> dict[str, Any]:
-    """A queued job's dict, with one more key, `created`.
+@dataclass(frozen=True)
+class JobSpec:
+    """Describes a job to create.
 
-    key: names the work (such as `embed:{item ids}:{model}`). If a job of this key is queued, running or done, it is
-    returned, and nothing is created; a job that failed or was cancelled, or whose item was deleted, leaves its key.
-    blobs: role -> sha256 of files that only this job needs. The items are held until the transaction ends;
+    key: names the work (such as `embed:{item ids}:{model}`), so that asking twice makes one job.
+    blobs: role -> sha256 of files that only this job needs.
+    """
+
+    kind: str
+    params: Mapping[str, Any]
+    item_ids: Sequence[str] = ()
+    key: str | None = None
+    blobs: Mapping[str, str] = field(default_factory=dict)
+    max_attempts: int = MAX_ATTEMPTS
+
+
+def create_job(session: Session, spec: JobSpec) -> dict[str, Any]:
+    """Queues a job and returns its dict, with one more key, `created`.
+
+    If a job of the same key is queued, running or done, that one is returned, and nothing is created; a job that failed
+    or was cancelled, or whose item was deleted, gave its key up. The items are locked until the transaction ends;
     UnknownItem when one is not there.
     """
-    for item_id in sorted(set(item_ids)):
-        held = select(t.items.c.id).where(t.items.c.id == item_id).with_for_update(read=True)
-        if session.execute(held).first() is None:
+    for item_id in sorted(set(spec.item_ids)):
+        locked = select(t.items.c.id).where(t.items.c.id == item_id).with_for_update(read=True)
+        if session.execute(locked).first() is None:
             raise UnknownItem(f"there is no item {item_id!r}")
-    job_id = f"{kind}-{secrets.token_hex(8)}"
-    row: dict[str, Any] = {"id": job_id, "kind": kind, "key": key, "params": dict(params), "created_at": clock()}
-    row |= {"state": "queued", "stage": "queued", "progress": 0.0, "attempts": 0, "max_attempts": max_attempts}
+    job_id, params = f"{spec.kind}-{secrets.token_hex(8)}", dict(spec.params)
+    row: dict[str, Any] = {"id": job_id, "kind": spec.kind, "key": spec.key, "params": params, "created_at": clock()}
+    row |= {"state": "queued", "stage": "queued", "progress": 0.0, "attempts": 0, "max_attempts": spec.max_attempts}
     other = _insert_or_find(session, row)
     if other is not None:
         return {**get_job(session, other), "created": False}
-    rows = [{"job_id": job_id, "position": i, "item_id": item_id} for i, item_id in enumerate(item_ids)]
+    rows = [{"job_id": job_id, "position": i, "item_id": item_id} for i, item_id in enumerate(spec.item_ids)]
     if rows:
         session.execute(insert(t.job_items), rows)
-    _hold_blobs(session, job_id, blobs or {})
+    _hold_blobs(session, job_id, spec.blobs)
     return {**get_job(session, job_id), "created": True}
 
 

@@ -22,7 +22,7 @@ VIDEO_SUFFIXES = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v"}
 AUDIO_SUFFIXES = {".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac"}
 _PLAIN = ("file", "title", "labels", "kind")  # columns with a meaning of their own; others become metadata
 _TRIES, _FIRST_PAUSE_S = 6, 0.5  # a service that restarts is back within half a minute
-_LOOK_S = 2.0
+_POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class BulkImport:
         return self._ended(file, self._client.embed(file.path, **said)["job_id"])
 
     def _ended(self, file: ImportEntry, job_id: str) -> Outcome:
-        result = self._client.result(job_id, self._watch, look_s=_LOOK_S)
+        result = self._client.result(job_id, self._watch, poll_s=_POLL_S)
         return Outcome(file.name, "added", [item["id"] for item in result["items"]])
 
     def _watch(self, job: Json) -> None:

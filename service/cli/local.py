@@ -33,7 +33,8 @@ def embedder(model: str | None) -> Embedder:
 
 def looked_at(path: Path, asked: str | None) -> Kind:
     """What the file is to be taken for, after a look at it; the media error that says why it cannot be used."""
-    from mudar.media.probe.probe import ProbeLimits, probe_in_child, require_dance, require_music
+    from mudar.media.probe.models import ProbeLimits, require_dance, require_music
+    from mudar.media.probe.probe import probe_in_child
 
     if not path.is_file():
         raise UnreadableMedia(f"There is no file {path}.", hint="Check the path.")

@@ -1,4 +1,4 @@
-"""`mudar models`: what is on the shelf of this machine, which of it is served, and how that changes."""
+"""`mudar models`: shows which checkpoints this machine has and which of them is served, and changes that."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print records, as GET /mod
 Name = Annotated[str, typer.Argument(help="name, name@alias or name@version")]
 
 
-def shelf() -> ModelCatalog:
-    """The shelf that the settings name."""
-    told = settings()
-    return ModelCatalog(told.model_roots, told.model_name)
+def open_catalog() -> ModelCatalog:
+    """The checkpoints where the settings say."""
+    chosen = settings()
+    return ModelCatalog(chosen.model_roots, chosen.model_name)
 
 
 @app.command("list")
 @plain_errors
 def list_models(as_json: AsJson = False) -> None:
     """Every checkpoint here."""
-    listed = shelf().listed()
+    records = [model.model_dump() for model in open_catalog().list_models()]
     if as_json:
-        for record in listed:
+        for record in records:
             show(record, True, "")
         return
-    typer.echo(table(listed, ["id", "served", "aliases", "created", "licence"]))
+    typer.echo(table(records, ["id", "served", "aliases", "created", "licence"]))
 
 
 @app.command("show")
 @plain_errors
 def show_model(name: Name, as_json: AsJson = False) -> None:
     """One checkpoint: what its card says, scores beside their chance levels."""
-    on = shelf()
-    card = on.registry.card(name)
-    record = describe(on.registry, card, on.registry.card(card.name).id)
+    catalog = open_catalog()
+    card = catalog.registry.card(name)
+    record = describe(catalog.registry, card, catalog.registry.card(card.name).id).model_dump()
     show(record, as_json, card.to_toml() if not as_json else "")
 
 
@@ -51,9 +51,9 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
 @plain_errors
 def promote(name: Name, alias: str = "served", as_json: AsJson = False) -> None:
     """Let name@ALIAS mean this version from now on: `mudar models promote mudar-small@0.2.0`."""
-    on = shelf()
-    card = on.registry.card(name)
-    _told(card.name, alias, on.registry.promote(card.name, card.version, alias), as_json)
+    catalog = open_catalog()
+    card = catalog.registry.card(name)
+    _show_alias(card.name, alias, catalog.registry.promote(card.name, card.version, alias), as_json)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def promote(name: Name, alias: str = "served", as_json: AsJson = False) -> None:
 def rollback(name: Annotated[str, typer.Argument(help="name")], alias: str = "served", as_json: AsJson = False) -> None:
     """Let name@ALIAS mean what it meant before."""
     model = name.partition("@")[0]
-    _told(model, alias, shelf().registry.rollback(model, alias), as_json)
+    _show_alias(model, alias, open_catalog().registry.rollback(model, alias), as_json)
 
 
 @app.command("import-pwcnet")
@@ -83,6 +83,6 @@ def import_pwcnet(file: Path) -> None:
     typer.echo(f"{target}")
 
 
-def _told(name: str, alias: str, meant: Alias, as_json: bool) -> None:
+def _show_alias(name: str, alias: str, meant: Alias, as_json: bool) -> None:
     record: dict[str, Any] = {"name": name, "alias": alias, "version": meant.version, "previous": list(meant.previous)}
     typer.echo(json.dumps(record) if as_json else f"{name}@{alias} is {meant.version}")

@@ -1,1 +1,1 @@
-"""POST /embed."""
+"""Answers POST /embed."""

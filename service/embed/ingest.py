@@ -1,20 +1,22 @@
-"""From a file that arrived to an item of the library: look at it, keep it, write it down. Knows no HTTP.
+"""Makes items of files that arrived: probes them, stores them, creates their rows. Knows no HTTP.
 
-The look happens in a child process that can be killed: what a file claims to be is nobody's promise.
+Probing happens in a child process that can be killed: what a file claims to be is nobody's promise.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
 
 from mudar.errors import BadRequest, MediaError, WrongKind
 from mudar.library.db import Session
-from mudar.library.items import create_item
-from mudar.media.probe.probe import MediaInfo, ProbeLimits, probe_in_child, require_dance, require_music
+from mudar.library.items import NewItem, create_item
+from mudar.media.probe.models import MediaInfo, ProbeLimits, require_dance, require_music
+from mudar.media.probe.probe import probe_in_child
 from mudar.records import Kind
 from service.container import Container
 from service.uploads import Form, Upload
@@ -24,7 +26,7 @@ _AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "ogg": "audio/ogg", "fl
 
 @dataclass(frozen=True)
 class StoredUpload:
-    """A file that was looked at and lies in the blob store."""
+    """Describes a file that was probed and lies in the blob store."""
 
     sha256: str
     size_bytes: int
@@ -35,51 +37,50 @@ class StoredUpload:
 
 @dataclass(frozen=True)
 class UploadMetadata:
-    """What the sender said about a file."""
+    """Holds what the sender said about a file."""
 
-    title: str
-    labels: list[str]
-    metadata: dict[str, Any]
+    title: str = ""
+    labels: Sequence[str] = ()
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 def probe_upload(container: Container, upload: Upload) -> MediaInfo:
-    """What the file holds; raises the media error that says why it cannot be used."""
-    told = container.settings
-    limits = ProbeLimits(max_duration_s=told.max_duration_s, max_pixels=told.max_pixels)
+    """Finds out what the file holds; raises the media error that says why it cannot be used."""
+    settings = container.settings
+    limits = ProbeLimits(max_duration_s=settings.max_duration_s, max_pixels=settings.max_pixels)
     name = upload.filename or "The file"  # the sender knows the file by its own name, not by ours
     try:
-        info = probe_in_child(upload.path, limits, timeout_s=told.probe_timeout_s)
+        info = probe_in_child(upload.path, limits, timeout_s=settings.probe_timeout_s)
     except MediaError as error:
         raise type(error)(error.detail.replace(upload.path.name, name), hint=error.hint) from error
     return dataclasses.replace(info, path=name)
 
 
-def kinds_of(info: MediaInfo, asked: str | None) -> list[Kind]:
-    """Which items the file makes: what was asked, else a dance if it has a picture, else music."""
-    if asked not in (None, "dance", "music", "both"):
-        raise WrongKind(f"There is no kind {asked!r}.", hint="Use dance, music or both, or leave kind out.")
-    asked = asked or ("dance" if info.video else "music")
-    kinds: list[Kind] = ["dance", "music"] if asked == "both" else ["music"] if asked == "music" else ["dance"]
+def kinds_of(info: MediaInfo, requested: str | None) -> list[Kind]:
+    """Which items the file makes: what was requested, else a dance if it has a picture, else music."""
+    if requested not in (None, "dance", "music", "both"):
+        raise WrongKind(f"There is no kind {requested!r}.", hint="Use dance, music or both, or leave kind out.")
+    requested = requested or ("dance" if info.video else "music")
+    kinds: list[Kind] = ["dance", "music"] if requested == "both" else ["music"] if requested == "music" else ["dance"]
     for kind in kinds:
         (require_dance if kind == "dance" else require_music)(info)
     return kinds
 
 
 def store_upload(upload: Upload, info: MediaInfo) -> StoredUpload:
-    """The file among the library's own; StorageFull leaves nothing behind."""
-    blob = upload.keep()
-    return StoredUpload(
-        blob.sha256, blob.size_bytes, media_type(describe(info)), info, upload.filename.rsplit(".", 1)[0]
-    )
+    """Puts the file among the library's own; StorageFull leaves nothing behind."""
+    blob = upload.store()
+    kind = media_type(info.container, info.video is not None)
+    return StoredUpload(blob.sha256, blob.size_bytes, kind, info, upload.filename.rsplit(".", 1)[0])
 
 
-def media_type(info: dict[str, Any]) -> str:
-    """A content type that a browser plays and never runs as a page, from what the probe saw."""
-    names, moving = info["container"].split(","), info["video"] is not None
+def media_type(container: str, has_video: bool) -> str:
+    """A content type that a browser plays and never runs as a page, from the probed container's names."""
+    names = container.split(",")
     if "webm" in names or "matroska" in names:
-        return "video/webm" if moving else "audio/webm"
+        return "video/webm" if has_video else "audio/webm"
     if "mp4" in names:
-        return "video/mp4" if moving else "audio/mp4"
+        return "video/mp4" if has_video else "audio/mp4"
     return next((_AUDIO_TYPES[name] for name in names if name in _AUDIO_TYPES), "application/octet-stream")
 
 
@@ -94,29 +95,23 @@ def upload_metadata(form: Form) -> UploadMetadata:
     return UploadMetadata(form.one("title") or "", form.many("labels"), metadata)
 
 
-def write_items(
-    session: Session, kept: StoredUpload, kinds: Sequence[Kind], said: UploadMetadata
-) -> list[dict[str, Any]]:
-    """The file's items, made if they are not there yet; the second is linked to the first."""
-    made: list[dict[str, Any]] = []
+def create_items(
+    session: Session, stored: StoredUpload, kinds: Sequence[Kind], metadata: UploadMetadata | None = None
+) -> list[str]:
+    """The ids of the file's items, made if they are not there yet; the second is linked to the first."""
+    metadata, ids = metadata or UploadMetadata(), list[str]()
+    info = {name: value for name, value in stored.info.to_dict().items() if name != "path"}
     for kind in kinds:
-        made.append(
-            create_item(
-                session,
-                kept.sha256,
-                kind,
-                said.title or kept.title,
-                said.labels,
-                said.metadata,
-                describe(kept.info),
-                linked_to=made[0]["id"] if made else None,
-                size_bytes=kept.size_bytes,
-                media_type=kept.media_type,
-            )
+        item = NewItem(
+            stored.sha256,
+            kind,
+            metadata.title or stored.title,
+            metadata.labels,
+            metadata.metadata,
+            info,
+            linked_to=ids[0] if ids else None,
+            size_bytes=stored.size_bytes,
+            media_type=stored.media_type,
         )
-    return made
-
-
-def describe(info: MediaInfo) -> dict[str, Any]:
-    """What the probe saw, as JSON; without the path, which is nobody's business."""
-    return {key: value for key, value in dataclasses.asdict(info).items() if key != "path"}
+        ids.append(str(create_item(session, item)["id"]))
+    return ids

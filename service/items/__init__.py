@@ -1,1 +1,1 @@
-"""The items of the library."""
+"""Lists, reads, corrects and deletes the items of the library."""

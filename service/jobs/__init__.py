@@ -1,1 +1,1 @@
-"""Jobs: submitting, watching and cancelling them."""
+"""Submits, follows and cancels jobs."""

@@ -1,6 +1,6 @@
 """Wakes whoever waits for a job: one subscription to Redis in a process, any number of waiters.
 
-A wake-up carries no truth, only "look again"; a waiter that hears nothing looks anyway after a second. So a lost
+A wake-up carries no data, only "read the job again"; a waiter without one reads it anyway after a second. So a lost
 message or an absent Redis costs a second, never an answer.
 """
 
@@ -25,7 +25,7 @@ RECONNECT_S = 0.5
 
 
 class Events:
-    """The process's one subscription to `mudar:jobs`."""
+    """Subscribes the process to `mudar:jobs`, once."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
@@ -33,11 +33,11 @@ class Events:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to listen; reconnects for ever."""
+        """Starts to listen; reconnects for ever."""
         self._task = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stops listening."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -45,7 +45,7 @@ class Events:
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the job changed; clear it before you look."""
+        """An event that is set whenever the job changed; clear it before you read the job."""
         event = asyncio.Event()
         self._waiters[job_id].add(event)
         try:
@@ -56,20 +56,20 @@ class Events:
                 del self._waiters[job_id]
 
     def wake(self, job_id: str) -> None:
-        """Set the event of everybody who watches this job."""
+        """Sets the event of everybody who watches this job."""
         for event in self._waiters.get(job_id, ()):
             event.set()
 
     async def _listen(self) -> None:
         while True:
             try:
-                async for job_id in self._heard():
+                async for job_id in self._changed_jobs():
                     self.wake(job_id)
             except (RedisError, OSError) as error:
                 log.debug("no wake-ups from Redis: %s", error)
             await asyncio.sleep(RECONNECT_S)
 
-    async def _heard(self) -> AsyncIterator[str]:
+    async def _changed_jobs(self) -> AsyncIterator[str]:
         client = redis.asyncio.Redis.from_url(self._redis_url, decode_responses=True, health_check_interval=10)
         try:
             async with client.pubsub() as channel:
@@ -83,7 +83,7 @@ class Events:
 
 
 async def changed(event: asyncio.Event, timeout_s: float) -> None:
-    """Return when the event is set, or after `timeout_s` or POLL_S, whichever is first; clears the event."""
+    """Returns when the event is set, or after `timeout_s` or POLL_S, whichever is first; clears the event."""
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), max(0.0, min(timeout_s, POLL_S)))
     event.clear()

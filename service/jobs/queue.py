@@ -1,6 +1,6 @@
-"""Puts job ids on the broker. The database is the truth; the broker may lose everything and nothing is lost.
+"""Puts job ids on the broker. The database is the truth: a broker that forgets everything loses no job.
 
-A sorted set in Redis remembers which ids lie on the queue since when, so that the sweeper can tell a lost id from a
+A sorted set in Redis remembers which ids lie on the queue since when, so that maintenance can tell a lost id from a
 waiting one, and so that two API processes do not send the same id twice. Knows nothing of what a job does.
 """
 
@@ -28,18 +28,18 @@ HARD_LIMIT_GRACE_S = 40.0
 
 @dataclass(frozen=True)
 class JobMessage:
-    """What the broker carries: the job's id, and how long it may take."""
+    """Carries a job's id over the broker, and how long the job may take."""
 
     job_id: str
     limit_s: float
 
 
 class Queue:
-    """The producer's side of the broker."""
+    """Sends messages: the producer's side of the broker."""
 
     def __init__(self, settings: Settings) -> None:
         timeouts = {"socket_connect_timeout": BROKER_TIMEOUT_S, "socket_timeout": 5.0}
-        once = Retry(NoBackoff(), 1)  # a request does not wait for an absent broker: the sweeper sends the id later
+        once = Retry(NoBackoff(), 1)  # a request does not wait for an absent broker: maintenance sends the id later
         self.redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, retry=once, **timeouts)
         self.requeue_after_s = settings.requeue_after_s
         self.celery = Celery("mudar-front-door", broker=settings.redis_url, set_as_current=False)
@@ -50,41 +50,41 @@ class Queue:
             task_default_queue=QUEUE,
         )
 
-    def enqueue(self, ticket: JobMessage) -> bool:
+    def enqueue(self, message: JobMessage) -> bool:
         """Send the id unless it is on its way already; whether it was sent. BrokerUnavailable when Redis is away."""
         try:
-            if not self.redis.zadd(ENQUEUED, {ticket.job_id: time.time()}, nx=True):
+            if not self.redis.zadd(ENQUEUED, {message.job_id: time.time()}, nx=True):
                 return False
             try:
-                self._send(ticket)
+                self._send(message)
             except BaseException:
-                self.redis.zrem(ENQUEUED, ticket.job_id)
+                self.redis.zrem(ENQUEUED, message.job_id)
                 raise
         except (redis.RedisError, OperationalError, OSError) as error:
             raise BrokerUnavailable(f"Redis does not answer: {error}") from error
         return True
 
-    def _send(self, ticket: JobMessage) -> None:
+    def _send(self, message: JobMessage) -> None:
         # Celery's own limits are the last resort: the step notices its deadline earlier, in its progress.
-        soft_s, hard_s = ticket.limit_s + SOFT_LIMIT_GRACE_S, ticket.limit_s + HARD_LIMIT_GRACE_S
+        soft_s, hard_s = message.limit_s + SOFT_LIMIT_GRACE_S, message.limit_s + HARD_LIMIT_GRACE_S
         limits = {"soft_time_limit": soft_s, "time_limit": hard_s}
-        self.celery.send_task(TASK, args=[ticket.job_id], queue=QUEUE, retry=False, ignore_result=True, **limits)
+        self.celery.send_task(TASK, args=[message.job_id], queue=QUEUE, retry=False, ignore_result=True, **limits)
 
-    def offer(self, ticket: JobMessage) -> bool:
-        """As `enqueue`, but an absent broker is no error: the sweeper sends the id when it is back."""
+    def offer(self, message: JobMessage) -> bool:
+        """As `enqueue`, but an absent broker is no error: maintenance sends the id when it is back."""
         try:
-            return self.enqueue(ticket)
+            return self.enqueue(message)
         except BrokerUnavailable:
             return False
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """Take ids off the list of what is on the queue, so that they can be sent again."""
-        gone = list(job_ids)
-        if gone:
-            self.redis.zrem(ENQUEUED, *gone)
+        """Takes ids off the list of what is on the queue, so that they can be sent again."""
+        ids = list(job_ids)
+        if ids:
+            self.redis.zrem(ENQUEUED, *ids)
 
     def forget_lost(self) -> None:
-        """When the broker holds no message, ids that were sent a while ago and never arrived are lost: forget them."""
+        """Takes ids off the list that were sent a while ago, when the broker holds no message: they are lost."""
         if self.waiting() == 0:
             self.redis.zremrangebyscore(ENQUEUED, 0, time.time() - self.requeue_after_s)
 
@@ -93,26 +93,26 @@ class Queue:
         return int(self.redis.llen(QUEUE))
 
     def announce(self, job_id: str, state: str) -> None:
-        """Wake whoever waits for this job, in this or another API process; best effort."""
+        """Wakes whoever waits for this job, in this or another API process; best effort."""
         try:
             self.redis.publish(JOBS_CHANNEL, json.dumps({"id": job_id, "state": state}))
         except redis.RedisError:
             return
 
-    def workers(self) -> dict[str, dict[str, object]]:
-        """The workers heard of in the last seconds: name to what it said of itself (model, device)."""
+    def workers(self) -> dict[str, dict[str, str]]:
+        """The workers that announced themselves in the last seconds: name to what it said of itself (model, device)."""
         keys = list(self.redis.scan_iter(match=f"{WORKERS}:*"))
-        told = {key.removeprefix(f"{WORKERS}:"): self.redis.get(key) for key in keys}
-        return {name: json.loads(text) for name, text in told.items() if text}
+        announced = {key.removeprefix(f"{WORKERS}:"): self.redis.get(key) for key in keys}
+        return {name: json.loads(text) for name, text in announced.items() if text}
 
     def ping(self) -> None:
-        """BrokerUnavailable when Redis does not answer."""
+        """Raises BrokerUnavailable when Redis does not answer."""
         try:
             self.redis.ping()
         except redis.RedisError as error:
             raise BrokerUnavailable(f"Redis does not answer: {error}") from error
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         self.celery.close()
         self.redis.close()

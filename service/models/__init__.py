@@ -1,1 +1,1 @@
-"""The models that can be asked for."""
+"""Lists the models that can be asked for."""

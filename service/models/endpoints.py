@@ -1,18 +1,16 @@
-"""GET /models."""
+"""Route of GET /models."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter
 
 from service.container import ContainerDep
-from service.schemas import Models
+from service.models.schemas import Models
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", response_model=Models)
-def get_models(container: ContainerDep) -> dict[str, Any]:
+@router.get("/models")
+def get_models(container: ContainerDep) -> Models:
     """The checkpoints that this service can use, with what their cards say."""
-    return {"models": container.shelf.listed()}
+    return Models(models=container.catalog.list_models())

@@ -1,1 +1,1 @@
-"""POST /retarget and the videos that it makes."""
+"""Answers POST /retarget and gives out its videos."""

@@ -1,1 +1,1 @@
-"""POST /retrieve."""
+"""Answers POST /retrieve."""

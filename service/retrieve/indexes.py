@@ -1,4 +1,4 @@
-"""The search indexes of the models in use, made at first use; each follows the library in a thread of its own."""
+"""Opens the search index of each model at first use; each follows the library in a thread of its own."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ if TYPE_CHECKING:
 
 
 class Indexes:
-    """One follower a model, here or at MUDAR_INDEX_URL; vectors of two models never meet."""
+    """Holds one search backend a model, here or at MUDAR_INDEX_URL; vectors of two models never meet."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         """IndexUnavailable when the settings name a graphics card that is not there."""
         self._database, self._settings = database, settings
-        self._followers: dict[str, SearchBackend] = {}
+        self._backends: dict[str, SearchBackend] = {}
         self._engine: Milvus | None = None
         self._place = None if settings.index_url else place_on(settings.index_device)
         self._lock = threading.Lock()
 
     def of(self, model: ModelInfo) -> SearchBackend:
-        """The model's follower; the first call loads or builds its indexes."""
+        """The model's backend; the first call loads or builds its indexes."""
         with self._lock:
-            if model.id not in self._followers:
-                follower = self._remote(model) if self._settings.index_url else self._here(model)
-                follower.start()
-                self._followers[model.id] = follower
-            return self._followers[model.id]
+            if model.id not in self._backends:
+                backend = self._remote(model) if self._settings.index_url else self._here(model)
+                backend.start()
+                self._backends[model.id] = backend
+            return self._backends[model.id]
 
     def _here(self, model: ModelInfo) -> SearchBackend:
-        told = self._settings
+        settings = self._settings
         return IndexReplica(
             self._database,
             model.id,
             model.embed_dim,
             model.rhythm_dim,
-            told.index_dir,
-            poll_s=told.index_refresh_s,
-            save_every_s=told.index_snapshot_s,
-            exact_rows=told.index_exact_rows,
+            settings.index_dir,
+            poll_s=settings.index_refresh_s,
+            save_every_s=settings.index_snapshot_s,
+            exact_rows=settings.index_exact_rows,
             place=self._place,
         )
 
     def _remote(self, model: ModelInfo) -> SearchBackend:
         from mudar.library.search.milvus_replica import MilvusReplica
 
-        told = self._settings
+        settings = self._settings
         dims = (model.embed_dim, model.rhythm_dim)
-        poll_s, index_type = told.index_refresh_s, told.index_type
+        poll_s, index_type = settings.index_refresh_s, settings.index_type
         return MilvusReplica(self._database, model.id, *dims, self._milvus(), poll_s=poll_s, index_type=index_type)
 
     def _milvus(self) -> Milvus:
@@ -79,24 +79,24 @@ class Indexes:
         """Segments by model and kind; none while the engine that holds them is away."""
         try:
             return {
-                (model, kind): len(follower.index(kind))
-                for model, follower in list(self._followers.items())
+                (model, kind): len(backend.index(kind))
+                for model, backend in list(self._backends.items())
                 for kind in ("dance", "music")
             }
         except IndexUnavailable:
             return {}
 
     def approximate(self) -> dict[tuple[str, str], bool]:
-        """Which indexes of this process look into lists, by model and kind."""
-        here = [(model, f) for model, f in list(self._followers.items()) if isinstance(f, IndexReplica)]
+        """Which indexes of this process are approximate, by model and kind."""
+        here = [(model, f) for model, f in list(self._backends.items()) if isinstance(f, IndexReplica)]
         kinds: tuple[Kind, ...] = ("dance", "music")
-        return {(model, kind): follower.index(kind).approximate for model, follower in here for kind in kinds}
+        return {(model, kind): backend.index(kind).approximate for model, backend in here for kind in kinds}
 
     def stop(self) -> None:
         """Stop following, and leave snapshots behind."""
         with self._lock:
-            for follower in self._followers.values():
-                follower.stop()
-            self._followers.clear()
+            for backend in self._backends.values():
+                backend.stop()
+            self._backends.clear()
             if self._engine is not None:
                 self._engine.close()

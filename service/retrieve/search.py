@@ -1,104 +1,106 @@
-"""What fits an item of the library: the items of the other kind, ranked. Many questions in one go. Knows no HTTP."""
+"""Searches with items of the library, many requests in one go. Knows no HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mudar.errors import MudarError
-from mudar.library import analyses
-from mudar.library.analyses import Asking
+from mudar.index.types import SearchRequest
+from mudar.library.analyses import EmbeddedItem, embedded_items
 from mudar.library.db import Database
-from mudar.library.search.search import ANY, Filters, Question, other_kind, search_many
+from mudar.library.search.search import Filters, SearchResult, other_kind, search_many, stack_segments
 from mudar.records import Kind
 from service.models.catalog import ModelCatalog, ModelInfo
 from service.retrieve.indexes import Indexes
+from service.retrieve.schemas import RetrieveRequest, SearchQuery, SearchResults
 
-
-@dataclass(frozen=True)
-class Asked:
-    """How to search; `lam` None = the model's own default."""
-
-    k: int
-    lam: float | None
-    model: str | None
-    filters: Filters = ANY  # of stored items only: a file is searched with by k, lambda and label
-    offset: int = 0
-
-    def weight(self, model: ModelInfo) -> float:
-        """λ."""
-        return model.lambda_default if self.lam is None else self.lam
-
-    def echo(self, model: ModelInfo) -> dict[str, Any]:
-        """What an answer says of its question."""
-        return {"k": self.k, "lambda": self.weight(model), "label": self.filters.labels, "model": model.id}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What fits a stored item."""
-
-    item_id: str
-    kind: Kind
-    asked: Asked
+Answer = SearchResults | Exception
 
 
 @dataclass(frozen=True)
 class Search:
-    """Where items, models and indexes are."""
+    """Answers requests from database, models and indexes."""
 
     database: Database
-    shelf: ModelCatalog
+    catalog: ModelCatalog
     indexes: Indexes
 
-    def by_item(self, one: Wanted) -> dict[str, Any]:
-        """The ranked items for a stored one. UnknownItem, WrongKind, NotReady, NoIndex, EmptyLibrary, OutOfRange."""
-        (answer,) = self.by_items([one])
+    def one(self, request: RetrieveRequest) -> SearchResults:
+        """The items that fit a stored one. UnknownItem, WrongKind, NotReady, NoIndex, EmptyLibrary, OutOfRange."""
+        (answer,) = self.many([request])
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def by_items(self, every: Sequence[Wanted]) -> list[dict[str, Any] | Exception]:
-        """`by_item` for each, in one pass over the index; an error in the place of an answer."""
-        answers: dict[int, dict[str, Any] | Exception] = {}
-        alike: dict[ModelInfo, dict[int, Wanted]] = {}
-        for place, one in enumerate(every):
+    def many(self, requests: Sequence[RetrieveRequest]) -> list[Answer]:
+        """`one` for each; those of one model and kind share a pass over the index. An error in the place of results."""
+        answers: dict[int, Answer] = {}
+        groups: dict[tuple[ModelInfo, Kind], dict[int, RetrieveRequest]] = {}
+        for number, request in enumerate(requests):
             try:
-                alike.setdefault(self.shelf.resolve(one.asked.model), {})[place] = one
+                groups.setdefault((self.catalog.resolve(request.model), request.kind), {})[number] = request
             except MudarError as error:
-                answers[place] = error
-        for model, some in alike.items():
-            answers |= self._of_one_model(model, some)
-        return [answers[place] for place in range(len(every))]
+                answers[number] = error
+        for (model, kind), group in groups.items():
+            answers |= self._search_group(model, kind, group)
+        return [answers[number] for number in range(len(requests))]
 
-    def _of_one_model(self, model: ModelInfo, every: Mapping[int, Wanted]) -> dict[int, dict[str, Any] | Exception]:
+    def _search_group(self, model: ModelInfo, kind: Kind, group: Mapping[int, RetrieveRequest]) -> dict[int, Answer]:
+        answers: dict[int, Answer] = {}
+        queries: dict[int, tuple[EmbeddedItem, SearchRequest]] = {}
         with self.database.read() as session:
-            items = analyses.asking(session, [(one.item_id, one.kind) for one in every.values()], model.id)
-        answers: dict[int, dict[str, Any] | Exception] = {}
-        known: dict[int, tuple[Asking, Question]] = {}
-        for (place, one), item in zip(every.items(), items, strict=True):
-            if isinstance(item, MudarError):
-                answers[place] = item
-            else:
-                asked, lam = one.asked, one.asked.weight(model)
-                known[place] = item, Question(item.kind, item.segments, asked.k, lam, asked.filters, asked.offset)
-        if known:
-            found = search_many(self.database, self.indexes.of(model), [question for _, question in known.values()])
-            for (place, (item, _)), results in zip(known.items(), found, strict=True):
-                answers[place] = _told(every[place], item, model, results)
+            items = embedded_items(session, [request.item_id for request in group.values()], kind, model.id)
+            for (number, request), item in zip(group.items(), items, strict=True):
+                if isinstance(item, MudarError):
+                    answers[number] = item
+                    continue
+                allow = _filters(request).allowed(session, other_kind(kind), model.id) if request.is_filtered else None
+                queries[number] = (
+                    item,
+                    SearchRequest(
+                        **stack_segments(item.segments),
+                        lam=_weight(request, model),
+                        k=request.offset + request.k,
+                        exclude=request.exclude,
+                        allow=allow,
+                    ),
+                )
+        if queries:
+            backend, searches = self.indexes.of(model), [search for _, search in queries.values()]
+            results = search_many(self.database, backend, other_kind(kind), searches)
+            for (number, (item, _)), ranked in zip(queries.items(), results, strict=True):
+                answers[number] = (
+                    ranked if isinstance(ranked, MudarError) else _page(group[number], item, model, ranked)
+                )
         return answers
 
 
-def _told(
-    one: Wanted, item: Asking, model: ModelInfo, results: list[dict[str, Any]] | MudarError
-) -> dict[str, Any] | MudarError:
-    if isinstance(results, MudarError):
-        return results
-    asked = one.asked
-    more = asked.offset + asked.k if len(results) == asked.k else None
-    head = {"id": one.item_id, "kind": one.kind, "tempo_bpm": item.tempo_bpm}
-    head |= {"offset": asked.offset, "next_offset": more}
+def _filters(request: RetrieveRequest) -> Filters:
+    tempo_bpm = request.min_tempo_bpm, request.max_tempo_bpm
+    return Filters(request.label, tempo_bpm, (request.min_duration_s, request.max_duration_s))
+
+
+def _weight(request: RetrieveRequest, model: ModelInfo) -> float:
+    return model.lambda_default if request.lam is None else request.lam
+
+
+def _page(
+    request: RetrieveRequest, item: EmbeddedItem, model: ModelInfo, ranked: Sequence[SearchResult]
+) -> SearchResults:
+    results = list(ranked[request.offset :])
+    query = SearchQuery(
+        id=request.item_id,
+        kind=request.kind,
+        tempo_bpm=item.tempo_bpm,
+        offset=request.offset,
+        next_offset=request.offset + request.k if len(results) == request.k else None,
+        k=request.k,
+        lam=_weight(request, model),
+        label=request.label,
+        model=model.id,
+    )
     if not results:
-        head["note"] = f"No {other_kind(one.kind)} passes the filters." if not asked.offset else "There are no more."
-    return {"query": {**head, **asked.echo(model)}, "results": results}
+        nothing = f"No {other_kind(request.kind)} passes the filters."
+        query.note = nothing if not request.offset else "There are no more."
+    return SearchResults(query=query, results=results)

@@ -1,54 +1,55 @@
-"""What POST /retrieve is asked: reads the question, and queues a job for a file. Knows no HTTP."""
+"""Searches with a stored item at once, and with a file by a job. Knows no HTTP."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from anyio import to_thread
 
 from mudar.errors import BadRequest, OutOfRange, WrongKind
+from mudar.library.jobs import JobSpec
 from service.container import Container
 from service.embed import ingest
 from service.jobs import submit
-from service.retrieve.search import Asked, Wanted
+from service.responses import Accepted
+from service.retrieve.schemas import RetrieveRequest, SearchOptions, SearchResults
 from service.uploads import Form
 
-
-def wanted(music_id: str | None, dance_id: str | None, asked: Asked) -> Wanted:
-    """What is asked for in the words of the address. BadRequest, OutOfRange."""
-    if (music_id is None) == (dance_id is None):
-        raise BadRequest("Give exactly one of music_id, dance_id and a multipart file.")
-    for name, (low, high) in (("tempo_bpm", asked.filters.tempo_bpm), ("duration_s", asked.filters.duration_s)):
-        if low is not None and high is not None and low > high:
-            raise OutOfRange(f"min_{name} is {low:g}, above max_{name}, {high:g}.")
-    return Wanted(music_id, "music", asked) if music_id is not None else Wanted(str(dance_id), "dance", asked)
+FIELDS = ("k", "lambda", "label", "model")
 
 
-def by_file(container: Container, form: Form, asked: Asked) -> dict[str, Any]:
-    """The job that searches with a file, which does not become an item."""
-    asked = _merged(form, asked)
-    model, upload = container.shelf.resolve(asked.model), form.file("file")
+async def retrieve(container: Container, request: RetrieveRequest) -> SearchResults:
+    """What fits a stored item. BadRequest, OutOfRange, and the errors of `Search.one`.
+
+    Filters are looked up one request at a time, beside the batches: one may take longer than many without.
+    """
+    _check(request)
+    if not request.is_filtered:
+        return await container.batcher.submit(request)
+    return await to_thread.run_sync(container.search.one, request, limiter=container.search_threads)
+
+
+def retrieve_by_file(container: Container, form: Form, options: SearchOptions) -> Accepted:
+    """The job that searches with a file, which does not become an item; fields of the form count where `options` has
+    none."""
+    fields = form.parse(SearchOptions, *FIELDS)
+    options = fields.model_copy(update={name: getattr(options, name) for name in options.model_fields_set})
+    model, upload = container.catalog.resolve(options.model), form.file("file")
     info = ingest.probe_upload(container, upload)
     kinds = ingest.kinds_of(info, form.one("kind"))
     if len(kinds) != 1:
         raise WrongKind("Search with one thing at a time: kind=dance or kind=music.")
-    kept = ingest.store_upload(upload, info)
-    params = {"kind": kinds[0], "sha256": kept.sha256, **asked.echo(model)}
-    wish = submit.JobSpec("retrieve", params, media_s=info.duration_s, blobs={"query": kept.sha256})
+    stored = ingest.store_upload(upload, info)
+    lam = model.lambda_default if options.lam is None else options.lam
+    params = {"kind": kinds[0], "sha256": stored.sha256, "k": options.k, "lambda": lam, "label": options.label}
+    spec = JobSpec("retrieve", {**params, "model": model.id}, blobs={"query": stored.sha256})
     with container.database.begin() as session:
-        job = submit.create_job(container, session, wish)
+        job = submit.create_job(container, session, spec, info.duration_s)
     return submit.enqueue(container, job)
 
 
-def _merged(form: Form, asked: Asked) -> Asked:
-    """Fields of the form count where the address says nothing; checked to the same bounds."""
-    try:
-        k = int(form.one("k") or asked.k)
-        lam = float(text) if (text := form.one("lambda")) is not None else asked.lam
-    except ValueError as error:
-        raise BadRequest(f"k and lambda are numbers: {error}") from error
-    if not 1 <= k <= 100:
-        raise OutOfRange(f"k is {k}; it must lie in 1..100.")
-    if lam is not None and not 0 <= lam <= 1:
-        raise OutOfRange(f"lambda is {lam}; it must lie in 0..1.")
-    filters = replace(asked.filters, labels=asked.filters.labels or form.many("label"))
-    return replace(asked, k=k, lam=lam, filters=filters, model=asked.model or form.one("model"))
+def _check(request: RetrieveRequest) -> None:
+    if (request.music_id is None) == (request.dance_id is None):
+        raise BadRequest("Give exactly one of music_id, dance_id and a multipart file.")
+    for name in ("tempo_bpm", "duration_s"):
+        low, high = getattr(request, f"min_{name}"), getattr(request, f"max_{name}")
+        if low is not None and high is not None and low > high:
+            raise OutOfRange(f"min_{name} is {low:g}, above max_{name}, {high:g}.")

@@ -1,1 +1,1 @@
-"""POST /soundtrack."""
+"""Answers POST /soundtrack and POST /sync."""

@@ -64,9 +64,7 @@ export const cancelJob = (jobId) => call("DELETE", `/jobs/${id(jobId)}`);
 
 /** `lambda` null asks for the model's own default; the answer's query says which it was. */
 export function retrieve(kind, itemId, { lambda = null, k = 12, signal } = {}) {
-  const query = new URLSearchParams({ [`${kind}_id`]: itemId, k });
-  if (lambda !== null) query.set("lambda", lambda);
-  return call("POST", `/retrieve?${query}`, { signal });
+  return call("POST", "/retrieve", { json: { [`${kind}_id`]: itemId, k, lambda }, signal });
 }
 
 /** Sends a file; `onShare(0..1)` while its bytes leave. XHR, because fetch does not tell how far an upload is. */

@@ -79,7 +79,9 @@ def _put(database: Database, number: int) -> str:
     none = np.zeros(0, np.float32)
     segments = (Segment(0, 8, np.full(DIMS[0], 0.05, np.float32), np.full(DIMS[1], 0.1, np.float32)),)
     with database.begin() as session:
-        item_id = str(items.create_item(session, hashlib.sha256(str(number).encode()).hexdigest(), "dance")["id"])
+        item_id = str(
+            items.create_item(session, items.NewItem(hashlib.sha256(str(number).encode()).hexdigest(), "dance"))["id"]
+        )
         found = Analysis("dance", 8.0, MODEL, Rhythm(none, none, none, 15.0, 120.0), segments)
         analyses.store_analysis(session, item_id, MODEL, found)
     return item_id

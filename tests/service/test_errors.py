@@ -22,10 +22,10 @@ def leaves(kind: type[errors.MudarError] = errors.MudarError) -> Iterator[type[e
 @pytest.mark.parametrize("kind", list(leaves()), ids=lambda kind: kind.__name__)
 def test_every_error_of_the_tree_has_a_meaning_over_http(kind: type[errors.MudarError]) -> None:
     body = problem(kind("because of this", hint="do that"))
-    assert (body["code"], body["detail"], body["hint"]) == (kind.code, "because of this", "do that")
-    assert 400 <= body["status"] <= 599
-    assert body["title"]
-    assert body["type"].endswith(kind.code)
+    assert (body.code, body.detail, body.hint) == (kind.code, "because of this", "do that")
+    assert 400 <= body.status <= 599
+    assert body.title
+    assert body.type.endswith(kind.code)
 
 
 def test_what_the_caller_did_is_4xx() -> None:

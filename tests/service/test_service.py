@@ -84,7 +84,7 @@ def test_both_ways_round_for_every_lambda(
     up: Any, items: dict[str, Any], asks: str, kind: str, found: set[str], lam: float | None
 ) -> None:
     params = {f"{kind}_id": items[asks]["id"], "k": 100, **({} if lam is None else {"lambda": lam})}
-    answer = up.http.post("/retrieve", params=params).json()
+    answer = up.http.post("/retrieve", json=params).json()
     used = 0.4 if lam is None else lam  # the card's own default
     assert answer["query"] == {
         "id": items[asks]["id"],
@@ -137,7 +137,7 @@ def test_searching_with_a_file_gives_the_same_and_keeps_no_item(
     stored = up.http.post("/retrieve", params={"dance_id": items["dance"]["id"], "k": 5, "lambda": 0.3}).json()
     before = up.http.get("/items").json()
     with clips["dance"].open("rb") as file:
-        job = finished(up, up.http.post("/retrieve?k=5&lambda=0.3", files={"file": ("again.mp4", file)}))
+        job = finished(up, up.http.post("/retrieve/file?k=5&lambda=0.3", files={"file": ("again.mp4", file)}))
     assert job["state"] == "done", job
     assert job["result"]["results"] == stored["results"]
     assert up.http.get("/items").json() == before
@@ -200,7 +200,7 @@ def test_two_files_at_once(up: Any, clips: dict[str, Path], items: dict[str, Any
     """They become items like any others; here they are there already."""
     with clips["dance"].open("rb") as dance, clips["other"].open("rb") as music:
         files = {"dance": ("d.mp4", dance), "music": ("m.m4a", music)}
-        job = finished(up, up.http.post("/retarget", files=files, data={"method": "shift", "crf": "30"}))
+        job = finished(up, up.http.post("/retarget/files", files=files, data={"method": "shift", "crf": "30"}))
     assert job["state"] == "done", job
     assert job["item_ids"] == [items["dance"]["id"], items["other"]["id"]]
     assert up.http.get(job["result"]["video_url"]).content[4:8] == b"ftyp"

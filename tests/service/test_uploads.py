@@ -43,7 +43,7 @@ def read(content: bytes, content_type: str, store: BlobStore, cap_bytes: int = 1
     async def run() -> Form:
         async with receive(request_of(content, content_type), store, cap_bytes) as form:
             for (upload,) in form.files.values():
-                upload.keep()
+                upload.store()
             return form
 
     return anyio.run(run)

@@ -79,7 +79,7 @@ def write_hum(path: Path) -> None:
 def stored(runtime: Runtime, path: Path, kind: Any, duration_s: float) -> str:
     blob = runtime.blobs.adopt(path)
     with runtime.database.begin() as session:
-        return str(items.create_item(session, blob.sha256, kind, info={"duration_s": duration_s})["id"])
+        return str(items.create_item(session, items.NewItem(blob.sha256, kind, info={"duration_s": duration_s}))["id"])
 
 
 def beats(every_s: float) -> Rhythm:
@@ -98,7 +98,7 @@ def test_cancelled_in_the_middle(runtime: Runtime, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setitem(handlers.HANDLERS, "noop", renders)
     with runtime.database.begin() as session:
-        job_id = str(jobs.create_job(session, "noop", {}, pair)["id"])
+        job_id = str(jobs.create_job(session, jobs.JobSpec("noop", {}, pair))["id"])
     working = threading.Thread(target=run, args=(runtime, job_id), daemon=True)
     working.start()
 

@@ -35,7 +35,7 @@ def runtime(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runti
 
 def queued(runtime: Runtime, kind: str = "noop", item_ids: tuple[str, ...] = (), **params: Any) -> str:
     with runtime.database.begin() as session:
-        return str(jobs.create_job(session, kind, params, item_ids)["id"])
+        return str(jobs.create_job(session, jobs.JobSpec(kind, params, item_ids))["id"])
 
 
 def look(runtime: Runtime, job_id: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_a_running_job_notices_that_it_is_cancelled(runtime: Runtime, step: Any)
 
 def test_an_item_deleted_while_its_job_runs_ends_the_job(runtime: Runtime, step: Any) -> None:
     with runtime.database.begin() as session:
-        item_id = items.create_item(session, "ab" * 32, "dance", info={"duration_s": 3.0})["id"]
+        item_id = items.create_item(session, items.NewItem("ab" * 32, "dance", info={"duration_s": 3.0}))["id"]
 
     def loses_its_item(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
         with runtime.database.begin() as session:
@@ -137,7 +137,7 @@ def test_a_worker_that_was_thought_dead_can_store_nothing(runtime: Runtime, step
             assert other is not None
             jobs.finish(session, context.job_id, other.token, {"by": "other"})
         context.write(lambda session: stored.append("in a transaction that is rolled back"))
-        context.write(lambda session: items.create_item(session, "cd" * 32, "dance"))
+        context.write(lambda session: items.create_item(session, items.NewItem("cd" * 32, "dance")))
         return {"by": "late"}
 
     step(sleeps_too_long)
@@ -152,7 +152,7 @@ def test_rows_and_end_are_one_event(runtime: Runtime, step: Any) -> None:
     """When a row cannot be written, neither can the end; the job says why."""
 
     def writes_badly(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
-        context.write(lambda session: items.create_item(session, "ef" * 32, "dance"))
+        context.write(lambda session: items.create_item(session, items.NewItem("ef" * 32, "dance")))
         context.write(lambda session: items.delete_item(session, "dance-that-is-not-there"))
         return {}
 

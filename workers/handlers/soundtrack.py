@@ -5,11 +5,13 @@ The others come with the report that their plan predicts.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from mudar.index.types import SearchRequest
 from mudar.library import analyses
 from mudar.library.items import get_item
-from mudar.library.search.search import Question, search
+from mudar.library.search.search import search, stack_segments
 from mudar.progress import scaled
 from workers.context import StepContext
 from workers.handlers.embed import embed_item
@@ -52,14 +54,15 @@ def _ranked(
         item, segments = get_item(session, dance_id, model), analyses.segments(session, dance_id, model)
         dance = analyses.rhythm(session, dance_id, model)
     context.progress(0.3, "search")
-    backend = runtime.search_backend(model, len(segments[0].embedding), len(segments[0].rhythm))
-    matches = search(runtime.database, backend, Question("dance", segments, int(params["k"]), float(params["lambda"])))
+    request = SearchRequest(**stack_segments(segments), lam=float(params["lambda"]), k=int(params["k"]))
+    results = search(runtime.database, runtime.search_backend(model, segments), "music", request)
     songs = []
-    for number, match in enumerate(matches):
-        context.progress(0.3 + 0.1 * number / len(matches), "plan")
+    for number, result in enumerate(results):
+        context.progress(0.3 + 0.1 * number / len(results), "plan")
         with runtime.database.read() as session:
-            music, song = analyses.rhythm(session, match["id"], model), get_item(session, match["id"], model)
-        songs.append(match | _predicted(dance, item["info"], music, song["info"], settings))
+            music, song = analyses.rhythm(session, result.id, model), get_item(session, result.id, model)
+        prediction = _predicted(dance, item["info"], music, song["info"], settings)
+        songs.append(dataclasses.asdict(result) | prediction)
     return sorted(songs, key=lambda song: (song["refused"] is not None, song["warp_cost"] or 0.0, -song["score"]))
 
 

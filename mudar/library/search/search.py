@@ -1,13 +1,12 @@
-"""A question of similarity, answered as records: the same lines for an item that is stored and for a file that is not.
+"""Answers searches from the library: the same lines for an item that is stored and for a file that is not.
 
-Knows the index that follows the library, and the rows that give its answers a title; no web, no queue.
+Knows the index that follows the library, and the rows that give its hits a title; no web, no queue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sqlalchemy import bindparam, select
@@ -21,159 +20,114 @@ from mudar.library.db import Database, Session
 from mudar.library.search.ports import SearchBackend
 from mudar.records import Kind, Segment
 
-MAX_DEPTH = 1000  # offset + k
+MAX_DEPTH = 1000  # items that one request may ask for, those that a page leaves out included
 Range = tuple[float | None, float | None]  # from, to; None = open
 
 
 @dataclass(frozen=True)
+class SearchResult:
+    """A ranked item: score = lambda * embedding_score + (1 - lambda) * rhythm_score, of the best pair of segments.
+
+    That pair begins at `start_s` of this item and at `query_start_s` of what was searched with.
+    """
+
+    id: str
+    score: float
+    embedding_score: float
+    rhythm_score: float
+    tempo_bpm: float | None
+    start_s: float
+    query_start_s: float
+    title: str
+
+
+@dataclass(frozen=True)
 class Filters:
-    """Which items may be found: with all these labels, in these ranges, and none of `exclude` (item ids)."""
+    """Selects items by the catalogue: with all these labels, in these ranges."""
 
     labels: Sequence[str] = ()
     tempo_bpm: Range = (None, None)
     duration_s: Range = (None, None)
-    exclude: Sequence[str] = ()
 
-    @property
-    def narrow(self) -> bool:
-        """Whether the catalogue must be asked which items pass."""
-        return bool(self.labels) or (*self.tempo_bpm, *self.duration_s) != (None,) * 4
-
-    @property
-    def all_pass(self) -> bool:
-        """Whether every item may be found."""
-        return not self.narrow and not self.exclude
-
-    def passing(self, session: Session, kind: Kind, model: str) -> set[str]:
-        """The items of a kind that pass, `exclude` aside."""
-        ids = items.ids_with(session, kind=kind, labels=self.labels)
+    def allowed(self, session: Session, kind: Kind, model: str) -> set[str] | None:
+        """The ids of the items of a kind that pass; None when all do."""
+        if not self.labels and (*self.tempo_bpm, *self.duration_s) == (None,) * 4:
+            return None
         query = select(t.analyses.c.item_id).where(t.analyses.c.model == model)
-        for column, (low, high) in (
-            (t.analyses.c.tempo_bpm, self.tempo_bpm),
-            (t.analyses.c.duration_s, self.duration_s),
-        ):
+        for name, (low, high) in (("tempo_bpm", self.tempo_bpm), ("duration_s", self.duration_s)):
+            column = t.analyses.c[name]
             query = query.where(
                 *([column >= low] if low is not None else []), *([column <= high] if high is not None else [])
             )
-        return ids & set(session.execute(query).scalars())
-
-
-ANY = Filters()
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is searched with (its kind and segments), and how: k items after `offset` better ones, weight lam."""
-
-    kind: Kind
-    segments: Sequence[Segment]
-    k: int
-    lam: float
-    filters: Filters = ANY
-    offset: int = 0
-
-    @property
-    def depth(self) -> int:
-        """How many items must be found."""
-        return self.offset + self.k
+        return items.ids_with(session, kind=kind, labels=self.labels) & set(session.execute(query).scalars())
 
 
 def other_kind(kind: Kind) -> Kind:
-    """A dance asks for music, music for dances."""
+    """Music for a dance, dances for music."""
     return "music" if kind == "dance" else "dance"
 
 
-def search(database: Database, follower: SearchBackend, question: Question) -> list[dict[str, Any]]:
-    """The k items of the other kind that fit best, with all that was committed before. EmptyLibrary, OutOfRange."""
-    (answer,) = search_many(database, follower, [question])
-    if isinstance(answer, MudarError):
-        raise answer
-    return answer
+def stack_segments(segments: Sequence[Segment]) -> dict[str, np.ndarray]:
+    """The fields of a SearchRequest that say what is searched with."""
+    return {
+        "embeddings": np.stack([segment.embedding for segment in segments]),
+        "rhythms": np.stack([segment.rhythm for segment in segments]),
+        "start_s": np.array([segment.start_s for segment in segments], np.float32),
+    }
+
+
+def search(database: Database, backend: SearchBackend, kind: Kind, request: SearchRequest) -> list[SearchResult]:
+    """The k items of `kind` that fit best, with all that was committed before. EmptyLibrary, OutOfRange."""
+    (results,) = search_many(database, backend, kind, [request])
+    if isinstance(results, MudarError):
+        raise results
+    return results
 
 
 def search_many(
-    database: Database, follower: SearchBackend, questions: Sequence[Question]
-) -> list[list[dict[str, Any]] | MudarError]:
-    """`search` for each, with one look at the log and one at the titles; an error in the place of an answer."""
-    follower.catch_up()
-    answers: list[Sequence[Match] | MudarError | None] = [_refused(follower, question) for question in questions]
-    alike: dict[tuple[Kind, int], list[int]] = {}
-    for place, question in enumerate(questions):
-        if answers[place] is None and question.filters.all_pass:
-            alike.setdefault((other_kind(question.kind), question.depth), []).append(place)
-        elif answers[place] is None:
-            (answers[place],) = _found(database, follower, [question])
-    for places in alike.values():
-        found = _found(database, follower, [questions[place] for place in places])
-        for place, matches in zip(places, found, strict=True):
-            answers[place] = matches
-    pages = [
-        answer if isinstance(answer, MudarError) else (answer or [])[question.offset :]
-        for question, answer in zip(questions, answers, strict=True)
-    ]
+    database: Database, backend: SearchBackend, kind: Kind, requests: Sequence[SearchRequest]
+) -> list[list[SearchResult] | MudarError]:
+    """Answers each request as `search` does, reading the log and the titles once; an error in the place of results."""
+    backend.catch_up()
+    index = backend.index(kind)
+    if not len(index):
+        text = f"There is no {kind} in the library yet to compare this {other_kind(kind)} with."
+        return [EmptyLibrary(text) for _ in requests]
+    within = [request for request in requests if request.k <= MAX_DEPTH]
+    hits = iter(index.search_many(within))
+    pages = [next(hits) if request.k <= MAX_DEPTH else None for request in requests]
     with database.read() as session:
-        known = _known(session, follower.model, [page for page in pages if not isinstance(page, MudarError)])
-    return [page if isinstance(page, MudarError) else _records(page, known) for page in pages]
+        rows = _catalogue_rows(session, backend.model, {hit.item_id for page in pages if page for hit in page})
+    too_deep = OutOfRange(f"offset and k must lie within the first {MAX_DEPTH} items.")
+    return [too_deep if page is None else _results(page, rows) for page in pages]
 
 
-def _refused(follower: SearchBackend, question: Question) -> MudarError | None:
-    wanted = other_kind(question.kind)
-    if not len(follower.index(wanted)):
-        return EmptyLibrary(f"There is no {wanted} in the library yet to compare this {question.kind} with.")
-    if question.offset < 0 or question.depth > MAX_DEPTH:
-        return OutOfRange(f"offset {question.offset} and k {question.k} must lie within the first {MAX_DEPTH} items.")
-    return None
-
-
-def _found(database: Database, follower: SearchBackend, alike: Sequence[Question]) -> Sequence[Sequence[Match]]:
-    """The best items for questions of one kind, depth and filters."""
-    wanted, filters, allow = other_kind(alike[0].kind), alike[0].filters, None
-    if filters.narrow:
-        with database.read() as session:
-            allow = filters.passing(session, wanted, follower.model)
-    return follower.index(wanted).search_many([_request(question, allow) for question in alike])
-
-
-def _request(question: Question, allow: set[str] | None) -> SearchRequest:
-    segments = question.segments
-    return SearchRequest(
-        np.stack([segment.embedding for segment in segments]),
-        np.stack([segment.rhythm for segment in segments]),
-        [segment.start_s for segment in segments],
-        question.lam,
-        question.depth,
-        question.filters.exclude,
-        allow,
-    )
-
-
-_FOUND = (
+_ROWS = (  # built once: making a statement anew costs more than answering it
     select(t.items.c.id, t.items.c.title, t.analyses.c.tempo_bpm)
     .join(t.analyses, t.analyses.c.item_id == t.items.c.id)
     .where(t.items.c.id.in_(bindparam("ids", expanding=True)), t.analyses.c.model == bindparam("model"))
 )
 
 
-def _known(session: Session, model: str, pages: Sequence[Sequence[Match]]) -> dict[str, tuple[str, float]]:
+def _catalogue_rows(session: Session, model: str, ids: Iterable[str]) -> dict[str, tuple[str, float]]:
     """Title and tempo by item id, of those that are still there."""
-    ids = {match.item_id for page in pages for match in page}
-    rows = session.execute(_FOUND, {"ids": sorted(ids), "model": model})
+    rows = session.execute(_ROWS, {"ids": sorted(ids), "model": model})
     return {row.id: (row.title, row.tempo_bpm) for row in rows}
 
 
-def _records(found: Sequence[Match], known: dict[str, tuple[str, float]]) -> list[dict[str, Any]]:
-    """Matches with title and tempo, in their order; an item that was deleted a moment ago is left out."""
+def _results(hits: Sequence[Match], rows: Mapping[str, tuple[str, float]]) -> list[SearchResult]:
+    """Hits with title and tempo, in their order; an item that was deleted a moment ago is left out."""
     return [
-        {
-            "id": match.item_id,
-            "score": match.score,
-            "embedding_score": match.embedding_score,
-            "rhythm_score": match.rhythm_score,
-            "tempo_bpm": known[match.item_id][1],
-            "start_s": match.start_s,
-            "query_start_s": match.query_start_s,
-            "title": known[match.item_id][0],
-        }
-        for match in found
-        if match.item_id in known
+        SearchResult(
+            id=hit.item_id,
+            score=hit.score,
+            embedding_score=hit.embedding_score,
+            rhythm_score=hit.rhythm_score,
+            tempo_bpm=rows[hit.item_id][1],
+            start_s=hit.start_s,
+            query_start_s=hit.query_start_s,
+            title=rows[hit.item_id][0],
+        )
+        for hit in hits
+        if hit.item_id in rows
     ]

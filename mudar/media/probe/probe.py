@@ -28,20 +28,9 @@ from mudar.errors import (
     UnreadableMedia,
     from_code,
 )
-from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream, require_dance, require_music
+from mudar.media.probe.models import MediaInfo, ProbeLimits
 from mudar.media.probe.sniff import Header, read_header
 from mudar.media.probe.streams import probe_streams
-
-__all__ = [
-    "AudioStream",
-    "MediaInfo",
-    "ProbeLimits",
-    "VideoStream",
-    "probe",
-    "probe_in_child",
-    "require_dance",
-    "require_music",
-]
 
 CHILD_MEMORY_BYTES = 3 << 30  # address space, of which Python and FFmpeg's libraries take a third of a GiB
 ROOT = Path(__file__).resolve().parents[3]

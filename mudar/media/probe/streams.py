@@ -70,10 +70,10 @@ def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
         origin_s = container_start_s(container)
     with open_media(path, limits.max_pixels) as container:
         video, audio = video_stream(container), audio_stream(container) if has_sound else None
-        counts = _count_packets(container, video, audio, limits, name)
-        for stream in (video, audio):
-            if stream is not None:
-                _check_end(container, stream, counts[stream.index], name)
+        streams = [stream for stream in (video, audio) if stream is not None]
+        counts = _count_packets(container, streams, limits, name)
+        for stream in streams:
+            _check_end(container, stream, counts[stream.index], name)
         return MediaInfo(
             path=str(path),
             container=container.format.name,
@@ -115,19 +115,12 @@ def _first_picture(container: InputContainer, name: str) -> av.VideoFrame | None
 
 
 def _count_packets(
-    container: InputContainer,
-    video: AvVideoStream | None,
-    audio: AvAudioStream | None,
-    limits: ProbeLimits,
-    name: str,
+    container: InputContainer, streams: list[AvVideoStream | AvAudioStream], limits: ProbeLimits, name: str
 ) -> dict[int, PacketCount]:
-    streams = [s for s in (video, audio) if s is not None]
-    counts = {s.index: _from_header(container, s) for s in streams}
-    left = [s for s in streams if counts[s.index] is None]
-    counted = {index: count for index, count in counts.items() if count is not None}
-    if left:
-        counted.update(_from_packets(container, left, limits, name))
-    return counted
+    """Counts by the header where it can and reads the packets of the other streams, by stream index."""
+    counts = {s.index: count for s in streams if (count := _from_header(container, s)) is not None}
+    uncounted = [s for s in streams if s.index not in counts]
+    return counts | (_from_packets(container, uncounted, limits, name) if uncounted else {})
 
 
 def _from_header(container: InputContainer, stream: AvVideoStream | AvAudioStream) -> PacketCount | None:

@@ -67,7 +67,7 @@ def new_item(database: Database) -> Callable[..., str]:
     def make(kind: Kind = "dance", **kw: object) -> str:
         sha256 = hashlib.sha256(str(next(numbers)).encode()).hexdigest()
         with database.begin() as session:
-            return str(items.create_item(session, sha256, kind, **kw)["id"])  # type: ignore[arg-type]
+            return str(items.create_item(session, items.NewItem(sha256, kind, **kw))["id"])  # type: ignore[arg-type]
 
     return make
 

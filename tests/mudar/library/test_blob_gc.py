@@ -33,8 +33,8 @@ def grow_old(database: Database, store: BlobStore) -> None:
 def test_what_items_and_jobs_name_stays_and_the_rest_goes_when_it_is_old(database: Database, store: BlobStore) -> None:
     shas = {name: store.put_stream([name.encode()]).sha256 for name in ("item", "sent", "made", "lost", "young")}
     with database.begin() as session:
-        item_id = items.create_item(session, shas["item"], "dance")["id"]
-        job_id = jobs.create_job(session, "retarget", {}, blobs={"dance": shas["sent"]})["id"]
+        item_id = items.create_item(session, items.NewItem(shas["item"], "dance"))["id"]
+        job_id = jobs.create_job(session, jobs.JobSpec("retarget", {}, blobs={"dance": shas["sent"]}))["id"]
         claim = jobs.claim(session, job_id, "worker")
         assert claim is not None
         done = jobs.finish(session, job_id, claim.token, {}, blobs={"video": shas["made"]})
@@ -68,7 +68,7 @@ def test_uploads_beside_the_collector_keep_their_files(database: Database, store
             grow_old(database, store)
             store.put_stream([b"again"])
             with database.begin() as session:
-                item_id = items.create_item(session, sha256, "dance")["id"]
+                item_id = items.create_item(session, items.NewItem(sha256, "dance"))["id"]
             assert store.path(sha256).read_bytes() == b"again"
             with database.begin() as session:
                 items.delete_item(session, item_id)

@@ -18,7 +18,9 @@ SHA = "ab" * 32
 def test_an_item_tells_what_it_was_given_and_is_json(database: Database) -> None:
     info = {"duration_s": 12.5, "container": "mp4"}
     with database.begin() as session:
-        made = items.create_item(session, SHA, "dance", " Bachata ", ["b", "a", "b", " "], {"take": 2}, info)
+        made = items.create_item(
+            session, items.NewItem(SHA, "dance", " Bachata ", ["b", "a", "b", " "], {"take": 2}, info)
+        )
     with database.read() as session:
         found = items.get_item(session, made["id"])
     assert made == {**found, "created": True}
@@ -29,10 +31,10 @@ def test_an_item_tells_what_it_was_given_and_is_json(database: Database) -> None
 
 def test_the_same_bytes_are_the_same_item_and_labels_add_up(database: Database) -> None:
     with database.begin() as session:
-        first = items.create_item(session, SHA, "dance", "One", ["a"])
+        first = items.create_item(session, items.NewItem(SHA, "dance", "One", ["a"]))
     with database.begin() as session:
-        again = items.create_item(session, SHA, "dance", "Two", ["b"])
-        other = items.create_item(session, SHA, "music", linked_to=first["id"])
+        again = items.create_item(session, items.NewItem(SHA, "dance", "Two", ["b"]))
+        other = items.create_item(session, items.NewItem(SHA, "music", linked_to=first["id"]))
     assert (again["id"], again["created"], again["title"]) == (first["id"], False, "One")
     assert again["labels"] == ["a", "b"]
     assert other["id"] != first["id"]
@@ -42,7 +44,7 @@ def test_the_same_bytes_are_the_same_item_and_labels_add_up(database: Database) 
 def test_many_uploads_of_the_same_bytes_at_once_make_one_item(database: Database) -> None:
     def upload(number: int) -> tuple[str, bool]:
         with database.begin() as session:
-            made = items.create_item(session, SHA, "music", labels=[str(number)])
+            made = items.create_item(session, items.NewItem(SHA, "music", labels=[str(number)]))
             return made["id"], made["created"]
 
     with ThreadPoolExecutor(8) as pool:
@@ -57,16 +59,16 @@ def test_many_uploads_of_the_same_bytes_at_once_make_one_item(database: Database
 def test_text_that_no_database_takes_is_refused(database: Database, text: str) -> None:
     raises = pytest.raises(BadRequest)
     with raises, database.begin() as session:
-        items.create_item(session, SHA, "dance", text)
+        items.create_item(session, items.NewItem(SHA, "dance", text))
     raises = pytest.raises(BadRequest)
     with raises, database.begin() as session:
-        items.create_item(session, SHA, "dance", labels=[text])
+        items.create_item(session, items.NewItem(SHA, "dance", labels=[text]))
 
 
 def test_metadata_that_is_not_json_is_refused(database: Database) -> None:
     raises = pytest.raises(BadRequest)
     with raises, database.begin() as session:
-        items.create_item(session, SHA, "dance", metadata={"bpm": float("nan")})
+        items.create_item(session, items.NewItem(SHA, "dance", metadata={"bpm": float("nan")}))
 
 
 def test_pages_show_every_item_once_newest_first_even_while_more_arrive(
@@ -79,7 +81,7 @@ def test_pages_show_every_item_once_newest_first_even_while_more_arrive(
     seen, cursor = [], None
     while True:
         with database.read() as session:
-            page = items.list_items(session, cursor=cursor, limit=4)
+            page = items.list_items(session, items.ItemQuery(cursor=cursor, limit=4))
         seen += [item["id"] for item in page.items]
         new_item()
         cursor = page.next_cursor
@@ -95,7 +97,7 @@ def test_filters_lose_nothing(database: Database, new_item: Callable[..., str]) 
 
         def listed(**kw: object) -> set[str]:
             ids = items.ids_with(session, **kw)  # type: ignore[arg-type]
-            assert {item["id"] for item in items.list_items(session, **kw).items} == ids  # type: ignore[arg-type]
+            assert {item["id"] for item in items.list_items(session, items.ItemQuery(**kw)).items} == ids  # type: ignore[arg-type]
             return ids
 
         assert listed() == {both, one, music}
@@ -110,17 +112,17 @@ def test_filters_lose_nothing(database: Database, new_item: Callable[..., str]) 
 def test_a_cursor_of_somebody_elses_is_refused(database: Database, cursor: str) -> None:
     raises = pytest.raises(BadRequest)
     with raises, database.read() as session:
-        items.list_items(session, cursor=cursor)
+        items.list_items(session, items.ItemQuery(cursor=cursor))
 
 
 def test_deletion_is_final_and_the_bytes_may_come_back_as_a_new_item(database: Database) -> None:
     with database.begin() as session:
-        old = items.create_item(session, SHA, "dance", labels=["a"])["id"]
-        linked = items.create_item(session, SHA, "music", linked_to=old)["id"]
+        old = items.create_item(session, items.NewItem(SHA, "dance", labels=["a"]))["id"]
+        linked = items.create_item(session, items.NewItem(SHA, "music", linked_to=old))["id"]
     with database.begin() as session:
         items.delete_item(session, old)
     with database.begin() as session:
-        new = items.create_item(session, SHA, "dance")
+        new = items.create_item(session, items.NewItem(SHA, "dance"))
         assert new["id"] != old
         assert new["labels"] == []
         assert items.get_item(session, linked)["linked_to"] is None

@@ -24,7 +24,7 @@ NewItem = Callable[..., str]
 
 def ask(database: Database, *item_ids: str, **kw: object) -> str:
     with database.begin() as session:
-        return str(jobs.create_job(session, "embed", {"fps": 15}, item_ids, **kw)["id"])  # type: ignore[arg-type]
+        return str(jobs.create_job(session, jobs.JobSpec("embed", {"fps": 15}, item_ids, **kw))["id"])  # type: ignore[arg-type]
 
 
 def take(database: Database, job_id: str, **kw: float) -> jobs.Claim:
@@ -177,7 +177,7 @@ def test_the_same_work_is_not_done_twice(database: Database) -> None:
     with database.begin() as session:
         jobs.finish(session, third, claim.token, {})
     with database.begin() as session:
-        again = jobs.create_job(session, "embed", {}, key="k")
+        again = jobs.create_job(session, jobs.JobSpec("embed", {}, key="k"))
     assert (again["id"], again["created"], again["state"]) == (third, False, "done")
     assert ask(database) != ask(database)
 

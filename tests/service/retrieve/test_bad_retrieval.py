@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mudar.library import analyses
-from mudar.library.items import create_item
+from mudar.library.items import NewItem, create_item
 from mudar.records import Analysis, Rhythm, Segment
 from service.settings import Settings
 
@@ -49,7 +49,7 @@ def item(api: Any, kind: Any, number: int, labels: tuple[str, ...] = (), model: 
     segment = Segment(0.0, 2.0, embedding / np.linalg.norm(embedding), rhythm / np.linalg.norm(rhythm))
     found = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 90.0 + number)
     with api.container.database.begin() as session:
-        made = create_item(session, f"{number:064x}", kind, f"{kind} {number}", labels)
+        made = create_item(session, NewItem(f"{number:064x}", kind, f"{kind} {number}", labels))
         if model:
             analysis = Analysis(kind, 2.0, model, found, (segment,))
             analyses.store_analysis(session, made["id"], model, analysis)

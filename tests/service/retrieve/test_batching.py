@@ -27,11 +27,11 @@ class Doubling:
             raise OSError("no answer to any of them")
         return [ValueError(f"{n} is below 0") if n < 0 else 2 * n for n in numbers]
 
-    async def held(self, together: DynamicBatcher[int, int], first: int) -> asyncio.Task[int]:
+    async def blocked(self, batcher: DynamicBatcher[int, int], first: int) -> asyncio.Task[int]:
         """A question that is being answered until the gate opens."""
         self.gate.clear()
         self.inside.clear()
-        task = asyncio.create_task(together.ask(first))
+        task = asyncio.create_task(batcher.submit(first))
         await asyncio.to_thread(self.inside.wait, 30)
         return task
 
@@ -39,9 +39,9 @@ class Doubling:
 def test_what_waits_is_answered_together_and_in_order() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=4)
-        first = await answer.held(together, 1)
-        rest = [asyncio.create_task(together.ask(n)) for n in range(2, 8)]
+        batcher: DynamicBatcher[int, int] = DynamicBatcher(answer, max_batch_size=4, workers=1)
+        first = await answer.blocked(batcher, 1)
+        rest = [asyncio.create_task(batcher.submit(n)) for n in range(2, 8)]
         await asyncio.sleep(0)
         answer.gate.set()
         assert await asyncio.gather(first, *rest) == [2, 4, 6, 8, 10, 12, 14]
@@ -53,15 +53,15 @@ def test_what_waits_is_answered_together_and_in_order() -> None:
 def test_who_was_just_answered_comes_along_with_those_who_wait() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=4)
+        batcher: DynamicBatcher[int, int] = DynamicBatcher(answer, max_batch_size=4, workers=1)
 
         async def eager() -> list[int]:
-            return [await together.ask(1), await together.ask(3)]
+            return [await batcher.submit(1), await batcher.submit(3)]
 
         answer.gate.clear()
         client = asyncio.create_task(eager())
         await asyncio.to_thread(answer.inside.wait, 30)
-        patient = asyncio.create_task(together.ask(2))
+        patient = asyncio.create_task(batcher.submit(2))
         await asyncio.sleep(0)
         answer.gate.set()
         assert await asyncio.gather(client, patient) == [[2, 6], 4]
@@ -73,10 +73,10 @@ def test_who_was_just_answered_comes_along_with_those_who_wait() -> None:
 def test_batches_run_side_by_side() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=2, most=4)
-        first = await answer.held(together, 1)
-        second = await answer.held(together, 2)
-        third = asyncio.create_task(together.ask(3))
+        batcher: DynamicBatcher[int, int] = DynamicBatcher(answer, max_batch_size=4, workers=2)
+        first = await answer.blocked(batcher, 1)
+        second = await answer.blocked(batcher, 2)
+        third = asyncio.create_task(batcher.submit(3))
         await asyncio.sleep(0.05)
         assert answer.batches == [[1], [2]]
         answer.gate.set()
@@ -88,13 +88,13 @@ def test_batches_run_side_by_side() -> None:
 def test_an_error_is_that_of_its_question_or_of_all_that_were_asked_with_it() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=9)
-        found = await asyncio.gather(*(together.ask(n) for n in (3, -3, 4)), return_exceptions=True)
+        batcher: DynamicBatcher[int, int] = DynamicBatcher(answer, max_batch_size=9, workers=1)
+        found = await asyncio.gather(*(batcher.submit(n) for n in (3, -3, 4)), return_exceptions=True)
         assert (found[0], found[2]) == (6, 8)
         assert isinstance(found[1], ValueError)
-        lost = await asyncio.gather(*(together.ask(n) for n in (3, 13)), return_exceptions=True)
+        lost = await asyncio.gather(*(batcher.submit(n) for n in (3, 13)), return_exceptions=True)
         assert [type(one) for one in lost] == [OSError, OSError]
-        assert await together.ask(5) == 10  # the next are answered as ever
+        assert await batcher.submit(5) == 10  # the next are answered as ever
 
     asyncio.run(check())
 
@@ -102,9 +102,9 @@ def test_an_error_is_that_of_its_question_or_of_all_that_were_asked_with_it() ->
 def test_who_goes_away_costs_the_others_nothing() -> None:
     async def check() -> None:
         answer = Doubling()
-        together: DynamicBatcher[int, int] = DynamicBatcher(answer, at_once=1, most=9)
-        first = await answer.held(together, 1)
-        gone, stays = (asyncio.create_task(together.ask(n)) for n in (2, 3))
+        batcher: DynamicBatcher[int, int] = DynamicBatcher(answer, max_batch_size=9, workers=1)
+        first = await answer.blocked(batcher, 1)
+        gone, stays = (asyncio.create_task(batcher.submit(n)) for n in (2, 3))
         await asyncio.sleep(0)
         gone.cancel()
         first.cancel()
@@ -112,6 +112,6 @@ def test_who_goes_away_costs_the_others_nothing() -> None:
             await gone
         answer.gate.set()
         assert await stays == 6
-        assert await together.ask(4) == 8
+        assert await batcher.submit(4) == 8
 
     asyncio.run(check())

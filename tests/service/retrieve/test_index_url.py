@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mudar.library import analyses
-from mudar.library.items import create_item, delete_item
+from mudar.library.items import NewItem, create_item, delete_item
 from mudar.records import Analysis, Rhythm, Segment
 from service.settings import Settings
 
@@ -32,7 +32,9 @@ def fill(api: Any, dances: int) -> list[str]:
         segments = tuple(Segment(4.0 * n, 4.0 * n + 8, unit(256), unit(64)) for n in range(1 + number % 3))
         rhythm = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 80.0 + number)
         with api.container.database.begin() as session:
-            made = create_item(session, f"{number:064x}", kind, f"{kind} {number}", ["odd"] if number % 2 else [])
+            made = create_item(
+                session, NewItem(f"{number:064x}", kind, f"{kind} {number}", ["odd"] if number % 2 else [])
+            )
             analyses.store_analysis(session, made["id"], MODEL, Analysis(kind, 12.0, MODEL, rhythm, segments))
         ids.append(str(made["id"]))
     return ids
@@ -46,7 +48,7 @@ def pair(
     own = settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("pair")})
     with run_api(own) as here, run_api(own.model_copy(update={"index_url": milvus_url})) as there:
         yield here, there, fill(here, 20)
-        follower = there.container.indexes.of(there.container.shelf.resolve(None))
+        follower = there.container.indexes.of(there.container.catalog.resolve(None))
         with follower.engine.client() as client:
             for kind in ("dance", "music"):
                 client.drop_collection(follower.index(kind).name)

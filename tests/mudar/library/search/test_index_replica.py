@@ -279,7 +279,8 @@ for n in itertools.count():
         continue
     segments = tuple(Segment(0, 8, np.full(6, 0.1 * i, np.float32), np.full(4, 0.1, np.float32)) for i in range(3))
     with database.begin() as session:
-        item_id = items.create_item(session, hashlib.sha256(f"{turn} {n}".encode()).hexdigest(), "dance")["id"]
+        sha256 = hashlib.sha256(f"{turn} {n}".encode()).hexdigest()
+        item_id = items.create_item(session, items.NewItem(sha256, "dance"))["id"]
         analysis = Analysis("dance", 8.0, "m@1", Rhythm(none, none, none, 15.0, 120.0), segments)
         analyses.store_analysis(session, item_id, "m@1", analysis)
     mine.append(item_id)

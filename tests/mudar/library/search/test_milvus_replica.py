@@ -12,11 +12,12 @@ import pytest
 
 from mudar.errors import IndexUnavailable
 from mudar.index.milvus import Milvus
+from mudar.index.types import SearchRequest
 from mudar.library import analyses, items
 from mudar.library.db import Database
 from mudar.library.search.index_replica import IndexReplica
 from mudar.library.search.milvus_replica import MilvusReplica
-from mudar.library.search.search import Filters, Question, search
+from mudar.library.search.search import Filters, SearchResult, search, stack_segments
 from mudar.records import Kind, Segment
 
 DIMS = (6, 4)  # conftest's vectors
@@ -58,8 +59,8 @@ def delete(database: Database, item_id: str) -> None:
         items.delete_item(session, item_id)
 
 
-def agree(database: Database, follower: MilvusReplica, faiss: IndexReplica) -> list[dict[str, Any]]:
-    """The records of both, filters included, once they agreed at all λ; those of λ = 1 without a filter."""
+def agree(database: Database, follower: MilvusReplica, faiss: IndexReplica) -> list[SearchResult]:
+    """The results of both, filters included, once they agreed at all λ; those of λ = 1 without a filter."""
     rng = np.random.default_rng(3)
 
     def unit(size: int) -> np.ndarray:
@@ -67,16 +68,20 @@ def agree(database: Database, follower: MilvusReplica, faiss: IndexReplica) -> l
         return vector / np.linalg.norm(vector)
 
     segments = [Segment(4.0 * n, 4.0 * n + 8, unit(6), unit(4)) for n in range(2)]
-    found: list[dict[str, Any]] = []
+    results: list[SearchResult] = []
     for lam in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
         for filters in (Filters(labels=["x"]), Filters(tempo_bpm=(100, 200), duration_s=(0, 100)), Filters()):
-            question = Question("music", segments, 50, lam, filters)
-            found, other = (search(database, one, question) for one in (follower, faiss))
-            assert [record["id"] for record in found] == [record["id"] for record in other]
-            for mine, theirs in zip(found, other, strict=True):
-                assert mine == {key: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
-                                for key, value in theirs.items()}  # fmt: skip
-    return found
+            with database.read() as session:
+                allow = filters.allowed(session, "dance", "m@1")
+            request = SearchRequest(**stack_segments(segments), lam=lam, k=50, allow=allow)
+            results, other = (search(database, backend, "dance", request) for backend in (follower, faiss))
+            assert [result.id for result in results] == [result.id for result in other]
+            for mine, theirs in zip(results, other, strict=True):
+                for name, value in vars(theirs).items():
+                    assert getattr(mine, name) == (
+                        pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
+                    )
+    return results
 
 
 def test_it_answers_as_the_index_in_memory_does(
@@ -88,7 +93,7 @@ def test_it_answers_as_the_index_in_memory_does(
     assert len(agree(database, follower, faiss)) == 8
     delete(database, ids[0])
     ids.append(put())
-    assert {record["id"] for record in agree(database, follower, faiss)} == {*ids[1:8], ids[9]}
+    assert {result.id for result in agree(database, follower, faiss)} == {*ids[1:8], ids[9]}
     assert len(follower.index("music")) == len(faiss.index("music"))
     again = follow()  # another process, or this one after a restart
     assert agree(database, again, faiss) == agree(database, follower, faiss)
@@ -136,7 +141,7 @@ def test_many_that_write_and_follow_at_once_lose_and_resurrect_nothing(
         thread.join()
     faiss = IndexReplica(database, "m@1", *DIMS, tmp_path)
     for follower in followers:
-        found = {record["id"] for record in agree(database, follower, faiss)}
+        found = {result.id for result in agree(database, follower, faiss)}
         assert not found & set(gone)
     assert len(followers[0].index("dance")) == len(faiss.index("dance"))
 

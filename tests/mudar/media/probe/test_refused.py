@@ -18,7 +18,8 @@ from mudar.errors import MediaError
 from mudar.media.decode.audio import decode_audio
 from mudar.media.decode.video import iter_frames
 from mudar.media.probe import probe as probe_module
-from mudar.media.probe.probe import ProbeLimits, probe, probe_in_child, require_dance, require_music
+from mudar.media.probe.models import ProbeLimits, require_dance, require_music
+from mudar.media.probe.probe import probe, probe_in_child
 
 Clip = Callable[..., Path]
 HUGE = 20_000

@@ -1,0 +1,87 @@
+"""Reads, lists, corrects and deletes items of the library. Knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mudar.errors import BadRequest
+from mudar.library import analyses, items
+from mudar.library.annotations import edit_rhythm as edit_record
+from mudar.library.annotations import is_edited, rhythm_payload
+from mudar.library.annotations import restore_rhythm as restore_record
+from mudar.library.serialization import rhythm_of, rhythm_record, segment_record
+from service.container import Container
+from service.embed.ingest import media_type
+from service.items.schemas import Item, Items, Rhythm, RhythmEdit, Segment
+
+INCLUDABLE = {"embedding", "rhythm"}
+
+
+class MediaFile(NamedTuple):
+    """A stored file and its content type."""
+
+    path: Path
+    media_type: str
+
+
+def list_items(container: Container, query: items.ItemQuery) -> Items:
+    """One page of items, the newest first. UnknownModel, BadRequest."""
+    if query.model:
+        query = replace(query, model=container.catalog.resolve(query.model).id)
+    with container.database.read() as session:
+        page = items.list_items(session, query)
+    return Items(items=[_item(record) for record in page.items], next_cursor=page.next_cursor)
+
+
+def get_item(container: Container, item_id: str, include: Collection[str], model: str | None) -> Item:
+    """One item; `include` adds its segments or its rhythm. UnknownItem, NotReady, BadRequest."""
+    if not INCLUDABLE.issuperset(include):
+        raise BadRequest(f"include={','.join(sorted(include))}: use embedding, rhythm or both.")
+    model = container.catalog.resolve(model).id if model else None
+    with container.database.read() as session:
+        item = _item(items.get_item(session, item_id, model))
+        if "rhythm" in include:
+            stored = analyses.stored_rhythm(session, item_id, model)
+            item.rhythm = Rhythm.model_validate(rhythm_record(rhythm_of(stored)) | {"edited": is_edited(stored)})
+        if "embedding" in include:
+            segments = analyses.segments(session, item_id, model)
+            item.embedding = [Segment.model_validate(segment_record(segment)) for segment in segments]
+    return item
+
+
+def get_media(container: Container, item_id: str) -> MediaFile:
+    """The item's file. UnknownItem, ItemDeleted."""
+    with container.database.read() as session:
+        item = items.get_item(session, item_id)
+    kind = media_type(item["info"]["container"], item["info"]["video"] is not None)
+    return MediaFile(container.blobs.path(item["sha256"]), kind)
+
+
+def delete_item(container: Container, item_id: str) -> None:
+    """Deletes an item; jobs that work on it stop. UnknownItem."""
+    with container.database.begin() as session:
+        items.delete_item(session, item_id)
+
+
+def edit_rhythm(container: Container, item_id: str, edit: RhythmEdit, model: str | None) -> Rhythm:
+    """Corrects strokes, beats or downbeats. UnknownItem, NotReady, OutOfRange."""
+    chosen = container.catalog.resolve(model).id
+    changes = edit.model_dump(exclude={"even"}, exclude_none=True)
+    with container.database.begin() as session:
+        record = edit_record(session, item_id, changes, chosen, edit.even)
+    return Rhythm.model_validate(rhythm_payload(record))
+
+
+def restore_rhythm(container: Container, item_id: str, model: str | None) -> Rhythm:
+    """Undoes all corrections. UnknownItem, NotReady."""
+    chosen = container.catalog.resolve(model).id
+    with container.database.begin() as session:
+        record = restore_record(session, item_id, chosen)
+    return Rhythm.model_validate(rhythm_payload(record))
+
+
+def _item(record: Mapping[str, Any]) -> Item:
+    return Item.model_validate({**record, "media_url": f"/items/{record['id']}/media"})
