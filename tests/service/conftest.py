@@ -25,22 +25,15 @@ from service.app import create_app
 from service.cli.up.supervisor import KEEP_ALIVE_S, free_port, listen
 from service.container import Container
 from service.settings import Settings
+from tests.waiting import PATIENCE_S, wait_until
 
-SHORT = {"MUDAR_LEASE_S": "2", "MUDAR_HEARTBEAT_S": "0.3", "MUDAR_SWEEP_S": "0.3", "MUDAR_PROGRESS_S": "0.1"}
-
-
-def wait_until(what: Callable[[], object], timeout_s: float = 40) -> None:
-    """Returns once `what()` is true."""
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[..., None]:
-    """`wait_until`, for tests (a folder's conftest cannot be imported)."""
-    return wait_until
+SHORT = {
+    "MUDAR_ENABLE_NOOP": "1",
+    "MUDAR_LEASE_S": "2",
+    "MUDAR_HEARTBEAT_S": "0.3",
+    "MUDAR_SWEEP_S": "0.3",
+    "MUDAR_PROGRESS_S": "0.1",
+}
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +70,11 @@ def running(settings: Settings) -> Iterator[Api]:
     while not server.started and thread.is_alive():
         time.sleep(0.01)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{bound.getsockname()[1]}", timeout=30) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{bound.getsockname()[1]}", timeout=PATIENCE_S) as http:
             yield Api(http, app.state.container)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE_S)
         bound.close()
 
 
@@ -185,7 +178,7 @@ def run_api() -> Callable[[Settings], AbstractContextManager[Api]]:
 
 def table() -> dict[int, tuple[int, str]]:
     """Every process but zombies: its parent and its command line."""
-    found = {}
+    processes = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -193,8 +186,8 @@ def table() -> dict[int, tuple[int, str]]:
         except OSError:
             continue
         if fields[0] != "Z":
-            found[int(folder.name)] = (int(fields[1]), line)
-    return found
+            processes[int(folder.name)] = (int(fields[1]), line)
+    return processes
 
 
 @dataclass
@@ -216,13 +209,13 @@ class Up:
 
     def below(self, pid: int | None = None) -> dict[int, str]:
         """Everything that descends from it: command lines by process id."""
-        everything, found, todo = table(), dict[int, str](), [pid or self.process.pid]
+        everything, below, todo = table(), dict[int, str](), [pid or self.process.pid]
         while todo:
             parent = todo.pop()
             children = {child: line for child, (of, line) in everything.items() if of == parent}
-            found |= children
+            below |= children
             todo += children
-        return found
+        return below
 
     def running(self, part: str) -> list[int]:
         """The processes below it whose command line holds `part`."""
@@ -234,7 +227,10 @@ class Up:
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """The job once it ended."""
-        return dict(self.http.get(f"/jobs/{job_id}", params={"wait": 60}).json())
+        while True:
+            job = dict(self.http.get(f"/jobs/{job_id}", params={"wait": 60}).json())
+            if job["state"] in ("done", "failed", "cancelled"):
+                return job
 
     def worker_process(self, job_id: str) -> int:
         """The process that runs the job: the child of the worker."""
@@ -256,22 +252,27 @@ def answers(http: httpx.Client) -> bool:
 def started(folder: Path, model_root: Path) -> Iterator[Up]:
     """`mudar up` as a user starts it, ready to work, with short leases."""
     port = free_port()
-    told = {"MUDAR_DATA_DIR": str(folder), "MUDAR_ENABLE_NOOP": "1", "MUDAR_MODEL_ROOT": str(model_root), **SHORT}
+    environment = {
+        "MUDAR_DATA_DIR": str(folder),
+        "MUDAR_ENABLE_NOOP": "1",
+        "MUDAR_MODEL_ROOT": str(model_root),
+        **SHORT,
+    }
     command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port)]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **told}, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as http:
             wait_until(lambda: process.poll() is not None or answers(http))
             assert process.poll() is None, (folder.parent / f"{folder.name}.log").read_text()
             yield Up(process, http)
     finally:
         below = Up(process, httpx.Client()).below()
         process.send_signal(signal.SIGTERM)
-        status = process.wait(30)
+        status = process.wait(PATIENCE_S)
     # Every `up` of these tests is also a test that SIGTERM ends all of it, whatever was killed before.
     assert status in (0, -signal.SIGKILL)
-    wait_until(lambda: not below.keys() & table().keys(), timeout_s=10)
+    wait_until(lambda: not below.keys() & table().keys())
 
 
 @pytest.fixture(scope="session")

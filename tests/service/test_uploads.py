@@ -21,6 +21,7 @@ from fastapi import Request
 from mudar.errors import BadRequest, StorageFull, UploadTooLarge
 from mudar.library.blobs import BlobStore
 from service.uploads import Form, receive
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def request_of(content: bytes, content_type: str, pieces: int = 7) -> Request:
@@ -116,7 +117,7 @@ def test_an_upload_over_the_cap_is_cut_while_it_streams(api: Any, body: Callable
 def test_an_announced_length_over_the_cap_is_refused_at_once(api: Any) -> None:
     """Nothing but the head is sent: the answer does not wait for the body."""
     host, port = api.http.base_url.host, api.http.base_url.port
-    with socket.create_connection((host, port), timeout=5) as raw:
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as raw:
         head = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
         raw.sendall(f"{head}Content-Length: 99999999999\r\n\r\n".encode())
         assert b" 413 " in raw.recv(200).splitlines()[0]
@@ -124,15 +125,11 @@ def test_an_announced_length_over_the_cap_is_refused_at_once(api: Any) -> None:
 
 def test_a_client_that_goes_away_leaves_nothing(api: Any) -> None:
     host, port = api.http.base_url.host, api.http.base_url.port
-    with socket.create_connection((host, port), timeout=5) as raw:
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as raw:
         head = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
         part = '--xx\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
         raw.sendall(f"{head}Content-Length: 1500000\r\n\r\n{part}".encode() + bytes(1_200_000))
-    for _ in range(100):
-        if not list(api.container.blobs.temporary.iterdir()):
-            return
-        anyio.run(anyio.sleep, 0.02)
-    pytest.fail("the half upload is still there")
+    wait_until(lambda: not list(api.container.blobs.temporary.iterdir()))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def ingest(up: Any, *told: str) -> tuple[int, list[dict[str, Any]], dict[str, int]]:
@@ -76,18 +77,24 @@ def test_a_table_says_what_each_file_is(up: Any, folder: Path, tmp_path: Path) -
     assert (music["title"], music["metadata"]) == ("First", {"song_id": "S1"})
 
 
-def test_a_killed_run_is_gone_on_with(
-    up: Any, tmp_path: Path, make_clip: Callable[..., Path], eventually: Callable[..., None]
-) -> None:
+def test_a_killed_run_is_gone_on_with(up: Any, tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     (tmp_path / "many").mkdir()
     for number in range(4):
         make_clip(tmp_path / "many" / f"{number}.mp4", seconds=2.6 + number / 10)
-    told = [sys.executable, "-m", "service.cli.main", "ingest", str(tmp_path / "many"), "--url", str(up.http.base_url)]
+    command = [
+        sys.executable,
+        "-m",
+        "service.cli.main",
+        "ingest",
+        str(tmp_path / "many"),
+        "--url",
+        str(up.http.base_url),
+    ]
     label = f"killed-{os.getpid()}"
-    run = subprocess.Popen([*told, "--label", label, "--parallel", "1"], stdout=subprocess.DEVNULL)
-    eventually(lambda: up.http.get("/items", params={"label": label}).json()["items"])
+    run = subprocess.Popen([*command, "--label", label, "--parallel", "1"], stdout=subprocess.DEVNULL)
+    wait_until(lambda: up.http.get("/items", params={"label": label}).json()["items"])
     run.send_signal(signal.SIGKILL)
-    run.wait(10)
+    run.wait(PATIENCE_S)
     status, _, summary = ingest(up, str(tmp_path / "many"), "--label", label)
     assert status == 0
     assert summary["added"] + summary["known"] == 4
@@ -96,17 +103,15 @@ def test_a_killed_run_is_gone_on_with(
     assert all(item["state"] == "ready" for item in items)
 
 
-def test_ctrl_c_tells_what_was_done(
-    up: Any, tmp_path: Path, make_clip: Callable[..., Path], eventually: Callable[..., None]
-) -> None:
+def test_ctrl_c_tells_what_was_done(up: Any, tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     for number in range(2):  # bytes that no other test sends: what is known already is done before anybody interrupts
         make_clip(tmp_path / f"{number}.mp4", seconds=3.1 + number / 5, size=(88, 72))
-    told = [sys.executable, "-m", "service.cli.main", "ingest", str(tmp_path), "--url", str(up.http.base_url)]
+    command = [sys.executable, "-m", "service.cli.main", "ingest", str(tmp_path), "--url", str(up.http.base_url)]
     busy = up.noop(60)  # the one worker is kept from the clips
-    run = subprocess.Popen([*told, "--label", "c"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    eventually(lambda: up.http.get("/items", params={"label": "c"}).json()["items"])
+    run = subprocess.Popen([*command, "--label", "c"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: up.http.get("/items", params={"label": "c"}).json()["items"])
     run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=20)
+    out, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 130, err
     assert "not looked at" in out
     assert "Traceback" not in err
@@ -115,7 +120,7 @@ def test_ctrl_c_tells_what_was_done(
 
 
 @pytest.mark.parametrize(
-    ("told", "says"),
+    ("words", "says"),
     [
         (["/nowhere"], "There is no folder"),
         ([".", "--parallel", "0"], "parallel is 0"),
@@ -123,8 +128,8 @@ def test_ctrl_c_tells_what_was_done(
         (["docker"], "no video and no music"),
     ],
 )
-def test_what_cannot_be_is_said_plainly(told: list[str], says: str) -> None:
-    ran = CliRunner().invoke(app, ["ingest", *told])
+def test_what_cannot_be_is_said_plainly(words: list[str], says: str) -> None:
+    ran = CliRunner().invoke(app, ["ingest", *words])
     assert ran.exit_code == 2
     assert says in ran.stderr
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.waiting import PATIENCE_S, wait_until
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-Eventually = Callable[..., None]
 
 
 def loaded(pid: int) -> str:
@@ -37,11 +37,11 @@ def test_a_killed_worker_process_has_its_job_run_again_once(up: Any) -> None:
     assert (job["state"], job["attempts"]) == ("done", 2)
 
 
-def test_a_killed_worker_comes_back_and_its_job_ends_once(up: Any, eventually: Eventually) -> None:
+def test_a_killed_worker_comes_back_and_its_job_ends_once(up: Any) -> None:
     job_id = up.noop(1.5)
     child = up.worker_process(job_id)
     os.kill(up.parent_of(child), signal.SIGKILL)
-    eventually(lambda: not up.alive(child))
+    wait_until(lambda: not up.alive(child))
     job = up.ended(job_id)
     assert (job["state"], job["attempts"]) == ("done", 2)
 
@@ -58,12 +58,10 @@ def test_a_killed_broker_comes_back_and_jobs_go_on(up: Any) -> None:
 
 
 def test_a_running_job_is_cancelled(up: Any) -> None:
-    job_id = up.noop(60)
+    job_id = up.noop(600)
     up.worker_process(job_id)
     up.http.delete(f"/jobs/{job_id}")
-    started = time.monotonic()
     assert up.ended(job_id)["state"] == "cancelled"
-    assert time.monotonic() - started < 10
     assert up.ended(up.noop(0))["state"] == "done"
 
 
@@ -78,7 +76,7 @@ def test_a_second_one_in_the_same_folder_is_refused(up: Any) -> None:
     folder = next(line for line in loaded_environment(up.process.pid) if line.startswith("MUDAR_DATA_DIR="))
     environment = {**os.environ, "MUDAR_DATA_DIR": folder.partition("=")[2]}
     command = [sys.executable, "-m", "service.cli.main", "up", "--port", "0"]
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert second.returncode == 2
     assert "already runs" in second.stderr
     assert "Traceback" not in second.stderr
@@ -88,21 +86,19 @@ def loaded_environment(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/environ").read_text().split("\0")
 
 
-def test_a_kill_that_nobody_can_catch_leaves_nothing_behind(
-    tmp_path: Path, start_up: Any, eventually: Eventually
-) -> None:
+def test_a_kill_that_nobody_can_catch_leaves_nothing_behind(tmp_path: Path, start_up: Any) -> None:
     """SIGTERM is the way every `up` here ends; see conftest.py."""
     with start_up(tmp_path / "data") as up:
         up.worker_process(up.noop(30))
         below = up.below()
         assert len(below) >= 3
         up.process.kill()
-        assert up.process.wait(30) == -signal.SIGKILL
-        eventually(lambda: not any(map(up.alive, below)), timeout_s=10)
+        assert up.process.wait(PATIENCE_S) == -signal.SIGKILL
+        wait_until(lambda: not any(map(up.alive, below)))
 
 
 def test_more_api_processes_answer_on_the_same_port_and_are_kept_running(
-    start_up: Callable[..., Any], tmp_path: Path, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    start_up: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MUDAR_API_PROCESSES", "2")
     with start_up(tmp_path / "data") as up:
@@ -117,34 +113,34 @@ def test_more_api_processes_answer_on_the_same_port_and_are_kept_running(
             finally:
                 os.kill(up.process.pid, signal.SIGCONT)
 
-        eventually(alone)
+        wait_until(alone)
         (first,) = up.running("service.cli.up.api_worker")
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: [pid for pid in up.running("service.cli.up.api_worker") if pid != first])
-        eventually(alone)
+        wait_until(lambda: [pid for pid in up.running("service.cli.up.api_worker") if pid != first])
+        wait_until(alone)
         assert up.ended(up.noop(0))["state"] == "done"
 
 
 def test_connections_are_dealt_out_to_all_processes(
-    start_up: Callable[..., Any], tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    start_up: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MUDAR_API_PROCESSES", "2")
 
     def sockets(pid: int) -> int:
-        found = 0
+        count = 0
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found += str(link.readlink()).startswith("socket:")
-        return found
+                count += str(link.readlink()).startswith("socket:")
+        return count
 
     with start_up(tmp_path / "data") as up:
         port = httpx.URL(up.http.base_url).port
-        eventually(lambda: listening(port) == 2)
+        wait_until(lambda: listening(port) == 2)
         processes = [up.process.pid, *up.running("service.cli.up.api_worker")]
         before = [sockets(pid) for pid in processes]
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as clients:
             for _ in range(40):
-                client = held.enter_context(httpx.Client(base_url=up.http.base_url))
+                client = clients.enter_context(httpx.Client(base_url=up.http.base_url))
                 assert client.get("/health/live").is_success
             taken = [sockets(pid) - then for pid, then in zip(processes, before, strict=True)]
         assert len(taken) == 2
