@@ -1,6 +1,6 @@
-"""What a model found in an item: rhythm, segments with their vectors. One set a model, so models never mix.
+"""Stores and reads what a model found in an item: rhythm, segments with their vectors. One set for each model.
 
-Knows rows and records; the index that searches them follows the change log (follow.py).
+Knows rows and records; the index that searches them follows the change log (search/index_replica.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from mudar.errors import ItemDeleted, MudarError, NoIndex, NotReady, UnknownItem, WrongKind
 from mudar.library import changes
 from mudar.library import tables as t
-from mudar.library.annotations import carried
+from mudar.library.annotations import carry_over
 from mudar.library.db import Session, clock
 from mudar.library.items import get_item, newest_model
 from mudar.library.serialization import from_bytes, rhythm_of, rhythm_record, to_bytes
@@ -105,7 +105,7 @@ def store_analysis(session: Session, item_id: str, model: str, analysis: Analysi
     if kind != analysis.kind:
         raise ValueError(f"item {item_id} is a {kind}, its analysis that of a {analysis.kind}")
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == model)
-    rhythm = carried(_seen_last(session, item_id, model), rhythm_record(analysis.rhythm))
+    rhythm = carry_over(_previous_rhythm(session, item_id, model), rhythm_record(analysis.rhythm))
     session.execute(delete(t.analyses).where(where))
     summary = {
         "duration_s": float(analysis.duration_s),
@@ -123,7 +123,7 @@ def store_analysis(session: Session, item_id: str, model: str, analysis: Analysi
     return {"id": item_id, "kind": kind, **summary}
 
 
-def _seen_last(session: Session, item_id: str, model: str) -> dict[str, Any]:
+def _previous_rhythm(session: Session, item_id: str, model: str) -> dict[str, Any]:
     """The rhythm's record that this model's replaces: its own, or else that of the newest analysis; {} for none."""
     c = t.analyses.c
     newest = select(c.rhythm).where(c.item_id == item_id).order_by(c.model != model, c.created_at.desc()).limit(1)
@@ -172,7 +172,7 @@ def rhythm(session: Session, item_id: str, model: str | None = None) -> Rhythm:
 
 
 def stored_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
-    """The same as it is stored, with what edits.py keeps beside it."""
+    """The same as it is stored, with what annotations.py stores beside it."""
     where = (t.analyses.c.item_id == item_id) & (t.analyses.c.model == (model or newest_model(session, item_id)))
     record = session.execute(select(t.analyses.c.rhythm).where(where)).scalar_one_or_none()
     if record is None:

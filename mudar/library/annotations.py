@@ -1,4 +1,4 @@
-"""A rhythm as a person corrected it: strokes, beats and downbeats in place of what a model found, vectors untouched.
+"""Corrects rhythms by hand: strokes, beats and downbeats in place of what a model found, vectors untouched.
 
 An edit counts up the rhythm's `edition`, so that work which stands for the old one is not taken for the new. What the
 model found stays beside it, as `found`, until somebody wants it back.
@@ -23,24 +23,24 @@ from mudar.rhythm.annotation import apply_annotation
 def edit_rhythm(
     session: Session, item_id: str, changes: Mapping[str, Sequence[float]], model: str | None = None, even: bool = False
 ) -> dict[str, Any]:
-    """Put `changes` in place of the rhythm's own points (by_hand.edited); returns the whole record.
+    """Puts `changes` in place of the rhythm's own points; returns the complete record.
 
     UnknownItem, NotReady, OutOfRange.
     """
     where, record, duration_s = _opened(session, item_id, model)
     new = rhythm_record(apply_annotation(rhythm_of(record), changes, duration_s, even=even))
-    return _stored(session, where, new | {"found": found_in(record), "edition": edition_of(record)})
+    return _stored(session, where, new | {"found": model_points(record), "edition": edition_of(record)})
 
 
 def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:
-    """The rhythm as the model found it, whatever was edited; returns the whole record. UnknownItem, NotReady."""
+    """Undoes all corrections; returns the complete record. UnknownItem, NotReady."""
     where, record, _ = _opened(session, item_id, model)
-    found = record.pop("found", None)
-    return _stored(session, where, record | found) if found else record
+    by_model = record.pop("found", None)
+    return _stored(session, where, record | by_model) if by_model else record
 
 
 def rhythm_payload(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as it is told: whether it was edited, and not what it was before."""
+    """The record as the API shows it: whether it was edited, without the model's own points."""
     return {name: value for name, value in record.items() if name != "found"} | {"edited": is_edited(record)}
 
 
@@ -57,8 +57,8 @@ def _opened(session: Session, item_id: str, model: str | None) -> tuple[ColumnEl
 
 def _stored(session: Session, where: ColumnElement[bool], record: dict[str, Any]) -> dict[str, Any]:
     record["edition"] = edition_of(record) + 1
-    told = {"strokes": len(record["times_s"]), "tempo_bpm": float(record["tempo_bpm"])}
-    session.execute(update(t.analyses).where(where).values(rhythm=record, **told))
+    columns = {"strokes": len(record["times_s"]), "tempo_bpm": float(record["tempo_bpm"])}
+    session.execute(update(t.analyses).where(where).values(rhythm=record, **columns))
     return record
 
 
@@ -78,16 +78,20 @@ def edition_of(record: Mapping[str, Any]) -> int:
     return int(record.get("edition", 0))
 
 
-def found_in(record: Mapping[str, Any]) -> dict[str, Any]:
+def model_points(record: Mapping[str, Any]) -> dict[str, Any]:
     """Of a record, edited or not, what an edit may change, as the model found it."""
-    return dict(record.get("found") or {name: record.get(name, []) for name in (*STROKE_FIELDS, *BEAT_FIELDS)})
+    return dict(record.get("found") or {name: record[name] for name in (*STROKE_FIELDS, *BEAT_FIELDS)})
 
 
-def carried(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a new analysis of the item of `old`: what a person changed outlives it, and so does the count, or
-    work on an earlier edit would be taken for work on the next."""
-    kept, found = dict(new), found_in(old)
+def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the record of a new analysis the corrections and the count of `old`, the record that it replaces.
+
+    The count outlives an analysis too, or work on an earlier edit would be taken for work on the next.
+    """
+    if not old:
+        return dict(new)
+    merged, by_model = dict(new), model_points(old)
     for fields in (STROKE_FIELDS, BEAT_FIELDS):
-        if any(old.get(name, []) != found.get(name, []) for name in fields):
-            kept |= {name: old[name] for name in fields} | {"found": found_in(new)}
-    return kept | ({"edition": edition_of(old)} if edition_of(old) else {})
+        if any(old[name] != by_model[name] for name in fields):
+            merged |= {name: old[name] for name in fields} | {"found": model_points(new)}
+    return merged | ({"edition": edition_of(old)} if edition_of(old) else {})

@@ -1,10 +1,10 @@
-"""Files by the sha256 of their bytes: written beside, flushed to the disk, renamed into place, never half there.
+"""Stores files by the sha256 of their bytes: written beside, flushed to the disk, renamed, never half there.
 
     root/ab/cd/abcd...     the files, never changed once they are there
     root/tmp/              where uploads and renders grow; on the same file system, so a rename is atomic
     root/lock              held shared while a file comes in, exclusively while one is collected
 
-Knows files only; which of them are needed is the database's business (garbage.py).
+Knows files only; which of them are needed is the database's business (blob_gc.py).
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class BlobStore:
 
     def path(self, sha256: str) -> Path:
         """Where the file of this hash lies. ItemDeleted when it is gone; ValueError when this is no sha256."""
-        path = self._place(sha256)
+        path = self._path_of(sha256)
         if not path.is_file():
             raise ItemDeleted(f"the file {sha256[:12]} is no longer stored")
         return path
 
     def has(self, sha256: str) -> bool:
         """Whether the file of this hash is there."""
-        return self._place(sha256).is_file()
+        return self._path_of(sha256).is_file()
 
     def temp_path(self, suffix: str = "") -> Path:
         """A fresh name inside the store, for a file to be adopted; whoever takes it removes it on failure."""
@@ -110,17 +110,17 @@ class BlobStore:
 
     def _move_in(self, path: Path, blob: Blob) -> Blob:
         """Rename a flushed file into its place, or drop it when its bytes are there already."""
-        place = self._place(blob.sha256)
+        target = self._path_of(blob.sha256)
         with room("the file"), self._locked(fcntl.LOCK_SH):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.is_file() and place.stat().st_size == blob.size_bytes:
-                os.utime(place)  # young again, so that the collection of garbage waits
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_file() and target.stat().st_size == blob.size_bytes:
+                os.utime(target)  # young again, so that the collection of garbage waits
                 path.unlink()
             else:
                 os.utime(path)
                 path.chmod(0o644)
-                path.rename(place)
-                for folder in (place.parent, place.parent.parent, self.root):
+                path.rename(target)
+                for folder in (target.parent, target.parent.parent, self.root):
                     _sync_folder(folder)
         return blob
 
@@ -130,9 +130,9 @@ class BlobStore:
         `needed` must have been read after the last change that could make a file needed without touching it.
         """
         gone = []
-        for place in self.root.glob("??/??/*"):
-            if place.name not in needed and self._remove_if_older(place, grace_s):
-                gone.append(place.name)
+        for target in self.root.glob("??/??/*"):
+            if target.name not in needed and self._remove_if_older(target, grace_s):
+                gone.append(target.name)
         for path in self.temporary.iterdir():
             self._remove_if_older(path, max(grace_s, 86_400.0))
         return gone
@@ -147,7 +147,7 @@ class BlobStore:
                 return False
         return True
 
-    def _place(self, sha256: str) -> Path:
+    def _path_of(self, sha256: str) -> Path:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
             raise ValueError(f"{sha256!r} is no sha256")
         return self.root / sha256[:2] / sha256[2:4] / sha256

@@ -1,4 +1,4 @@
-"""The catalogue: dances and pieces of music, with titles, labels and what the probe saw.
+"""Stores the catalogue: dances and pieces of music, with titles, labels and what probing their files found.
 
 Knows rows; what a model found in an item stands in analyses.py, the file itself in blobs.py.
 """
@@ -27,7 +27,7 @@ MAX_LABELS = 100
 
 @dataclass(frozen=True)
 class Page:
-    """Some items, and the cursor that asks for the next ones (None at the end)."""
+    """Holds some items, and the cursor of the next ones (None at the end)."""
 
     items: list[dict[str, Any]]
     next_cursor: str | None
@@ -40,7 +40,7 @@ def insert_new(session: Session, table: Any, values: Any, **kw: Any) -> Any:
 
 
 def hold_blob(session: Session, sha256: str, size_bytes: int = 0, media_type: str = "") -> None:
-    """Say that this file is needed, so that the next collection of garbage leaves it (see garbage.py)."""
+    """Notes that this file is needed, so that the next collection of garbage leaves it (see blob_gc.py)."""
     row = {"sha256": sha256, "size_bytes": size_bytes, "media_type": media_type, "held_at": clock()}
     session.execute(
         insert_new(session, t.blobs, row).on_conflict_do_update(index_elements=["sha256"], set_={"held_at": clock()})
@@ -189,14 +189,14 @@ def describe(session: Session, rows: Sequence[Any], model: str | None = None) ->
         select(t.labels).where(t.labels.c.item_id.in_(ids)).order_by(t.labels.c.label)
     ):
         names[item_id].append(label)
-    found: dict[str, list[Any]] = defaultdict(list)
+    analyses: dict[str, list[Any]] = defaultdict(list)
     columns = t.analyses.c["item_id", "model", "duration_s", "tempo_bpm", "strokes", "segments"]
     for analysis in session.execute(
         select(*columns).where(t.analyses.c.item_id.in_(ids)).order_by(t.analyses.c.created_at)
     ).mappings():
-        found[analysis["item_id"]].append(analysis)
+        analyses[analysis["item_id"]].append(analysis)
     latest = _latest_jobs(session, ids)
-    return [_item_dict(row, names[row["id"]], found[row["id"]], latest.get(row["id"]), model) for row in rows]
+    return [_item_dict(row, names[row["id"]], analyses[row["id"]], latest.get(row["id"]), model) for row in rows]
 
 
 def _latest_jobs(session: Session, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -211,9 +211,9 @@ def _latest_jobs(session: Session, ids: Sequence[str]) -> dict[str, tuple[str, s
 
 
 def _item_dict(
-    row: Any, names: list[str], found: list[Any], job: tuple[str, str] | None, model: str | None
+    row: Any, names: list[str], analyses: list[Any], job: tuple[str, str] | None, model: str | None
 ) -> dict[str, Any]:
-    chosen = next((a for a in reversed(found) if model is None or a["model"] == model), None)
+    chosen = next((a for a in reversed(analyses) if model is None or a["model"] == model), None)
     analysis = {key: chosen and chosen[key] for key in ("tempo_bpm", "strokes", "segments", "model")}
     return {
         "id": row["id"],
@@ -227,7 +227,7 @@ def _item_dict(
         "created_at": iso_time(row["created_at"]),
         "state": "ready" if chosen else (job[1] if job else "new"),
         "job_id": job[0] if job else None,
-        "models": [a["model"] for a in found],
+        "models": [a["model"] for a in analyses],
         "duration_s": chosen["duration_s"] if chosen else row["info"].get("duration_s"),
         **analysis,
     }

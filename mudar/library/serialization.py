@@ -1,4 +1,4 @@
-"""How records become what a database holds, and JSON, and back. Knows numpy and the records, no SQL."""
+"""Turns records into what a database stores, and into JSON, and back. Knows numpy and the records, no SQL."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
 def rhythm_of(record: dict[str, Any]) -> Rhythm:
     """The inverse of `rhythm_record`."""
     return Rhythm(
-        **{name: np.asarray(record.get(name, ()), np.float32) for name in _ARRAYS},
-        speed=np.asarray(record.get("speed", ()), np.float32).reshape(-1, 4),
+        **{name: np.asarray(record[name], np.float32) for name in _ARRAYS},
+        speed=np.asarray(record["speed"], np.float32).reshape(-1, 4),
         fps=record["fps"],
-        speed_fps=record.get("speed_fps", 0.0),
+        speed_fps=record["speed_fps"],
         tempo_bpm=record["tempo_bpm"],
         tempo_alternatives=tuple((bpm, weight) for bpm, weight in record["tempo_alternatives"]),
     )

@@ -85,15 +85,15 @@ def _follow(
 
 
 def _summary(count: int, outcomes: list[Outcome], as_json: bool) -> None:
-    told: Counter[str] = Counter(outcome.outcome for outcome in outcomes)
+    counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes)
     if as_json:
         names = ("added", "known", "duplicate", "failed")
-        typer.echo(json.dumps({"summary": {"files": count, **{name: told[name] for name in names}}}))
+        typer.echo(json.dumps({"summary": {"files": count, **{name: counts[name] for name in names}}}))
         return
     left = f", {count - len(outcomes)} not looked at" if len(outcomes) < count else ""
     typer.echo(
-        f"{count} files: {told['added']} added, {told['known']} there before, {told['duplicate']} the same as another, "
-        f"{told['failed']} failed{left}"
+        f"{count} files: {counts['added']} added, {counts['known']} there before, {counts['duplicate']} the same as "
+        f"another, {counts['failed']} failed{left}"
     )
     for code, failed in sorted(_by_code(outcomes).items()):
         typer.echo(f"{len(failed)} x {code}: {(failed[0].error or {})['hint']}", err=True)
@@ -104,8 +104,8 @@ def _summary(count: int, outcomes: list[Outcome], as_json: bool) -> None:
 
 
 def _by_code(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
-    found: dict[str, list[Outcome]] = {}
+    by_code: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.error is not None:
-            found.setdefault(outcome.error["code"], []).append(outcome)
-    return found
+            by_code.setdefault(outcome.error["code"], []).append(outcome)
+    return by_code

@@ -221,8 +221,8 @@ def run(dance_path: Path | None, music_path: Path | None, out: Path) -> None:
             results = [retarget(client, dance, music, path, bar) for dance, music, path in pairs]
         shutil.copy2(dancer, out / "dancer.mp4")
     show_items(items)
-    for dance, found in matches:
-        show_matches(dance, found)
+    for dance, results_of_dance in matches:
+        show_matches(dance, results_of_dance)
     for result in results:
         show_retarget(result)
     (out / "report.json").write_text(json.dumps(results, indent=1))

@@ -1,4 +1,4 @@
-"""`mudar evaluate`: what a model is worth on clips of your own, or on records. Reaches the laboratory, lazily."""
+"""Evaluates a model on clips of your own, or on records (`mudar evaluate`). Imports training lazily."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def evaluate(
     if gallery not in ("songs", "clips", "others"):
         raise BadRequest(f"There is no gallery {gallery!r}.", hint="Use songs, clips or others.")
     with tempfile.TemporaryDirectory() as passing:
-        found = _figures(retrieval, table, records or Path(passing), workers, model, gallery)
-    _print(found, as_json)
+        figures = _figures(retrieval, table, records or Path(passing), workers, model, gallery)
+    _print(figures, as_json)
     if plot:
         from training.evaluation.downstream.retrieval import plot as draw
 
-        draw({"own": found}, plot)
+        draw({"own": figures}, plot)
 
 
 def _tables(
-    paths: list[Path], table: Path | None, kept: Path | None, workers: int, model: str | None, teach: list[Path],
+    paths: list[Path], table: Path | None, keep_in: Path | None, workers: int, model: str | None, teach: list[Path],
     colours: list[Path], only: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     from rich.console import Console
@@ -70,18 +70,18 @@ def _tables(
     for path in [*paths, *teach, *colours]:
         if not path.exists():
             raise BadRequest(f"There is no {path}.", hint="Give records, a packed file, or a folder of clips.")
-    told = settings()
-    network = load(model or told.model_name, told.model_roots).model
+    chosen = settings()
+    network = load(model or chosen.model_name, chosen.model_roots).model
     with tempfile.TemporaryDirectory() as passing:
-        found = [_records(path, table, kept or Path(passing), workers, network.spec) for path in paths]
-        records = paper.select_records(found, only, table)
-        own = {r.clip_id for path, made in zip(paths, found, strict=True) if made != path for r in read_records(made)}
+        figures = [_records(path, table, keep_in or Path(passing), workers, network.spec) for path in paths]
+        records = paper.select_records(figures, only, table)
+        own = {r.clip_id for path, made in zip(paths, figures, strict=True) if made != path for r in read_records(made)}
         labelled = [record for path in teach for record in read_records(path)]
     if not records:
         raise BadRequest("There is no clip to evaluate on.", hint="See above why each was skipped, or check --only.")
     with bar("clips") as progress:
-        seen = iter(range(1, len(records) + 1))
-        tick = lambda: progress(next(seen) / len(records), "")  # noqa: E731
+        count = iter(range(1, len(records) + 1))
+        tick = lambda: progress(next(count) / len(records), "")  # noqa: E731
         options = TableOptions(
             colors=read_colors(*colours), group_of=lambda record: "clips" if record.clip_id in own else group_of(record)
         )
@@ -89,7 +89,7 @@ def _tables(
     paper.show(measured, as_json, Console(width=200))
 
 
-def _records(path: Path, table: Path | None, kept: Path, workers: int, spec: FeatureSpec) -> Path:
+def _records(path: Path, table: Path | None, keep_in: Path, workers: int, spec: FeatureSpec) -> Path:
     """Where the records of `path` are: there, or, for a folder of clips, in `kept` once they are made."""
     from rich.console import Console
 
@@ -97,8 +97,8 @@ def _records(path: Path, table: Path | None, kept: Path, workers: int, spec: Fea
 
     if path.is_file() or any(path.glob("*.npz")):
         return path
-    preprocess.run(preprocess.real_jobs(path, table), kept, spec, workers, Console(stderr=True))
-    return kept
+    preprocess.run(preprocess.real_jobs(path, table), keep_in, spec, workers, Console(stderr=True))
+    return keep_in
 
 
 def _figures(
@@ -113,8 +113,8 @@ def _figures(
     from training.evaluation.downstream import retrieval
     from training.evaluation.inference import predict_groups
 
-    told = settings()
-    network = load(model or told.model_name, told.model_roots).model
+    chosen = settings()
+    network = load(model or chosen.model_name, chosen.model_roots).model
     jobs = preprocess.real_jobs(folder, table)
     preprocess.run(jobs, records, network.spec, workers, Console(stderr=True))
     there = set(RecordStore(records).clip_ids())
@@ -122,9 +122,9 @@ def _figures(
     if not usable:
         raise BadRequest(f"No clip in {folder} can be used.", hint="See above why each was skipped.")
     with bar("network") as progress:
-        seen = iter(range(1, len(usable) + 1))
+        count = iter(range(1, len(usable) + 1))
         named = {job.clip_id: _group(job.path.relative_to(folder)) for job in jobs if isinstance(job, RealJob)}
-        tick = lambda: progress(next(seen) / len(usable), "")  # noqa: E731
+        tick = lambda: progress(next(count) / len(usable), "")  # noqa: E731
         groups = predict_groups(network, usable, tick, lambda record: named[record.clip_id])
     return {group: retrieval.sweep(views, gallery) for group, views in groups.items()}  # type: ignore[arg-type]
 
@@ -134,12 +134,12 @@ def _group(relative: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else "clips"
 
 
-def _print(found: dict[str, Any], as_json: bool) -> None:
+def _print(figures: dict[str, Any], as_json: bool) -> None:
     from rich.console import Console
 
     from training.evaluation.downstream import retrieval
 
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(figures))
     else:
-        retrieval.show(found, Console(width=140))
+        retrieval.show(figures, Console(width=140))

@@ -1,4 +1,4 @@
-"""A folder into the library: which files, which of them are there already, and what became of each.
+"""Imports a folder into the library: which files, which of them are there already, and what became of each.
 
 What the library holds is known by its bytes (sha256), so a run that was killed goes on where it stopped: what is there
 is not sent again, what is being embedded is waited for. Knows the client; no screen, no database.
@@ -70,12 +70,12 @@ def in_table(folder: Path, table: Path, kind: str | None = None, labels: Sequenc
     """The files of a CSV table: `file` (below `folder`); `title`, `labels` (;), `kind`; all else is metadata."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as rows:
-            found = list(csv.DictReader(rows))
+            lines = list(csv.DictReader(rows))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(f"The table {table} cannot be read: {error}") from error
-    if not found or "file" not in found[0]:
+    if not lines or "file" not in lines[0]:
         raise BadRequest(f"The table {table} has no column `file`.", hint="Its first line names the columns.")
-    return [_from_row(folder, row, kind, labels) for row in found]
+    return [_from_row(folder, row, kind, labels) for row in lines]
 
 
 def _from_row(folder: Path, row: dict[str, Any], kind: str | None, labels: Sequence[str]) -> ImportEntry:
@@ -99,7 +99,7 @@ class BulkImport:
         self._client, self._parallel = client, parallel
         self._model: str = client.served_model()
         self._stopping = threading.Event()
-        self._seen: dict[str, str] = {}  # sha256: the first file of this run that has it
+        self._first_names: dict[str, str] = {}  # sha256: the first file of this run that has it
         self._lock = threading.Lock()
 
     def run(self, files: Sequence[ImportEntry]) -> Iterator[Outcome]:
@@ -140,7 +140,7 @@ class BulkImport:
         try:
             sha256 = _hash(file.path)
             with self._lock:
-                first = self._seen.setdefault(sha256, file.name)
+                first = self._first_names.setdefault(sha256, file.name)
             if first != file.name:
                 return Outcome(file.name, "duplicate")
             return self._known(file, sha256) or self._sent(file)

@@ -1,4 +1,4 @@
-"""`--local`: the core in this process, no server. Imports what is heavy inside the functions that need it."""
+"""Runs the core in this process for `--local`, without a server. Imports what is heavy where it is needed."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def embedder(model: str | None) -> Embedder:
     from mudar.features.flow import make_flow
 
     use_fixed_mmap_threshold()
-    told = settings()
-    found = load(model or told.model_name, told.model_roots)
-    return Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
+    chosen = settings()
+    loaded = load(model or chosen.model_name, chosen.model_roots)
+    return Embedder(loaded.model, loaded.spec, loaded.name, make_flow(loaded.spec.video, loaded.flow_weights))
 
 
-def looked_at(path: Path, asked: str | None) -> Kind:
-    """What the file is to be taken for, after a look at it; the media error that says why it cannot be used."""
+def probe_kind(path: Path, requested: str | None) -> Kind:
+    """The kind that a file is taken for, by probing it; raises the media error that says why it cannot be used."""
     from mudar.media.probe.models import ProbeLimits, require_dance, require_music
     from mudar.media.probe.probe import probe_in_child
 
     if not path.is_file():
         raise UnreadableMedia(f"There is no file {path}.", hint="Check the path.")
-    told = settings()
-    limits = ProbeLimits(max_duration_s=told.max_duration_s, max_pixels=told.max_pixels)
-    info = probe_in_child(path, limits, timeout_s=told.probe_timeout_s)
-    kind: Kind = "music" if asked == "music" or (asked is None and info.video is None) else "dance"
+    chosen = settings()
+    limits = ProbeLimits(max_duration_s=chosen.max_duration_s, max_pixels=chosen.max_pixels)
+    info = probe_in_child(path, limits, timeout_s=chosen.probe_timeout_s)
+    kind: Kind = "music" if requested == "music" or (requested is None and info.video is None) else "dance"
     (require_dance if kind == "dance" else require_music)(info)
     return kind
 
 
 def analyse(path: Path, kind: str | None, model: str | None, progress: Progress) -> Analysis:
     """All that embedding gives for a file."""
-    chosen = looked_at(path, kind)
+    probed = probe_kind(path, kind)
     progress(0.0, "model")
-    return embedder(model).file(path, chosen, progress)
+    return embedder(model).file(path, probed, progress)
 
 
 def embedded(path: Path, analysis: Analysis) -> dict[str, Any]:
@@ -98,16 +98,20 @@ def retarget(
     from mudar.rhythm.annotation import apply_annotation
 
     options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
-    looked_at(dance, "dance")
-    looked_at(music, "music")
+    probe_kind(dance, "dance")
+    probe_kind(music, "music")
     progress(0.0, "model")
     use = embedder(model)
-    seen = use.file(dance, "dance", scaled(progress, 0.0, 0.3))
-    heard = use.file(music, "music", scaled(progress, 0.3, 0.4))
-    dance_rhythm, music_rhythm = seen.rhythm, heard.rhythm
+    dance_analysis = use.file(dance, "dance", scaled(progress, 0.0, 0.3))
+    music_analysis = use.file(music, "music", scaled(progress, 0.3, 0.4))
+    dance_rhythm, music_rhythm = dance_analysis.rhythm, music_analysis.rhythm
     if strokes_s is not None:
-        dance_rhythm = apply_annotation(dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, seen.duration_s)
+        dance_rhythm = apply_annotation(
+            dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, dance_analysis.duration_s
+        )
     if beats_s is not None:
-        music_rhythm = apply_annotation(music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, heard.duration_s)
+        music_rhythm = apply_annotation(
+            music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, music_analysis.duration_s
+        )
     result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
     return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

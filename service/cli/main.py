@@ -1,6 +1,6 @@
-"""`mudar`: the service from the command line, and the core without a service (`--local`).
+"""Defines `mudar`: the service from the command line, and the core without a service (`--local`).
 
-The one file of the front door that leads to the heavy core, lazily, inside the commands that need it. Records go to
+The one file of the service that leads to the heavy core, lazily, inside the commands that need it. Records go to
 stdout (`--json`: the same as the API's), progress and troubles to stderr; what we foresaw ends with status 2.
 """
 
@@ -50,8 +50,8 @@ def up(port: Annotated[int | None, typer.Option(help="0 = any free one; default:
     from service.cli.up.supervisor import Supervisor
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    told = settings()
-    chosen = told if port is None else told.model_copy(update={"port": port})
+    chosen = settings()
+    chosen = chosen if port is None else chosen.model_copy(update={"port": port})
     Supervisor(chosen).run(lambda url: typer.echo(f"MuDaR is listening on {url} (Ctrl-C ends it)"))
 
 
@@ -151,7 +151,7 @@ def retarget(
             result = finished(client, client.retarget(*ids, **chosen), "retarget")
             client.download(result["video_url"], out)
     _leave(result["report"], out, dance, music, export or [], chart)
-    show(result, as_json, f"{out}: {result['duration_s']:.1f} s\n{_told(result['report'])}")
+    show(result, as_json, f"{out}: {result['duration_s']:.1f} s\n{_summary(result['report'])}")
 
 
 @app.command()
@@ -207,7 +207,7 @@ def _there(path: Path) -> Path:
     return path
 
 
-def _told(report: Json) -> str:
+def _summary(report: Json) -> str:
     names = ("onsets_hit", "beat_alignment", "landing_error_ms", "speed")
     return "\n".join(f"  {name}: {report[name]}" for name in names if name in report)
 

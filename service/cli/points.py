@@ -20,17 +20,17 @@ def seconds_in(path: Path) -> list[float]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"{path} cannot be read: {error}.", hint="Give a text file with one time a line.") from error
-    found: list[float] = []
+    times_s: list[float] = []
     for number, line in enumerate(lines, start=1):
         words = [word for word in _BETWEEN.split(line.strip()) if word]
         if not words or words[0].startswith("#"):
             continue
         try:
-            found.append(float(words[0]))
+            times_s.append(float(words[0]))
         except ValueError:
-            if found:
+            if times_s:
                 hint = "Each line begins with a time in seconds; the first may be a heading."
                 raise BadRequest(f"Line {number} of {path} begins with {words[0]!r}, no time.", hint=hint) from None
-    if not found:
+    if not times_s:
         raise BadRequest(f"There is no time in {path}.", hint="Give a text file with one time, in seconds, a line.")
-    return sorted(set(found))
+    return sorted(set(times_s))

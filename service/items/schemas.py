@@ -20,7 +20,7 @@ class Rhythm(BaseModel):
     impacts_s: list[float]
     peaks_s: list[float]
     peak_strengths: list[float]
-    speed: list[float] | list[list[float]]
+    speed: list[list[float]]
     fps: float
     speed_fps: float
     tempo_bpm: float

