@@ -1,6 +1,7 @@
 """Filters decoded frames to what the renderer takes: upright, deinterlaced, 8-bit 4:2:0, limited range, even-sized.
 
-Plain frames pass untouched, as decoded; only others go through a filter graph. Knows no files and no time map.
+Plain frames pass untouched, as decoded; only others go through a filter graph. That names matrix, range, primaries and
+transfer at both ends: where one is left out, FFmpeg converts by BT.601's matrix. Knows no files and no time map.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import av
 
 from mudar.media.decode.orientation import Orientation, orientation
 from mudar.media.render import tonemap
-from mudar.media.render.format import SourceFrame, VideoFormat
+from mudar.media.render.format import BT709, UNSAID, SourceFrame, VideoFormat
 
 Step = tuple[str, str]
 """A filter's name and arguments."""
 TICK = Fraction(1, 1000)
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+MATRICES = {1, 4, 5, 6, 7, 9}  # that swscale converts from and to, by their numbers of H.273
+YUV420P = ("format", "yuv420p")
 DEINTERLACE = ("bwdif", "mode=send_frame:deint=interlaced")
 
 
@@ -33,9 +36,7 @@ class FilterGraph:
     def __init__(self, first: av.VideoFrame, form: VideoFormat) -> None:
         self._kind = _kind(first)
         self._deinterlaces = bool(first.interlaced_frame)
-        deinterlace = [DEINTERLACE] if self._deinterlaces else []
-        steps = [*deinterlace, *_orientation_steps(orientation(first)), *_size_steps(first, form)]
-        self._graph = _make_graph(first, form, steps)
+        self._graph = _make_graph(first, form, [DEINTERLACE] if self._deinterlaces else [])
         self._pushed = 0
         self._times_s: deque[float] = deque()  # of frames that the graph still buffers: a deinterlacer looks ahead
 
@@ -69,23 +70,29 @@ class FilterGraph:
             yield SourceFrame(self._times_s.popleft(), cast("av.VideoFrame", filtered))
 
 
-def _kind(frame: av.VideoFrame) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name
+def _kind(frame: av.VideoFrame) -> tuple[object, ...]:
+    return frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range)
 
 
-def _make_graph(first: av.VideoFrame, form: VideoFormat, steps: list[Step]) -> av.filter.Graph | None:
-    """Links these steps to a graph that ends in 8-bit 4:2:0; None where there is nothing to do."""
+def _make_graph(first: av.VideoFrame, form: VideoFormat, before: list[Step]) -> av.filter.Graph | None:
+    """Links a graph that ends in upright 8-bit 4:2:0; None where there is nothing to do."""
+    after = [*_orientation_steps(orientation(first)), *_size_steps(first, form)]
     if form.hdr:
         with _lut_file(form) as lut:
-            return _link(first, [*steps, *_tonemap_steps(first, lut), ("format", "yuv420p")])
-    steps = [*steps, *_range_steps(first)]
-    return _link(first, [*steps, ("format", "yuv420p")]) if steps or first.format.name != "yuv420p" else None
+            return _link(first, [*before, *_tonemap_steps(first, lut), YUV420P, *after])
+    converted = [*_color_steps(first, form), YUV420P] if _must_convert(first, form) else []
+    steps = [*before, *converted, *after]
+    return _link(first, [*steps, YUV420P]) if steps else None
 
 
 def _link(first: av.VideoFrame, steps: list[Step]) -> av.filter.Graph:
     graph = av.filter.Graph()
+    source = (
+        f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base={TICK}:pixel_aspect=1/1"
+        f":colorspace={int(first.colorspace)}:range={int(first.color_range)}"
+    )
     nodes = [
-        graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=TICK),
+        graph.add("buffer", source),
         *(graph.add(name, arguments) for name, arguments in steps),
         graph.add("buffersink"),
     ]
@@ -116,17 +123,37 @@ def _size_steps(first: av.VideoFrame, form: VideoFormat) -> Iterator[Step]:
         yield "pad", f"{size}:-1:-1"
 
 
-def _range_steps(first: av.VideoFrame) -> Iterator[Step]:
-    if first.format.is_rgb:
-        yield "scale", "out_color_matrix=bt709:out_range=limited"
-        return
-    if first.format.name.startswith("yuvj") or int(first.color_range) == FULL_RANGE:
-        yield "scale", "in_range=full:out_range=limited"
+def _is_full_range(frame: av.VideoFrame) -> bool:
+    return frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
+
+
+def _matrices(frame: av.VideoFrame, form: VideoFormat) -> tuple[int, int]:
+    """Returns the matrix of a frame and that of the output; the same where a frame is silent or swscale knows not."""
+    source = form.matrix if frame.format.is_rgb or int(frame.colorspace) in UNSAID else int(frame.colorspace)
+    return (source, form.matrix) if {source, form.matrix} <= MATRICES else (BT709, BT709)
+
+
+def _must_convert(frame: av.VideoFrame, form: VideoFormat) -> bool:
+    source, target = _matrices(frame, form)
+    return frame.format.name != "yuv420p" or _is_full_range(frame) or source != target
+
+
+def _color_steps(frame: av.VideoFrame, form: VideoFormat) -> Iterator[Step]:
+    """Converts to the output's matrix and to limited range; primaries and transfer stay as they are."""
+    source, target = _matrices(frame, form)
+    primaries, transfer = form.primaries, form.transfer
+    in_range = "full" if frame.format.is_rgb or _is_full_range(frame) else "limited"
+    yield (
+        "scale",
+        f"in_color_matrix={source}:out_color_matrix={target}:in_range={in_range}:out_range=limited"
+        f":in_primaries={primaries}:out_primaries={primaries}:in_transfer={transfer}:out_transfer={transfer}"
+        ":flags=bicubic+accurate_rnd+full_chroma_int",
+    )
 
 
 def _tonemap_steps(first: av.VideoFrame, lut: str) -> Iterator[Step]:
     """Converts PQ or HLG in BT.2020 to BT.709 by the lookup table (tonemap.py) in this file."""
-    full = "full" if int(first.color_range) == FULL_RANGE else "limited"
+    full = "full" if _is_full_range(first) else "limited"
     yield "scale", f"in_color_matrix=bt2020:in_range={full}"
     yield "format", "gbrp10le"
     yield "lut3d", f"file={lut}:interp=tetrahedral"

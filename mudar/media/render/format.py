@@ -16,6 +16,9 @@ CHANNELS: dict[Layout, int] = {"mono": 1, "stereo": 2}
 USUAL_PEAK = 1000.0  # cd/m² of an HDR master that does not state its own
 STANDARD_RATES = tuple(Fraction(n, d) for n, d in ((24000, 1001), (30000, 1001), (60000, 1001)))
 HIGHEST_RATE = Fraction(120)
+BT709 = 1  # its number as primaries, transfer and matrix alike (H.273)
+UNSPECIFIED = 2
+UNSAID = {0, UNSPECIFIED}  # 0: reserved
 
 
 class SourceFrame(NamedTuple):

@@ -20,16 +20,13 @@ from mudar.media.decode.orientation import orientation
 from mudar.media.decode.timestamps import frames_on_clock, promised_end_s, stream_start_s
 from mudar.media.probe.streams import HDR_TRANSFERS, has_alpha
 from mudar.media.render.filters import FilterGraph
-from mudar.media.render.format import USUAL_PEAK, SourceFrame, VideoFormat, output_rate
+from mudar.media.render.format import BT709, UNSAID, UNSPECIFIED, USUAL_PEAK, SourceFrame, VideoFormat, output_rate
 
 if TYPE_CHECKING:
     from av.buffer import Buffer
 
 SEEK_MARGIN_S = 1.0
-BT709 = 1  # its number as primaries, transfer and matrix alike
 SEEKS_WELL = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # with an index; others are read from their start
-UNSPECIFIED = 2
-UNSAID = {0, UNSPECIFIED}  # 0: reserved
 
 
 def inspect_video(path: str | Path) -> VideoFormat:
