@@ -8,6 +8,8 @@ import pytest
 from tests.golden.figures import CASES, Figures
 from tests.golden.make import read
 
+pytestmark = pytest.mark.slow
+
 TIME_TOLERANCE_S = 1e-6
 TOLERANCE = 1e-5  # of vectors, curves and all else
 

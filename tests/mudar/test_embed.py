@@ -22,6 +22,8 @@ from mudar.model.mudar import build
 from mudar.records import Analysis
 from mudar.spec import FeatureSpec
 
+pytestmark = pytest.mark.slow
+
 SPEC = FeatureSpec()
 CONFIG = replace(small(), d_model=16, layers=1, embed_dim=8, injector_dim=8, audio_channels=(2, 4, 4), estimator_dim=8)
 PERIOD_S = 0.5

@@ -102,6 +102,7 @@ def test_clips_without_beats_are_said_to_teach_nothing(
     assert "beats" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folds_of_one_source_are_refused_unless_it_is_parted_by_song(
     clips: list[ClipFeatures], tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -123,6 +124,7 @@ def test_folds_of_one_source_are_refused_unless_it_is_parted_by_song(
     assert "lift" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_no_clip_is_read_by_a_filter_that_knows_its_song_or_source(
     clips: list[ClipFeatures], tiny: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:

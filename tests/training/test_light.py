@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ABSENT = ("av", "librosa", "numba", "webdataset", "celery", "fastapi", "sqlalchemy", "faiss", "redis", "safetensors")
 CODE = """
 import importlib, sys

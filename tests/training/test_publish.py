@@ -27,6 +27,8 @@ from training.train import train
 
 from .conftest import make_prediction
 
+pytestmark = pytest.mark.slow
+
 CLIP = (2.0, 160, 90)
 
 

@@ -22,6 +22,8 @@ from training.loss import _with_silence
 from training.recipe import Recipe
 from training.recipes import registry
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., Recipe]
 SAME_LOSS = {"data25", "data75", "infonce"}  # as the recipe that they vary
 TRAINABLE = ["paper-motion", "small", *(f"small/{name}" for name in registry.ABLATIONS if name not in SAME_LOSS)]

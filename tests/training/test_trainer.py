@@ -28,6 +28,8 @@ from training.recipe import OptimiserRecipe, Recipe
 from training.train import RuntimeConfig, train
 from training.trainer import init_state, learning_rate, train_step
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., Recipe]
 QUIET = Console(quiet=True)
 HERE = Path(__file__).parent

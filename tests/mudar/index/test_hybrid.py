@@ -100,6 +100,7 @@ class Library:
             assert abs(a.score - (lam * a.embedding_score + (1 - lam) * a.rhythm_score)) < 1e-9
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
@@ -135,6 +136,7 @@ def test_long_items_do_not_push_others_out(lam: float) -> None:
     assert [m.item_id for m in found[1:]] == [m.item_id for m in library.ranking(lam, 9, set(library.names))]
 
 
+@pytest.mark.slow
 def test_a_library_of_copies_is_ranked_by_id() -> None:
     """Every pair has the same score: no list is long enough, so all are looked at, and order is still fixed."""
     rng, n = np.random.default_rng(0), 9000
@@ -229,6 +231,7 @@ def test_searches_beside_changes_see_whole_items() -> None:
         thread.join()
 
 
+@pytest.mark.slow
 def test_the_front_door_may_import_it_without_torch() -> None:
     code = (
         "import sys, mudar.index.hybrid, mudar.index.snapshot;"

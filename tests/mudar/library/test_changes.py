@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from mudar.library import analyses, changes, items
 from mudar.library.db import Database
 from mudar.records import Analysis
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_a_number_before_all_smaller_ones(
     database: Database, new_item: Callable[..., str], analysis: Callable[..., Analysis]
 ) -> None:

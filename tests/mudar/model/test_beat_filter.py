@@ -58,6 +58,7 @@ def test_without_a_grid_the_whole_is_seen() -> None:
     np.testing.assert_allclose(beat_input(rows, spec)[1:], 2 * np.diff(np.log1p(rows), axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_filter_is_linear_and_the_same_at_every_moment() -> None:
     torch.manual_seed(0)
     filter_ = BeatFilter(3, SPEC)

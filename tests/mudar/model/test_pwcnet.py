@@ -187,6 +187,7 @@ def test_sides_that_do_not_fit_are_refused(net: PwcNet) -> None:
         net(torch.zeros(1, 3, 64, 100), torch.zeros(1, 3, 64, 100))
 
 
+@pytest.mark.slow
 def test_frames_to_flow_is_the_network_in_pixels_of_its_grid(tmp_path: Path, state: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
@@ -206,6 +207,7 @@ def test_frames_to_flow_is_the_network_in_pixels_of_its_grid(tmp_path: Path, sta
     assert gray.shape == (8, 8, 2)
 
 
+@pytest.mark.slow
 def test_it_learns_the_shift_of_one_pair() -> None:
     """A few steps on one pair of pictures bring the flow to the known shift: gradients reach everything."""
     torch.manual_seed(0)

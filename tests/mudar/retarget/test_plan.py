@@ -95,6 +95,7 @@ def test_no_strokes_or_no_beats_is_refused(method: str) -> None:
             plan(dance, 10.0, music, 10.0, RetargetSettings(method=method))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(st.floats(0.1, 2.0), min_size=0, max_size=40),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def refusal(call: Callable[[], object]) -> RetargetRefused | None:
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.floats(0.25, 2.0), st.floats(0.25, 0.9), st.lists(st.floats(0.7, 1.4), min_size=6, max_size=14),

@@ -21,6 +21,8 @@ from mudar.retarget.warp.time_map import TimeMap
 from tests.waiting import wait_until
 from training.data.synthetic.clip import write_clip, write_song
 
+pytestmark = pytest.mark.slow
+
 MAP = TimeMap(np.array([0.0, 1.0, 2.2]), np.array([0.1, 1.2, 2.2]), np.array([1.1, 0.95, 0.9]))
 FINE = 1  # at the usual quality, x264 codes the same frames up to .9 grey levels apart from one run to the next
 

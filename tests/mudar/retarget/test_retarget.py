@@ -15,6 +15,8 @@ from mudar.records import Rhythm
 from mudar.retarget.retarget import dry_run, retarget
 from mudar.retarget.settings import RetargetSettings
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = {
     *("onsets_hit", "beat_alignment", "landing_error_ms", "speed", "source_used", "duplicate_share"),
     *("interpolated_share", "av_length_difference_ms", "stage_s", "time_map", "method", "accent", "knots", "tempo"),

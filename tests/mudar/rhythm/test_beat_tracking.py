@@ -135,6 +135,7 @@ def test_tempogram_is_the_naive_autocorrelation() -> None:
     assert min(abs(best - 60 / 0.45 / n) / best for n in (1, 2, 3)) < 0.04
 
 
+@pytest.mark.slow
 def test_beats_of_songs_are_better_than_librosas() -> None:
     """The reason for not calling librosa.beat: were it as good, fed with either of our curves, this would fail."""
     ours, librosas_envelope, librosas_swell = [], [], []

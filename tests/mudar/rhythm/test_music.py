@@ -83,6 +83,7 @@ def test_one_short_sound_is_enough() -> None:
     require_sound(samples, SPEC)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_ten_minutes_stay_within_their_memory_and_load_no_more_than_they_use() -> None:
     """In a process of its own. Counted from a short song on: what Python, librosa and its compiler take is not ours.

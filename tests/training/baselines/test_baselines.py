@@ -22,6 +22,8 @@ from training.evaluation.inference import predict
 from training.recipe import Recipe
 from training.recipes import registry
 
+pytestmark = pytest.mark.slow
+
 
 def _tiny(name: str) -> tuple[Recipe, Baseline]:
     recipe = registry.get(name)

@@ -23,6 +23,7 @@ def real_features() -> list[ClipFeatures]:
     return [extract(GeneratedJob(f"clip-{seed}", seed, seed, 9.0), SPEC) for seed in (1, 2)]
 
 
+@pytest.mark.slow
 def test_what_comes_back_is_what_went_in(real_features: list[ClipFeatures], tmp_path: Path) -> None:
     size = pack(real_features, SPEC, tmp_path / "packed.zip")
     again = unpack(tmp_path / "packed.zip")

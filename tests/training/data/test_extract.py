@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mudar.features.motion import extract_motion
 from mudar.spec import FeatureSpec
@@ -22,6 +23,7 @@ def test_most_are_read_from_a_file_and_some_are_not() -> None:
     assert 0.58 < np.mean(coded) < 0.75
 
 
+@pytest.mark.slow
 def test_a_coded_record_is_the_same_dance_each_time() -> None:
     seed = next(seed for seed in range(100) if extracting._coding(job(seed)))
     first, again = extract(job(seed), SPEC), extract(job(seed), SPEC)
@@ -37,6 +39,7 @@ def test_a_coded_record_is_the_same_dance_each_time() -> None:
     assert not np.array_equal(clean[:size], first.between[:size])  # coding leaves its marks
 
 
+@pytest.mark.slow
 def test_worse_quality_is_further_from_what_was_filmed(tmp_path) -> None:  # type: ignore[no-untyped-def]
     clip = make_clip(11, 3.0)
     read = []

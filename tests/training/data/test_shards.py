@@ -29,6 +29,8 @@ from training.recipe import DataRecipe, Recipe
 from training.recipes import registry
 from training.trainer import init_state, train_step
 
+pytestmark = pytest.mark.slow
+
 SPEC = FeatureSpec()
 QUIET = Console(quiet=True)
 CPU = torch.device("cpu")

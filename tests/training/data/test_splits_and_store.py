@@ -39,6 +39,7 @@ def test_records_survive_the_disk(records: list[ClipFeatures], tmp_path: Path) -
     assert RecordStore(tmp_path).clip_ids() == ["clip-0"]
 
 
+@pytest.mark.slow
 def test_preprocessing_goes_on_where_it_stopped_and_skips_what_it_cannot_read(tmp_path: Path) -> None:
     quiet, out = Console(quiet=True), tmp_path / "out"
     jobs = [replace(job, duration_s=2.0) for job in generated_jobs(2, 5)]

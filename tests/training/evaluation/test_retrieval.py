@@ -88,6 +88,7 @@ def test_intervals_draw_whole_songs() -> None:
     assert (mean, low, high) == (0.5, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_draws(
     records: list[ClipFeatures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

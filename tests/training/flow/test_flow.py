@@ -20,6 +20,8 @@ from training.flow.loss import LEVEL_WEIGHTS, endpoint_error, multiscale
 from training.flow.measure import on_files, read_flo
 from training.flow.train import EASY, FlowRecipe, FlowRun, LearntNothing, Length, export, train
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 STEPS = 30
 CLEAR = Scenes(noise=0.0, light=0.0)

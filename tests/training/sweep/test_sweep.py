@@ -22,6 +22,8 @@ from training.sweep import run, sweep
 from training.sweep.run import SweepConfig, TrialContext, file_of, run_trial
 from training.sweep.trials import FOLDS, ROWS, Trial, plan, recipe_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_telling_rows_come_first_and_every_cell_once() -> None:
     cells = plan(list(ROWS), 3)

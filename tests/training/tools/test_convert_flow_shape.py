@@ -27,6 +27,8 @@ from training.fit_beat_filter import FilterRecipe, fit
 from training.recipe import Recipe
 from training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words: object) -> None:
     subprocess.run([sys.executable, "-m", *map(str, words)], check=True, capture_output=True, timeout=120)

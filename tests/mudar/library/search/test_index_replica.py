@@ -288,6 +288,7 @@ for n in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_that_was_committed_and_brings_nothing_back(
     database: Database, database_url: str, follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_gaps_are_silence_of_their_length(clip: Clip, find_clicks: Find) -> None
     assert np.abs(sound.samples[int(1.05 * 24_000) : int(1.45 * 24_000)]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_result(clip: Clip) -> None:
     """Ten minutes at 44.1 kHz stereo are 212 MB as float32; at 16 kHz mono 38 MB, and little more may be held."""
     path = clip("ten-minutes.flac", video=None, audio="flac", rate_hz=44_100, seconds=600.0)

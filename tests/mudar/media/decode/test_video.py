@@ -180,6 +180,7 @@ def test_a_few_damaged_packets_are_tolerated_and_many_are_not(clip: Clip, tmp_pa
         list(iter_frames(damaged(range(10, 110)), fps=15, size=SMALL))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(clip: Clip) -> None:
     """600 frames of 640x360 are 415 MB as RGB; a reader that holds them, or a queue of them, is seen."""
     path = clip("long.mp4", size=(640, 360), seconds=20.0, audio=None)

@@ -87,6 +87,7 @@ def test_the_nearer_guess_of_the_motion_wins() -> None:
     assert np.abs(moment.motion[:, 45:]).max() < 0.3
 
 
+@pytest.mark.slow
 def test_pwcnet_gives_both_ways_on_its_own_grid() -> None:
     torch.manual_seed(0)
     flows = PwcFlow(PwcNet())

@@ -33,6 +33,7 @@ def test_any_bytes_give_a_header(tmp_path: Path, start: bytes, body: bytes) -> N
     assert header.missing_bytes >= 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(BOXES)), max_size=30), st.binary(max_size=40))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_of_boxes_gives_a_header(tmp_path: Path, boxes: list[tuple[int, bytes]], tail: bytes) -> None:

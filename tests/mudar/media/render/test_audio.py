@@ -35,6 +35,7 @@ def test_silence_beyond_the_end(song: Path) -> None:
     assert np.abs(sound).max() == 0
 
 
+@pytest.mark.slow
 def test_a_mix_holds_both_and_a_mute_clip_only_the_song(painter, clip, song, tmp_path) -> None:
     ticking = tmp_path / "ticking.mkv"
     with av.open(str(clip)) as source, wave.open(str(song)) as sound, av.open(str(ticking), "w") as out:

@@ -13,6 +13,8 @@ import pytest
 from mudar.media.render.render import Renderer, RenderSettings
 from mudar.media.render.source import frames, inspect_video
 
+pytestmark = pytest.mark.slow
+
 NEAREST = RenderSettings("nearest", crf=6)
 WIDTH, HEIGHT = 320, 192
 

@@ -14,6 +14,8 @@ from mudar.errors import Cancelled, MediaTooShort
 from mudar.media.render.encode import track_durations_s
 from mudar.media.render.render import Renderer, RenderSettings
 
+pytestmark = pytest.mark.slow
+
 
 def warp(t: np.ndarray) -> np.ndarray:
     """A map with speeds of 0.7 to 1.3 that ends at 2.5 s."""

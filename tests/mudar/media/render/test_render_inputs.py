@@ -15,6 +15,8 @@ from mudar.errors import NoAudioStream, NoVideoStream
 from mudar.media.render.format import output_rate
 from mudar.media.render.render import Renderer, RenderSettings
 
+pytestmark = pytest.mark.slow
+
 NEAREST = RenderSettings("nearest", crf=8)
 
 

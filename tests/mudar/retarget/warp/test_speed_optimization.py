@@ -97,6 +97,7 @@ def test_the_picture_brakes_on_the_beats_where_an_accent_alone_does_not(end_s: f
     assert hits(picture, done.warp, beats[surely]) > 0.95  # what it says of itself is so
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(0.05, 1.0), st.floats(1.0, 30.0), st.floats(0.25, 2.0))
 def test_it_stays_inside_the_bounds_and_where_it_was(seed: int, accent: float, end_s: float, period_s: float) -> None:

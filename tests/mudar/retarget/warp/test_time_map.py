@@ -31,6 +31,7 @@ def knots(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]
     return music, source, (low, high)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(knots(), st.floats(0, 1), st.data())
 def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float, data: st.DataObject) -> None:

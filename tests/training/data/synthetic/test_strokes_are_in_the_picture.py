@@ -10,6 +10,8 @@ import pytest
 
 from training.data.synthetic.clip import Clip, make_clip
 
+pytestmark = pytest.mark.slow
+
 FPS = 30.0
 
 
