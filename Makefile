@@ -48,7 +48,7 @@ check: $(VENV)/.dev ## style, types, import arrows, spelling
 bench: $(VENV)/.run ## the speeds, each beside its floor: make bench [JSON=1]
 	@$(BIN)/python -m tests.bench $(if $(JSON),--json)
 
-bench-retrieve: $(VENV)/.run ## search beside FAISS Flat and the two matrices: make bench-retrieve [JSON=1] [ARGS=--peers]
+bench-retrieve: $(VENV)/.run ## search beside FAISS Flat: make bench-retrieve [JSON=1] [ARGS=--peers]
 	@$(BIN)/python -m tests.bench.retrieve $(if $(JSON),--json) $(ARGS)
 
 bench-http: $(VENV)/.run ## POST /retrieve over HTTP with 200k segments: make bench-http [JSON=1] [ARGS="--exact-rows 300000"]

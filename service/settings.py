@@ -27,7 +27,7 @@ class Settings(LibrarySettings):
     index_refresh_s: float = Field(default=0.25, gt=0)
     index_snapshot_s: float = Field(default=300, gt=0)
     index_device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")  # also keep exact indexes on this GPU
-    index_exact_rows: int = Field(default=300_000, ge=0)  # above, search is approximate
+    index_exact_rows: int = Field(default=50_000, ge=0)  # above, search is approximate
 
     max_attempts: int = Field(default=3, ge=1)
     limit_per_media_s: float = Field(default=10, gt=0)  # a job may take this more for each second of its media

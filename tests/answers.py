@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mudar.index.results import Match
+from mudar.index.results import SearchHit
 from mudar.index.types import SearchRequest
 
 
-def same(answers: Sequence[Sequence[Match]], others: Sequence[Sequence[Match]]) -> bool:
+def same(answers: Sequence[Sequence[SearchHit]], others: Sequence[Sequence[SearchHit]]) -> bool:
     """The same items and seconds in the same order; scores to nine digits, since numpy and the compiled loops add in
     different orders."""
     flat, other = [m for answer in answers for m in answer], [m for answer in others for m in answer]

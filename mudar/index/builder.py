@@ -1,305 +1,232 @@
-"""Makes an index fast as it grows: sieves above some rows, lists above many; beside searches and changes.
+"""Makes an index fast as it grows: accelerated above some rows, in lists above many; beside searches and changes.
 
-What comes next is made from a copy of the rows while searches and changes go on with the old ones; items that changed
-meanwhile are noted and put in at last, under the lock, when the two change places. How many lists a search looks into
-is chosen for each λ from the recall against exact answers to held-out queries. Knows numpy and FAISS.
+What comes next is made from a snapshot of the index, while searches and changes go on; the two then swap, and rows
+that were added meanwhile lie beside the lists. How many lists a search probes is chosen for each λ from the recall
+against exact answers to held-out queries. Knows numpy and FAISS.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from mudar.index import compiled
-from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows, Sieves
-from mudar.index.gpu import Card, Place
-from mudar.index.hybrid import Frozen, HybridIndex, Moved
-from mudar.index.ivf import TRAIN_ROWS, IvfRows, lists_for, train
-from mudar.index.partition import BOTH, DIVISIONS, EMBEDDING, RHYTHM
-from mudar.index.results import Matches
-from mudar.index.rows import Columns
-from mudar.index.tuning import EVERY, FLOOR, HUNDRED, LAMBDAS, TEN, Effort, Probes
-from mudar.index.types import SearchRequest
+from mudar.index.exact import ACCELERATE_FROM_ROWS, Device, ExactIndex, accelerate
+from mudar.index.hybrid import ROWS_AN_ITEM, HybridIndex, IndexSnapshot
+from mudar.index.ivf import BY_BOTH, BY_EMBEDDING, BY_RHYTHM, LOST, TRAIN_ROWS, IvfIndex, lists_for, train
+from mudar.index.results import SearchResults
+from mudar.index.tuning import ALL_ROWS, FLOOR, HUNDRED, LAMBDAS, TEN, OperatingPoints, SearchParams
+from mudar.index.types import Bools, SearchRequest
 from mudar.records import Array
 
 log = logging.getLogger(__name__)
 
-F = TypeVar("F", Card, Sieves)  # what is filled with rows
-
+EXACT_ROWS = 50_000
 QUERIES = 400
 _QUERIES_OF_HUNDRED = 60  # for recall of the first 100, which is a mean of more answers
-_SPARE = 0.003  # the figure is a mean over some queries, and others will be asked: aim higher, for both halves of them
-_SIEVE_SAMPLE = 20_000
-_SEED = 7
+_SPARE = 0.003  # the recall is a mean over some queries, and others will be asked: aim higher
 _TRIES = 3
-_DEPTHS = (128, 256, 512, 1024, 2048, 8192)
+_BESIDE = 1 / 16  # of the rows in lists: so many beside them are put in
+_TIMES = 2  # so many times the rows that lists were made for, or so few, and they are made anew
+_REFINE_K = (128, 256, 512, 1024, 2048, 4096)
+_MORE_SIZES = 4
+_FEWEST, _STEP = 1 / 64, 1.3  # the least share of the lists that is tried; from one share to the next
+_BLOCK_ROWS = 16_384
+_ROWS_A_LIST = 64
 _ENDS = 0.08  # of λ, where lists by one part alone are likely the best
-_ROWS_A_LIST = 64  # to place its middle with
-_FEWEST = 64  # of so many lists, one is the least that is looked into
-_STEP = 1.25  # from one number of lists that is tried to the next
+
+
+@dataclass(frozen=True)
+class IndexBuilder:
+    """Chooses what an index of some size needs.
+
+    exact_rows: above so many rows an index is searched approximately; device: puts exact indexes on a GPU.
+    """
+
+    exact_rows: int = EXACT_ROWS
+    device: Device | None = None
+
+    def grow(self, index: HybridIndex, queries: Sequence[SearchRequest] = ()) -> bool:
+        """Takes the next step, beside searches and changes; says whether there was one.
+
+        queries: what recall is measured with, best of the other kind, as real ones are; default: own rows.
+        """
+        now = index.freeze()
+        if now.base is None:
+            if now.table.live > self.exact_rows and make_approximate(index, queries):
+                return True
+        elif _resized(now):
+            return make_approximate(index, queries)
+        elif len(now.exact) > max(ACCELERATE_FROM_ROWS, _BESIDE * len(now.base)):
+            return extend(index) or make_approximate(index, queries)
+        return add_acceleration(index, self.device)
 
 
 def held_out(index: HybridIndex, count: int = QUERIES) -> list[SearchRequest]:
-    """Rows of an index, evenly from all of it, as queries."""
-    with index.lock.read():
-        rows = index.rows
-        if not len(rows):
-            return []
-        live = np.flatnonzero(index.columns.codes >= 0)
-        chosen = live[np.linspace(0, len(live) - 1, min(count, len(live))).astype(int)]
-        found = rows.turn.back(rows.vectors()[chosen]) if isinstance(rows, IvfRows) else rows.vectors()[chosen]
-    split, start_s = index.embed_dim, np.zeros(1, np.float32)
-    return [SearchRequest(row[None, :split], row[None, split:], start_s) for row in _within_one(found, split)]
-
-
-def _within_one(rows: Array, split: int) -> Array:
-    """The rows, scaled down where rounding to float16 took a part's norm above 1."""
-    for part in (rows[:, :split], rows[:, split:]):
+    """Takes rows of an index, evenly from all of it, as queries."""
+    now = index.freeze()
+    live = np.flatnonzero(now.table.alive)
+    if not len(live):
+        return []
+    rows = now.vectors(live[np.linspace(0, len(live) - 1, min(count, len(live))).astype(int)]).copy()
+    for part in (rows[:, : now.split], rows[:, now.split :]):  # rounding to float16 may take a norm above 1
         part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1.0)
-    return rows
+    start_s = np.zeros(1, np.float32)
+    return [SearchRequest(row[None, : now.split], row[None, now.split :], start_s) for row in rows]
 
 
-def add_sieves(index: HybridIndex) -> bool:
-    """Give an exact index the sieves that suit it, if it has grown enough; says whether it did."""
-    rows = index.rows
-    if not isinstance(rows, FlatRows) or not rows.wants_sieves:
-        return False
-    compiled.load()
-
-    def empty(frozen: Frozen) -> Sieves:
-        return Sieves(_sample(frozen, _SIEVE_SAMPLE), rows.split, len(frozen.codes))
-
-    return _filled_beside(index, rows, empty, rows.take_sieves)
-
-
-def add_card(index: HybridIndex, place: Place) -> bool:
-    """Put the rows of an exact index on a graphics card as well, where they are many; says whether it did."""
-    rows = index.rows
-    if not isinstance(rows, FlatRows) or rows.card is not None or len(rows) < SIEVE_FROM_ROWS:
-        return False
-    return _filled_beside(index, rows, lambda frozen: Card(rows.dim, place), rows.take_card)
-
-
-def _filled_beside(index: HybridIndex, rows: FlatRows, empty: Callable[[Frozen], F], take: Callable[[F], None]) -> bool:
-    """Fill something with the rows beside searches and changes, and take it if none was moved; says whether it was."""
+def add_acceleration(index: HybridIndex, device: Device | None = None) -> bool:
+    """Accelerates the exact rows if they have grown enough; says whether that was tried."""
     for _ in range(_TRIES):
-        frozen = index.freeze()
-        try:
-            made = empty(frozen)
-            for block in frozen.blocks():
-                made.add(block)
-        except Moved:
-            continue
-        with index.lock.write():
-            if index.moves == frozen.moves and index.rows is rows:
-                take(made)
-                return True
+        now = index.freeze()
+        if not now.exact.wants_acceleration:
+            return False
+        if index.swap_exact(now, accelerate(now.exact, device if now.base is None else None)):
+            return True
     return False
+
+
+def extend(index: HybridIndex) -> bool:
+    """Puts the rows beside the lists into a copy of these; says whether it did: not when the axes cannot show them."""
+    now = index.freeze()
+    if now.base is None:
+        return False
+    larger = now.base.extended(now.exact.vectors, now.table.alive[len(now.base) :])
+    return larger.lost <= LOST and index.swap_base(now, larger, np.arange(len(now.table)))
 
 
 def make_approximate(index: HybridIndex, queries: Sequence[SearchRequest] = (), lists: int | None = None) -> bool:
-    """Put the rows of an exact index into lists, and choose the probes; says whether it did.
+    """Puts all rows into new lists, and chooses the operating points; says whether it did.
 
-    queries: what the recall is measured with, best of the other kind, as real questions are; default: own rows.
-    False when there are too few rows to make lists of, or rows moved all the time.
+    False when there are too few rows to make lists of, or rows got other numbers all the time.
     """
-    for tries in range(_TRIES):
-        try:
-            return _made_approximate(index, list(queries) or held_out(index), lists, copy=tries == _TRIES - 1)
-        except Moved:
-            log.info("rows were removed while lists were made of them; once more")
-        finally:
-            index.touched = None
+    for _ in range(_TRIES):
+        now = index.freeze()
+        count = lists or lists_for(now.table.live)
+        if now.table.live < 4 * count:
+            return False
+        if now.base is None:
+            now = replace(now, exact=accelerate(now.exact))  # the true answers are found sooner
+        asked = list(queries) or held_out(index)
+        base = _made(now, count)
+        base = replace(base, points=autotune(now, _alone(now, base), asked), _refined=[])
+        if index.swap_base(now, base, np.flatnonzero(now.table.alive)):
+            return True
+        log.info("rows got other numbers while lists were made of them; once more")
     return False
 
 
-def _made_approximate(index: HybridIndex, queries: list[SearchRequest], lists: int | None, copy: bool) -> bool:
-    with index.lock.write():
-        index.touched = set()
-    frozen = index.freeze(copy=copy)
-    count = len(frozen.codes)
-    lists = lists or lists_for(count)
-    if frozen.in_lists is not None or count < 4 * lists:
-        return False
-    successor = HybridIndex(index.embed_dim, index.rhythm_dim)
-    successor.rows = rows = train(_sample(frozen, min(TRAIN_ROWS, _ROWS_A_LIST * lists)), index.embed_dim, lists)
-    rows.reserve(count)
-    successor.columns = Columns.restored(frozen.names, frozen.codes, frozen.segment_ids, frozen.start_s)
-    for block in frozen.blocks():
-        rows.add(block)
-    rows.lay_out()
-    truth = {lam: index.search_many(asked_at(queries, lam, HUNDRED)) for lam in LAMBDAS}
-    successor.probes = choose_probes(successor, queries, truth)
-    with index.lock.write():
-        _swap(index, successor)
-    return True
+def _resized(now: IndexSnapshot) -> bool:
+    """Whether there are many rows more, or less, than the lists were made for."""
+    base, live = now.base, now.table.live
+    return base is not None and not base.points.rows / _TIMES <= live <= base.points.rows * _TIMES
 
 
-def _sample(frozen: Frozen, wanted: int) -> Array:
-    """Short runs of rows from all over."""
-    run, count, rng = 16, len(frozen.codes), np.random.default_rng(_SEED)
-    runs = -(-count // run)
-    starts = np.sort(rng.choice(runs, min(runs, -(-wanted // run)), replace=False)) * run
-    return np.concatenate([frozen.block(slice(int(s), min(int(s) + run, count))) for s in starts])
+def _made(now: IndexSnapshot, lists: int) -> IvfIndex:
+    live = np.flatnonzero(now.table.alive)
+    stride = max(1, len(live) // min(TRAIN_ROWS, _ROWS_A_LIST * lists))
+    sample = now.vectors(np.random.default_rng(lists).permutation(live[::stride]))
+
+    def blocks() -> Iterator[tuple[Array, Bools]]:
+        for start in range(0, len(live), _BLOCK_ROWS):
+            rows = now.vectors(live[start : start + _BLOCK_ROWS])
+            yield rows, np.ones(len(rows), bool)
+
+    return train(sample, now.split, lists).filled(blocks())
 
 
-def _swap(index: HybridIndex, successor: HybridIndex) -> None:
-    """Under the write lock: what changed meanwhile goes into the successor, whose rows and columns then are ours."""
-    touched, old, flat = index.touched or set(), index.columns, index.rows
-    if not isinstance(flat, FlatRows):
-        raise Moved
-    mine = np.flatnonzero(old.rows_of(touched, ()))
-    codes, segment_ids, start_s = old.copies()
-    names, rows, split = [old.names[code] for code in codes[mine]], flat.vectors()[mine], index.embed_dim
-    successor.replace(touched, segment_ids[mine], names, rows[:, :split], rows[:, split:], start_s[mine])
-    index.rows, index.columns, index.probes = successor.rows, successor.columns, successor.probes
-    index.moves += 1
+def _alone(now: IndexSnapshot, base: IvfIndex) -> IndexSnapshot:
+    """Lists by themselves, as they will be taken."""
+    table = now.table.compacted(np.flatnonzero(now.table.alive))
+    return IndexSnapshot(now.split, table, ExactIndex.empty(now.split, now.exact.vectors.shape[1] - now.split), base)
 
 
-def outgrown(index: HybridIndex) -> bool:
-    """Whether rows were added that the turned rows of its lists cannot show: it must be built anew from the rows."""
-    return isinstance(index.rows, IvfRows) and index.rows.stray
+def autotune(exact: IndexSnapshot, now: IndexSnapshot, queries: list[SearchRequest]) -> OperatingPoints:
+    """Finds the cheapest SearchParams that hold the floor at each λ, for 10 and 100 items, in each IVF index.
 
-
-def measure_again(index: HybridIndex, queries: Sequence[SearchRequest]) -> bool:
-    """Choose the probes of an approximate index anew when it holds twice the rows they were chosen for."""
-    rows = index.rows
-    if not isinstance(rows, IvfRows) or len(rows) < 2 * index.probes.rows:
-        return False
-    asked = list(queries) or held_out(index)
-    truth = {lam: index.search_many(asked_at(asked, lam, HUNDRED), EVERY) for lam in LAMBDAS}
-    index.probes = choose_probes(index, asked, truth)
-    return True
-
-
-def choose_probes(index: HybridIndex, queries: list[SearchRequest], truth: dict[float, list[Matches]]) -> Probes:
-    """The cheapest effort that holds the floor at each λ, for the first 10 and the first 100, in each division."""
-    assert isinstance(index.rows, IvfRows)
-    found = Probes(rows=len(index), lists=index.rows.lists, costs=tuple(part.cost for part in index.rows.partitions))
+    exact: the same rows, for the true answers.
+    """
+    assert now.base is not None
+    points = OperatingPoints({}, {}, len(now.base), now.base.nlist)
     for k in (TEN, HUNDRED):
-        found.efforts[k], found.recall[k] = [], []
+        points.params[k], points.recall[k] = [], []
+        asked = queries if k == TEN else queries[:_QUERIES_OF_HUNDRED]
         for lam in LAMBDAS:
-            some = slice(None, None if k == TEN else _QUERIES_OF_HUNDRED)
-            tried = _Trial(index, queries[some], truth[lam][some], lam, k, found)
-            order = sorted(range(len(DIVISIONS)), key=lambda division: division != _likely(lam))
-            found_at = {division: tried.cheapest(division) for division in order}
-            efforts = [found_at[division] for division in range(len(DIVISIONS))]
-            found.efforts[k].append(efforts)
-            found.recall[k].append(tried.recall(min(efforts, key=found.cost)))
-    return found
+            requests = at(asked, lam, k)
+            trials = _Trials(now, requests, exact.search(requests, ALL_ROWS), points)
+            order = sorted((BY_EMBEDDING, BY_RHYTHM, BY_BOTH), key=lambda by: by != _likely(lam))
+            found = {by: trials.cheapest(by) for by in order}
+            points.params[k].append([found[by] for by in sorted(found)])
+            points.recall[k].append(trials.recall(min(points.params[k][-1], key=points.cost)))
+    return points
 
 
 def _likely(lam: float) -> int:
-    """The division that is likely to be the cheapest at this λ."""
-    return RHYTHM if lam < _ENDS else EMBEDDING if lam > 1 - _ENDS else BOTH
+    """Guesses which lists are the cheapest at this λ."""
+    return BY_RHYTHM if lam < _ENDS else BY_EMBEDDING if lam > 1 - _ENDS else BY_BOTH
 
 
-class _Trial:
-    """Efforts at one λ and k, measured."""
+class _Trials:
+    """Measures recall at one λ and k: the share of the true first items whose rows the lists show."""
 
     def __init__(
-        self,
-        index: HybridIndex,
-        queries: list[SearchRequest],
-        truth: list[Matches],
-        lam: float,
-        k: int,
-        costs: Probes,
+        self, now: IndexSnapshot, requests: list[SearchRequest], truth: list[SearchResults], points: OperatingPoints
     ) -> None:
-        self._asked, self._costs, self._known = (index, queries, truth, lam, k), costs, dict[Effort, list[float]]()
-        self._least = float("inf")  # what the best effort so far costs, in any division
+        self._now, self._points, self._k = now, points, requests[0].k
+        self._queries = np.concatenate([request.vectors() for request in requests])
+        self._request = np.repeat(np.arange(len(requests)), [len(request.embeddings) for request in requests])
+        self._true = np.array([
+            self._key(place, now.table.code_of[item_id])
+            for place, results in enumerate(truth)
+            for item_id in results.item_ids[: self._k]
+            if item_id in now.table.code_of
+        ])  # fmt: skip
+        self._known: dict[SearchParams, float] = {}
+        self._least = float("inf")  # the cost of the best so far, in any lists
 
-    def recall(self, effort: Effort) -> float:
-        """Of all queries."""
-        return float(np.mean(self._shares(effort)))
+    def cheapest(self, by: int) -> SearchParams:
+        """Finds the fewest lists that suffice at a large refine_k, then less refine_k for these or for a few more.
 
-    def cheapest(self, division: int) -> Effort:
-        """What does and costs least, nearly: few lists at a good depth, then less depth in these or a few lists more.
-
-        All lists at the largest depth, when nothing does or the other division is surely cheaper.
+        All lists and all their rows, when nothing less suffices or other lists are surely cheaper.
         """
-        lists = self._costs.lists
-        sizes = sorted({min(max(1, round(lists / _FEWEST * _STEP**step)), lists) for step in range(24)})
-        everything = Effort(lists, _DEPTHS[-1], division)
-        for depth in _DEPTHS[-2:]:
-            low, high = 0, len(sizes)  # the fewest lists that do lie in sizes[low:high]
-            while low < high:
-                middle = (low + high) // 2
-                effort = Effort(sizes[middle], depth, division)
-                if self._may_be_cheap(effort) and not self._does(effort):
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < len(sizes) and self._may_be_cheap(Effort(sizes[low], depth, division)):
-                found = Effort(sizes[low], depth, division)
-                for fewer in (Effort(size, d, division) for size in sizes[low : low + 5] for d in _DEPTHS):
-                    if self._costs.cost(fewer) < self._costs.cost(found) and self._does(fewer):
-                        found = fewer
-                found = self._between(found)
-                self._least = min(self._least, self._costs.cost(found))
-                return found
-        return everything
-
-    def _between(self, found: Effort) -> Effort:
-        """The same at this depth with as few lists as do, to a twentieth; the sizes tried so far are a fourth apart."""
-        low, high = found.lists / _STEP, float(found.lists)
-        for _ in range(2):
-            middle = (low * high) ** 0.5
-            if self._does(found._replace(lists=round(middle))):
-                high = middle
+        lists, cost = self._points.lists, self._points.cost
+        steps = range(int(np.ceil(-np.log(_FEWEST) / np.log(_STEP))) + 1)
+        sizes = sorted({min(max(1, round(_FEWEST * lists * _STEP**step)), lists) for step in steps})
+        low, high = 0, len(sizes)  # the fewest lists that suffice lie in sizes[low:high]
+        while low < high:
+            middle = (low + high) // 2
+            params = SearchParams(sizes[middle], _REFINE_K[-1], by)
+            if cost(params._replace(refine_k=_REFINE_K[0])) < self._least and not self._suffices(params):
+                low = middle + 1
             else:
-                low = middle
-        return found._replace(lists=round(high))
+                high = middle
+        best, left = SearchParams(lists, self._points.rows, by), list(_REFINE_K)
+        for size in sizes[low : low + _MORE_SIZES]:
+            while left and self._suffices(params := SearchParams(size, left[-1], by)):
+                left.pop()
+                best = min(best, params, key=cost)
+        self._least = min(self._least, cost(best))
+        return best
 
-    def _may_be_cheap(self, effort: Effort) -> bool:
-        """Whether so many lists could be the cheapest way, were the least depth enough."""
-        return self._costs.cost(effort._replace(depth=_DEPTHS[0])) < self._least
+    def _suffices(self, params: SearchParams) -> bool:
+        return self.recall(params) >= FLOOR + _SPARE
 
-    def _does(self, effort: Effort) -> bool:
-        """Whether both halves of the queries find enough."""
-        shares = self._shares(effort)
-        return min(float(np.mean(shares[::2])), float(np.mean(shares[1::2]))) >= FLOOR + _SPARE
+    def recall(self, params: SearchParams) -> float:
+        """Gives the share of the true items that are found with these parameters."""
+        if params not in self._known:
+            assert self._now.base is not None
+            hits = self._now.base.search(self._queries, ROWS_AN_ITEM * self._k, params, None)
+            found = self._key(self._request[hits.query], self._now.table.codes[hits.row])
+            self._known[params] = float(np.isin(self._true, found).mean())
+        return self._known[params]
 
-    def _shares(self, effort: Effort) -> list[float]:
-        if effort not in self._known:
-            self._known[effort] = found_shares(*self._asked, effort)
-        return self._known[effort]
-
-
-def recall(
-    index: HybridIndex,
-    queries: Sequence[SearchRequest],
-    truth: Sequence[Matches],
-    lam: float,
-    k: int,
-    effort: Effort | None = None,
-) -> float:
-    """Mean share of the true first k items that a search (with this effort) finds."""
-    shares = found_shares(index, queries, truth, lam, k, effort)
-    return float(np.mean(shares)) if shares else 1.0
+    def _key(self, request: Any, code: Any) -> Any:
+        return request * np.int64(len(self._now.table.names)) + code
 
 
-def found_shares(
-    index: HybridIndex,
-    queries: Sequence[SearchRequest],
-    truth: Sequence[Matches],
-    lam: float,
-    k: int,
-    effort: Effort | None = None,
-) -> list[float]:
-    """The same of each query."""
-    answers = index.search_many(asked_at(queries, lam, k), effort)
-    shares = []
-    for answer, true in zip(answers, truth, strict=True):
-        wanted = set(true.item_ids[:k])
-        shares.append(len(wanted.intersection(answer.item_ids)) / max(len(wanted), 1))
-    return shares
-
-
-def asked_at(requests: Sequence[SearchRequest], lam: float, k: int) -> list[SearchRequest]:
-    """The same requests at another λ and k."""
+def at(requests: Sequence[SearchRequest], lam: float, k: int) -> list[SearchRequest]:
+    """Copies requests, with another λ and k."""
     return [replace(request, lam=lam, k=k) for request in requests]

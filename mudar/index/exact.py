@@ -1,175 +1,262 @@
-"""Rows kept whole, in float32, beside a sieve: short forms of them that are scanned first and lose nothing.
+"""Searches float32 rows exactly: FAISS Flat, or, where it is quicker, FAISS Panorama over rotated rows.
 
-Sketches (sketch.py), if the spectrum of the rows falls, as that of a trained network's does; else bytes (digits.py),
-for single queries. Small collections need neither. Knows numpy and FAISS; a lock is its user's business.
+Panorama (arXiv 2510.00566) reads rows level by level and stops where the Cauchy-Schwarz bound of the levels that are
+left cannot reach the best rows so far. A block-diagonal PCA puts what weighs most first; it rotates embeddings and
+rhythm vectors apart, so one index bounds the score at every λ. What float32 leaves in doubt is told by `Hits.floor`.
+
+An index never changes; readers of an older one do not see rows that are added. Knows numpy and FAISS.
+Shapes: N rows, Q query segments, D = E + R, M rotated numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
 
-from mudar.index import sketch
-from mudar.index.digits import Digits
-from mudar.index.gpu import Card
-from mudar.index.ranking import Ints
+from mudar.index.ranking import Hits
+from mudar.index.rows import AppendOnly
+from mudar.index.types import Bools, Ints
 from mudar.records import Array
 
-# FAISS hands batches above this size to BLAS; its default of 20 makes batches several times slower here.
-faiss.cvar.distance_compute_blas_threshold = 2000
-
-SIEVE_FROM_ROWS = 2_000
+ACCELERATE_FROM_ROWS = 2_000
+_GROWN = 1.25  # so many times the accelerated rows, and they are accelerated anew
+_LEVEL_DIMS, _BATCH_ROWS = 32, 512  # Panorama returns no longer list than a batch
 _BLOCK_ROWS = 16_384
+_BLOCK_SCORES = 1 << 22
+_SAMPLE_ROWS = 20_000
+_TRIAL_QUERIES, _TRIAL_DEPTH = 10, 64
+_DEVICE_DEPTH = 2048  # FAISS's GPU indexes return no longer list
+_SEED = 7
+_SHARE, _MULTIPLE = 1 - 1e-9, 16
+
+_FAISS: Any = faiss  # its type stubs do not know what its Python layer accepts
+Device = Callable[[Any], Any]  # an empty FAISS index on the CPU → the same on a GPU
 
 
-class Grown:
-    """(N, D) float32 that grows by doubling."""
+class BlockPCA(NamedTuple):
+    """Rotates rows [E ; R] by the principal axes of each part: mean (D,), axes (D, M).
 
-    def __init__(self, width: int) -> None:
-        self._held, self._count = np.zeros((0, width), np.float32), 0
+    of_embedding (M,): which axes are of the embedding.
+    """
 
-    def rows(self) -> Array:
-        """What it holds, valid until the next change."""
-        return self._held[: self._count]
-
-    def reserve(self, count: int) -> None:
-        """Make room for `count` rows in all, to the row."""
-        if count > len(self._held):
-            larger = np.empty((count, self._held.shape[1]), np.float32)
-            larger[: self._count] = self.rows()
-            self._held = larger
-
-    def add(self, rows: Array) -> None:
-        """Append (n, D)."""
-        count = self._count + len(rows)
-        if count > len(self._held):
-            self.reserve(max(count, min(2 * self._count, self._count + (1 << 18)), 1024))
-        self._held[self._count : count] = rows
-        self._count = count
-
-    def close_up(self, holes: Ints, movers: Ints, keep: int) -> None:
-        """Put the rows `movers` into `holes` and forget what lies behind the first `keep`."""
-        self._held[holes] = self._held[movers]
-        self._count = keep
-
-
-@dataclass
-class Sketches:
-    """The sieve for rows whose spectrum falls."""
-
-    basis: sketch.Basis
-    held: Grown
-    wide: Grown | None  # for λ = 1, where another would be better than the first part of `held`
-    split: int
-    stray: float = 0.0  # what a score may be above its bound, at most
+    mean: Array
+    axes: Array
+    of_embedding: Bools
 
     @staticmethod
-    def of(rows: Array, split: int) -> Sketches | None:
-        """Empty sketches that suit rows like these (N, D), or None when they would not pay."""
-        basis = sketch.fit(rows, split)
-        if basis is None:
-            return None
-        wide = Grown(basis.wide + 1) if basis.wide > basis.heads[0] else None
-        return Sketches(basis, Grown(basis.size), wide, split)
+    def fit(sample: Array, split: int, *, compact: bool = False) -> BlockPCA:
+        """Fits the axes to rows (n, D), of which the first `split` numbers are the embedding; widest axes first.
 
-    def reserve(self, count: int) -> None:
-        """Make room for `count` rows in all."""
-        for held in (self.held, self.wide):
-            if held is not None:
-                held.reserve(count)
+        compact: rows without their mean, and without the directions that none of them takes. The axes that are left
+        are mixed at random, so that no number is large and rounding errors do not add up along a query; columns of
+        zeros make their number a multiple of 16, as FAISS's scalar quantizer likes it.
+        """
+        dim = sample.shape[1]
+        mean = sample.mean(axis=0) if compact else np.zeros(dim, np.float32)
+        energies, blocks, rng = [], [], np.random.default_rng(_SEED)
+        for start, stop in ((0, split), (split, dim)):
+            part = (sample[:, start:stop] - mean[start:stop]).astype(np.float64)
+            energy, axes = np.linalg.eigh(part.T @ part)
+            energy, axes = np.maximum(energy[::-1], 0.0), axes[:, ::-1]
+            if compact:
+                count = min(int(np.searchsorted(np.cumsum(energy), _SHARE * energy.sum())) + 1, len(energy))
+                energy, axes = energy[:count], axes[:, :count] @ np.linalg.qr(rng.normal(size=(count, count)))[0]
+            block = np.zeros((dim, axes.shape[1]))
+            block[start:stop] = axes
+            energies.append(energy)
+            blocks.append(block)
+        order = np.argsort(-np.concatenate(energies), kind="stable")
+        padding = -len(order) % _MULTIPLE if compact else 0
+        axes = np.hstack([np.hstack(blocks)[:, order], np.zeros((dim, padding))]).astype(np.float32)
+        return BlockPCA(mean, axes, np.concatenate([order < len(energies[0]), np.zeros(padding, bool)]))
 
-    def short(self, rows: Array) -> Array:
-        """(N, m) of rows or of weighted queries."""
-        return sketch.sketches(sketch.turned(*self._parts(rows), self.basis), self.basis)
+    def rotate(self, rows: Array) -> Array:
+        """Rotates rows (n, D) → (n, M)."""
+        return np.ascontiguousarray((rows - self.mean) @ self.axes)
 
-    def add(self, rows: Array) -> None:
-        """Append rows (n, D)."""
-        parts = self._parts(rows)
-        along = sketch.turned(*parts, self.basis)
-        self.held.add(sketch.sketches(along, self.basis))
-        if self.wide is not None:
-            self.wide.add(sketch.wide(along, self.basis))
-        self.stray = max(self.stray, sketch.stray(parts, along, self.basis))
+    def back(self, rotated: Array) -> Array:
+        """Reverses `rotate` as far as the axes reach: (n, M) → (n, D)."""
+        return rotated @ self.axes.T + self.mean
 
-    def _parts(self, rows: Array) -> sketch.Parts:
-        return rows[:, : self.split], rows[:, self.split :]
-
-    def close_up(self, holes: Ints, movers: Ints, keep: int) -> None:
-        """As the rows themselves."""
-        for held in (self.held, self.wide):
-            if held is not None:
-                held.close_up(holes, movers, keep)
+    def queries(self, queries: Array) -> Array:
+        """Rotates queries (Q, D) → (Q, M): products with rotated rows miss only the product with the mean."""
+        return queries @ self.axes
 
 
-class FlatRows:
-    """N rows [E ; R] in float32 and their sieve: one of the two."""
+class Selection:
+    """Rows that may be found, (N,), as numpy and as FAISS read them."""
 
-    def __init__(self, embed_dim: int, rhythm_dim: int) -> None:
-        self.split, self.dim = embed_dim, embed_dim + rhythm_dim
-        self._rows = Grown(self.dim)
-        self.digits: Digits | None = None
-        self.sketches: Sketches | None = None
-        self.card: Card | None = None
-        self._sieved = 0  # rows when the sieves were chosen
+    def __init__(self, rows: Bools) -> None:
+        self.rows, self.count = rows, int(rows.sum())
+        self._selectors: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    def selector(self, start: int, stop: int) -> Any:
+        """Makes FAISS's selector of some rows, numbered from `start`."""
+        if (start, stop) not in self._selectors:
+            bits = np.packbits(self.rows[start:stop], bitorder="little")
+            self._selectors[start, stop] = (_FAISS.IDSelectorBitmap(bits), bits)
+        return self._selectors[start, stop][0]
+
+
+class Accelerated(NamedTuple):
+    """A FAISS index of the first rows: a Panorama of rotated rows, or, without rotation, one on a GPU."""
+
+    index: Any
+    rows: int
+    rotation: BlockPCA | None
+
+
+@dataclass(frozen=True)
+class ExactIndex:
+    """N rows [E ; R] of float32, (N, D), and perhaps an index that finds the best of them sooner."""
+
+    split: int
+    vectors: Array
+    accelerated: Accelerated | None = None
+    tried_rows: int = 0  # rows there were when it was last tried to accelerate them
+    _buffer: AppendOnly = field(default_factory=lambda: AppendOnly(np.float32, 0))
+
+    @staticmethod
+    def empty(embed_dim: int, rhythm_dim: int) -> ExactIndex:
+        """Makes an index without rows."""
+        dim = embed_dim + rhythm_dim
+        return ExactIndex(embed_dim, np.zeros((0, dim), np.float32), _buffer=AppendOnly(np.float32, dim))
 
     def __len__(self) -> int:
-        return len(self._rows.rows())
+        return len(self.vectors)
 
-    def reserve(self, count: int) -> None:
-        """Make room for `count` rows in all."""
-        self._rows.reserve(count)
-
-    def add(self, rows: Array) -> None:
-        """Append (n, D) float32."""
-        for held in (self._rows, self.digits, self.sketches, self.card):
-            if held is not None:
-                held.add(rows)
-
-    def close_up(self, holes: Ints, movers: Ints, keep: int) -> None:
-        """Put the rows `movers` into `holes` and forget what lies behind the first `keep`."""
-        self.card = None  # a card's rows do not move: they are put there anew, beside searches
-        for held in (self._rows, self.digits, self.sketches):
-            if held is not None:
-                held.close_up(holes, movers, keep)
-
-    def vectors(self) -> Array:
-        """(N, D), valid until the next change."""
-        return self._rows.rows()
+    def appended(self, rows: Array) -> ExactIndex:
+        """Adds rows (n, D)."""
+        return replace(self, vectors=self._buffer.append(len(self), rows))
 
     @property
-    def wants_sieves(self) -> bool:
-        """Whether new sieves would pay: there are none yet, or the rows are four times those they were chosen for."""
-        return len(self) >= max(SIEVE_FROM_ROWS, 4 * self._sieved)
+    def wants_acceleration(self) -> bool:
+        """Whether there are many rows more than when it was last tried."""
+        return len(self) >= max(ACCELERATE_FROM_ROWS, int(_GROWN * self.tried_rows))
 
-    def take_card(self, card: Card) -> None:
-        """Look there first from now on; it holds the first rows of ours, in order."""
-        rest = self.vectors()[len(card) :]
-        for start in range(0, len(rest), _BLOCK_ROWS):
-            card.add(rest[start : start + _BLOCK_ROWS])
-        self.card = card
+    def search(self, queries: Array, depth: int, allowed: Selection | None, first: int = 0) -> Hits:
+        """Finds the `depth` best allowed rows, or more, of each query (Q, D), all of them if there are no more.
 
-    def take_sieves(self, sieves: Sieves) -> None:
-        """Use these from now on; they hold the first rows of ours, in order."""
-        rest = self.vectors()[sieves.count :]
-        for start in range(0, len(rest), _BLOCK_ROWS):
-            sieves.add(rest[start : start + _BLOCK_ROWS])
-        self.digits, self.sketches, self._sieved = sieves.digits, sieves.sketches, len(self)
+        first: the number of the first row here, by which rows are numbered and selected.
+        """
+        parts, start = [], 0
+        fast = self.accelerated
+        if fast is not None and depth <= (_DEVICE_DEPTH if fast.rotation is None else _BATCH_ROWS):
+            start = fast.rows
+            if (
+                fast.rotation is None
+            ):  # FAISS's GPU indexes take no selector: what is not allowed is left out afterwards
+                scores, labels = fast.index.search(queries, min(depth, start))
+                parts.append(_hits(scores, labels, first, start, None if allowed is None else allowed.rows))
+            else:
+                params = _params(allowed, first, first + start)
+                rotated = fast.rotation.queries(queries)
+                scores, labels = fast.index.search(rotated, min(depth, start), params=params)
+                parts.append(_hits(scores, labels, first, start))
+        if start < len(self):
+            selector = None if allowed is None else allowed.selector(first + start, first + len(self))
+            scores, labels = _flat(queries, self.vectors[start:], depth, selector)
+            parts.append(_hits(scores, labels, first + start, len(self) - start))
+        return Hits.join(parts)
+
+    def above(self, queries: Array, score: float, allowed: Selection | None) -> Hits:
+        """Finds all allowed rows that score at least so much with a query (Q, D)."""
+        fast, start, found = self.accelerated, 0, []
+        if fast is not None and fast.rotation is not None:
+            start, params = fast.rows, _params(allowed, 0, fast.rows)
+            limits, scores, rows = fast.index.range_search(fast.rotation.queries(queries), score, params=params)
+            found.append((np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), rows, scores))
+        if start < len(self):
+            block = max(1, _BLOCK_SCORES // len(queries))
+            for at in range(start, len(self), block):
+                products = queries @ self.vectors[at : at + block].T
+                if allowed is not None:
+                    products[:, ~allowed.rows[at : at + block]] = -np.inf
+                query, row = np.nonzero(products >= score)
+                found.append((query, row + at, products[query, row]))
+        query, row, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        return Hits(query, row, scores, np.full(len(queries), -np.inf, np.float32))
 
 
-class Sieves:
-    """The sieve while it is filled; chosen to suit rows like `sample` (n, D), with room for `room` rows."""
+def accelerate(index: ExactIndex, device: Device | None = None) -> ExactIndex:
+    """Makes an index of all rows on the device, or a Panorama if a short test finds it quicker than Flat."""
+    rows = index.vectors
+    if device is not None:
+        made = device(faiss.IndexFlatIP(rows.shape[1]))
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            made.add(np.ascontiguousarray(rows[start : start + _BLOCK_ROWS]))
+        return replace(index, accelerated=Accelerated(made, len(rows), None), tried_rows=len(rows))
+    rng = np.random.default_rng(_SEED)
+    sample = rows[np.sort(rng.choice(len(rows), min(len(rows), _SAMPLE_ROWS), replace=False))]
+    rotation = BlockPCA.fit(sample, index.split)
+    panorama = _panorama(rotation, sample)
+    if not _quicker(panorama, rotation, sample, index.split):
+        return replace(index, accelerated=None, tried_rows=len(rows))
+    del panorama
+    fast = Accelerated(_panorama(rotation, rows), len(rows), rotation)
+    return replace(index, accelerated=fast, tried_rows=len(rows))
 
-    def __init__(self, sample: Array, split: int, room: int) -> None:
-        self.sketches, self.count = Sketches.of(sample, split), 0
-        self.digits = Digits.of(sample, split) if self.sketches is None else None
-        if self.sketches is not None:
-            self.sketches.reserve(room)
 
-    def add(self, rows: Array) -> None:
-        """Append rows (n, D)."""
-        for held in (self.digits, self.sketches):
-            if held is not None:
-                held.add(rows)
-        self.count += len(rows)
+def _panorama(rotation: BlockPCA, rows: Array) -> Any:
+    dim = rotation.axes.shape[1]
+    made = faiss.IndexFlatIPPanorama(dim, -(-dim // _LEVEL_DIMS), _BATCH_ROWS)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        made.add(rotation.rotate(rows[start : start + _BLOCK_ROWS]))
+    return made
+
+
+def _quicker(panorama: Any, rotation: BlockPCA, sample: Array, split: int) -> bool:
+    """Whether a Panorama of the sample finds some of its own rows, at both ends of λ and between, sooner than Flat."""
+    queries = np.concatenate([
+        sample[:_TRIAL_QUERIES] * np.repeat([lam, 1 - lam], [split, sample.shape[1] - split]).astype(np.float32)
+        for lam in (0.0, 0.5, 1.0)
+    ])  # fmt: skip
+    depth = min(_TRIAL_DEPTH, len(sample))
+
+    def flat() -> None:
+        for query in queries:
+            _flat(query[None], sample, depth, None)
+
+    def pruned() -> None:
+        for query in queries:
+            panorama.search(rotation.queries(query[None]), depth)
+
+    spent = [float("inf"), float("inf")]
+    for _ in range(3):  # in turns, so that a noisy moment hits both
+        for place, work in enumerate((flat, pruned)):
+            started = time.thread_time()
+            work()
+            spent[place] = min(spent[place], time.thread_time() - started)
+    return spent[1] < spent[0]
+
+
+def _params(allowed: Selection | None, start: int, stop: int) -> Any:
+    if allowed is None:
+        return None
+    return _FAISS.SearchParameters(sel=allowed.selector(start, stop))
+
+
+def _flat(queries: Array, rows: Array, depth: int, selector: Any) -> tuple[Array, Ints]:
+    """Searches as IndexFlatIP does, over rows that stay where they are."""
+    depth = min(depth, len(rows))
+    scores, labels = np.empty((len(queries), depth), np.float32), np.empty((len(queries), depth), np.int64)
+    queries, counts = np.ascontiguousarray(queries), (rows.shape[1], len(queries), len(rows), depth)
+    pointers = [faiss.swig_ptr(each) for each in (queries, rows, scores, labels)]
+    _FAISS.knn_inner_product(*pointers[:2], *counts, *pointers[2:], selector)
+    return scores, labels
+
+
+def _hits(scores: Array, labels: Ints, first: int, count: int, allowed: Bools | None = None) -> Hits:
+    """Makes pairs of FAISS's lists (Q, depth) over `count` rows from the row `first` on."""
+    depth = labels.shape[1]
+    query, row, score = np.repeat(np.arange(len(labels)), depth), labels.ravel(), scores.ravel()
+    if row.min(initial=0) < 0 or allowed is not None:
+        chosen = row >= 0 if allowed is None else (row >= 0) & allowed[row + first]
+        query, row, score = query[chosen], row[chosen], score[chosen]
+    cut = (labels[:, -1] >= 0) & (depth < count)
+    return Hits(query, row + first, score, np.where(cut, scores[:, -1], np.float32(-np.inf)))

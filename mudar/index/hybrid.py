@@ -1,85 +1,43 @@
-"""Hybrid retrieval at every λ: score = λ⟨E_q, E_x⟩ + (1−λ)⟨R_q, R_x⟩ (section 3.4 of the paper).
+"""Searches segments at every λ: score = λ⟨E_q, E_x⟩ + (1−λ)⟨R_q, R_x⟩ (section 3.4 of the paper).
 
 The score is one inner product of q = [λE_q ; (1−λ)R_q] with x = [E_x ; R_x], so one index of the concatenated rows
 serves every λ without rebuilding, in both directions. Items are ranked by their best pair of segments.
 While the index is `exact` its answers are those of the two matrices in float64, order and ties included; one that was
-made `approximate` (mudar/index/builder.py) looks into so many lists as the measured recall at this λ asks for.
-Knows numpy and FAISS; no database, no torch, no files (index_store.py writes snapshots).
+made `approximate` (mudar/index/builder.py) probes so many lists as the measured recall at this λ asks for.
 
-Shapes: N rows, S query segments, E embedding, R rhythm vector, D = E + R, P pairs.
+What is searched is an IndexSnapshot, which never changes. Readers take the newest without a lock; writers take turns,
+make the next one beside and swap the reference. Knows numpy and FAISS; no database, no torch, no files.
+
+Shapes: N rows, S query segments, E embedding, R rhythm vector, D = E + R.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mudar.index import compiled
-from mudar.index.exact import FlatRows
-from mudar.index.gpu import answered
-from mudar.index.ivf import IvfRows
-from mudar.index.lists import probe
-from mudar.index.locks import ManyReadersOneWriter
-from mudar.index.ranking import Ints, Pairs, Questions
-from mudar.index.results import NONE, Found, Match, Matches
-from mudar.index.rows import Columns
-from mudar.index.scan import Scan
-from mudar.index.sift import FEW, SIFT_FROM_ROWS, Sifter, Weigh, weighed
-from mudar.index.sweeps import Sweep
-from mudar.index.tuning import Effort, Probes
-from mudar.index.types import SearchRequest, batches
+from mudar.index.exact import ExactIndex, Selection
+from mudar.index.ivf import IvfIndex
+from mudar.index.ranking import MARGIN, Candidates, Hits, kth_item_score, rank
+from mudar.index.results import SearchResults
+from mudar.index.rows import RowTable
+from mudar.index.tuning import ALL_ROWS, SearchParams
+from mudar.index.types import Ints, Searchable, SearchRequest, Seconds, SegmentIds
 from mudar.records import Array
 
-_FROZEN_ROWS = 16_384
-
-
-class InLists(NamedTuple):
-    """Rows in lists, the bytes of their divisions, and the probes."""
-
-    rows: IvfRows
-    coded: list[NDArray[np.uint8]]
-    probes: Probes
-
-
-class Moved(Exception):
-    """Rows were removed while a snapshot of the index was read."""
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """An index at one moment: item ids by code, and (N,) columns. Its vectors are read bit by bit, beside searches."""
-
-    index: HybridIndex
-    names: list[str]
-    codes: NDArray[np.int32]
-    segment_ids: Ints
-    start_s: Array
-    vectors: Array | None
-    moves: int
-    in_lists: InLists | None
-
-    def blocks(self) -> Iterator[Array]:
-        """The vectors, some rows at a time. Rows added since do no harm; Moved if rows were removed since."""
-        for start in range(0, len(self.codes), _FROZEN_ROWS):
-            yield self.block(slice(start, min(start + _FROZEN_ROWS, len(self.codes))))
-
-    def halves(self) -> Iterator[NDArray[np.float16]]:
-        """The turned vectors of rows in lists, some at a time; a row's never change."""
-        if self.in_lists is None:
-            raise Moved
-        for start in range(0, len(self.codes), _FROZEN_ROWS):
-            with self.index.lock.read():  # an addition may move them in memory
-                part = self.in_lists.rows.vectors()[start : min(start + _FROZEN_ROWS, len(self.codes))].copy()
-            yield part
-
-    def block(self, rows: slice) -> Array:
-        """Some of the vectors."""
-        return self.vectors[rows] if self.vectors is not None else self.index.block(rows, self.moves)
+ROWS_AN_ITEM, _LEAST_DEPTH, _MOST_DEPTH = 8, 64, 512  # rows that are looked at first, in all and for each item
+_DEEPER = 8  # times as deep, when they are of too few items
+_FEW_ROWS = 0.1  # of the rows in lists: so few allowed ones are all scored
+_SCAN_DEPTH = 1000
+_MOST_DEAD = 0.5  # of the rows
+_SLACK = 2 * MARGIN
+_LOWEST = -1e30
+_LARGEST_SQUARED_NORM = 1.001
 
 
 class State(NamedTuple):
@@ -89,262 +47,243 @@ class State(NamedTuple):
     segments: int
     items: int
     lists: int
-    effort: dict[str, list[int]]  # λ: lists looked into, rows scored again
+    params: dict[str, list[int]]  # λ: lists probed, rows scored again, by which index
     recall: dict[str, float]  # λ: measured share of the true first ten
 
 
-class HybridIndex:
-    """Segments of many items. Safe to search from many threads while one changes it."""
+@dataclass(frozen=True)
+class IndexSnapshot:
+    """An index at one moment: N rows, of which the first are in lists (`base`, if any) and the others in `exact`.
 
-    def __init__(self, embed_dim: int, rhythm_dim: int) -> None:
+    generation: changes when rows get other numbers.
+    """
+
+    split: int
+    table: RowTable
+    exact: ExactIndex
+    base: IvfIndex | None = None
+    generation: int = 0
+
+    @property
+    def in_lists(self) -> int:
+        """How many rows are in lists."""
+        return 0 if self.base is None else len(self.base)
+
+    def vectors(self, rows: Ints) -> Array:
+        """Gives rows (n, D) by their numbers."""
+        first = self.in_lists
+        if self.base is None:
+            return self.exact.vectors[rows]
+        found = np.empty((len(rows), self.exact.vectors.shape[1]), np.float32)
+        listed = rows < first
+        found[listed], found[~listed] = self.base.vectors(rows[listed]), self.exact.vectors[rows[~listed] - first]
+        return found
+
+    def search(self, requests: Sequence[SearchRequest], params: SearchParams | None = None) -> list[SearchResults]:
+        """Answers requests that share k and filters."""
+        first, allowed = requests[0], self._allowed(requests[0])
+        if not len(self.table) or (allowed is not None and not allowed.count):
+            return [SearchResults() for _ in requests]
+        if self.base is not None:
+            return [self._approximate(self.base, request, allowed, params) for request in requests]
+        vectors = [request.vectors() for request in requests]
+        depth = _first_depth(first.k)
+        if len(requests) == 1:
+            return [self._certain(first, vectors[0], self.exact.search(vectors[0], depth, allowed), allowed)]
+        hits = self.exact.search(np.concatenate(vectors), depth, allowed)
+        ends = np.cumsum([0, *map(len, vectors)])
+        return [
+            self._certain(request, own, _of_queries(hits, start, start + len(own)), allowed)
+            for request, own, start in zip(requests, vectors, ends[:-1].tolist(), strict=True)
+        ]
+
+    def _certain(self, request: SearchRequest, queries: Array, hits: Hits, allowed: Selection | None) -> SearchResults:
+        """Ranks what surely holds the k best items: the hits, or more where a missing row could be one of them."""
+        depth = _first_depth(request.k)
+        while True:
+            bar = kth_item_score(self.table.codes[hits.row], hits.score, request.k) - _SLACK
+            if hits.floor.max() < max(bar, _LOWEST):
+                break
+            if bar > -np.inf:
+                hits = self.exact.above(queries, bar, allowed)
+                break
+            depth *= _DEEPER
+            hits = self.exact.search(queries, depth, allowed)
+        return self._ranked(request, hits, bar)
+
+    def _approximate(
+        self, base: IvfIndex, request: SearchRequest, allowed: Selection | None, params: SearchParams | None
+    ) -> SearchResults:
+        """Ranks what the lists show; all rows in them when that is fewer than k items and no `params` are given."""
+        queries, k, first = request.vectors(), request.k, len(base)
+        filtered = allowed is not None and allowed is not self._alive
+        share = float(allowed.rows[:first].mean()) if allowed is not None and filtered else 1.0
+        beside = [self.exact.search(queries, _first_depth(k), allowed, first)] if len(self.exact) else []
+        tried = params or base.points.at(request.lam, k)
+        if tried != ALL_ROWS and share >= _FEW_ROWS:
+            wider = tried._replace(nprobe=int(tried.nprobe / share), refine_k=max(tried.refine_k, 16 * k))
+            for wanted in (ROWS_AN_ITEM * k, wider.refine_k):
+                hits = Hits.join([base.search(queries, wanted, wider, allowed), *beside])
+                bar = kth_item_score(self.table.codes[hits.row], hits.score, k) - _SLACK
+                if bar > -np.inf or (params and wanted == wider.refine_k):
+                    return self._ranked(request, hits, bar)
+        rows = np.arange(first) if allowed is None else np.flatnonzero(allowed.rows[:first])
+        hits = Hits.join([base.scan(queries, max(_SCAN_DEPTH, 16 * k), rows), *beside])
+        return self._ranked(request, hits, kth_item_score(self.table.codes[hits.row], hits.score, k) - _SLACK)
+
+    @cached_property
+    def _alive(self) -> Selection | None:
+        return Selection(self.table.alive) if self.table.dead else None
+
+    def _allowed(self, request: SearchRequest) -> Selection | None:
+        """Which rows may be found; None = all."""
+        rows = self.table.allowed(request.exclude, request.allow)
+        return self._alive if rows is None else Selection(rows)
+
+    def _ranked(self, request: SearchRequest, hits: Hits, bar: float) -> SearchResults:
+        chosen = hits.score >= bar
+        return self._rank(request, hits.query[chosen], hits.row[chosen])
+
+    def _rank(self, request: SearchRequest, query: Ints, row: Ints) -> SearchResults:
+        if not len(row):
+            return SearchResults()
+        table = self.table
+        return rank(request, Candidates(query, row, table.codes[row], table.start_s[row], table.names), self.vectors)
+
+
+class HybridIndex(Searchable):
+    """Holds segments of many items. Safe to search from many threads while one changes it."""
+
+    def __init__(self, embed_dim: int, rhythm_dim: int, snapshot: IndexSnapshot | None = None) -> None:
         self.embed_dim, self.rhythm_dim = embed_dim, rhythm_dim
-        self.rows: FlatRows | IvfRows = FlatRows(embed_dim, rhythm_dim)
-        self.probes = Probes()
-        self.columns = Columns()
-        self.moves = 0  # how often rows changed their places
-        self.lock = ManyReadersOneWriter()
-        self._sifter = Sifter()
-        self.touched: set[str] | None = None  # items changed while a successor of `rows` is made
+        self._snapshot = snapshot or IndexSnapshot(embed_dim, RowTable(), ExactIndex.empty(embed_dim, rhythm_dim))
+        self._writing = threading.Lock()
+
+    def freeze(self) -> IndexSnapshot:
+        """Gives what the index holds now; it never changes."""
+        return self._snapshot
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._snapshot.table.live
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._snapshot.table
 
     @property
     def approximate(self) -> bool:
-        """Whether some lists only are looked into."""
-        return isinstance(self.rows, IvfRows)
+        """Whether only some lists are probed."""
+        return self._snapshot.base is not None
 
     @property
     def item_count(self) -> int:
         """How many items have at least one segment."""
-        return len(self.columns.code_of)
-
-    def state(self) -> State:
-        """Mode, sizes, probes and recall per λ."""
-        lists = self.rows.lists if isinstance(self.rows, IvfRows) else 0
-        mode = "approximate" if lists else "exact"
-        return State(mode, len(self), self.item_count, lists, self.probes.table(), self.probes.recalls())
-
-    def __contains__(self, item_id: object) -> bool:
-        return item_id in self.columns.code_of
+        return len(self.item_ids())
 
     def item_ids(self) -> set[str]:
-        """The items that have at least one segment."""
-        with self.lock.read():
-            return set(self.columns.code_of)
+        """Lists the items that have at least one segment."""
+        return self._snapshot.table.item_ids()
+
+    def state(self) -> State:
+        """Describes mode, sizes, search parameters and recall per λ."""
+        base, segments, items = self._snapshot.base, len(self), self.item_count
+        if base is None:
+            return State("exact", segments, items, 0, {}, {})
+        return State("approximate", segments, items, base.nlist, base.points.table(), base.points.recalls())
 
     def add(
-        self,
-        segment_ids: Sequence[int] | Ints,
-        item_ids: Sequence[str],
-        embeddings: Array,
-        rhythms: Array,
-        start_s: Sequence[float] | Array,
+        self, segment_ids: SegmentIds, item_ids: Sequence[str], embeddings: Array, rhythms: Array, start_s: Seconds
     ) -> None:
-        """Add N rows: embeddings (N, E), rhythms (N, R), seconds (N,).
+        """Adds N rows: embeddings (N, E), rhythms (N, R), seconds (N,).
 
         ValueError for a wrong shape, a number that is not finite, a norm above 1.
         """
         self.replace((), segment_ids, item_ids, embeddings, rhythms, start_s)
 
     def remove(self, item_id: str) -> None:
-        """Forget an item; one that is not there is no error."""
-        with self.lock.write():
-            self._remove({item_id})
+        """Forgets an item; one that is not there is no error."""
+        none: Array = np.zeros((0, self.embed_dim + self.rhythm_dim), np.float32)
+        self.replace([item_id], [], [], none[:, : self.embed_dim], none[:, self.embed_dim :], [])
 
     def replace(
-        self,
-        old_item_ids: Collection[str],
-        segment_ids: Sequence[int] | Ints,
-        item_ids: Sequence[str],
-        embeddings: Array,
-        rhythms: Array,
-        start_s: Sequence[float] | Array,
-    ) -> None:
-        """Forget `old_item_ids` and add rows as `add` does, so that no search sees one without the other."""
-        rows = self._checked(embeddings, rhythms)
+        self, old_item_ids: Collection[str], segment_ids: SegmentIds, item_ids: Sequence[str],
+        embeddings: Array, rhythms: Array, start_s: Seconds,
+    ) -> None:  # fmt: skip
+        """Forgets `old_item_ids` and adds rows as `add` does, so that no search sees one without the other."""
+        parts = self._parts(embeddings, rhythms)
+        rows = np.hstack(parts)
         if not len(rows) == len(segment_ids) == len(item_ids) == len(start_s):
             raise ValueError("the columns of these rows are not of one length")
-        with self.lock.write():
-            self._remove(set(old_item_ids))
-            self.columns.add(segment_ids, item_ids, start_s)
-            self.rows.add(rows)
-            if self.touched is not None:
-                self.touched.update(item_ids)
+        with self._writing:
+            now = self._snapshot
+            table = now.table.without(old_item_ids)
+            if len(rows):
+                table = table.appended(segment_ids, item_ids, start_s)
+            now = replace(now, table=table, exact=now.exact.appended(rows) if len(rows) else now.exact)
+            self._snapshot = self._compacted(now)
 
-    def reserve(self, count: int) -> None:
-        """Make room for `count` rows in all, to the row."""
-        with self.lock.write():
-            self.rows.reserve(count)
+    def _compacted(self, now: IndexSnapshot) -> IndexSnapshot:
+        """Drops the dead rows of an exact index when they are many."""
+        table = now.table
+        if now.base is not None or table.dead <= max(1024, _MOST_DEAD * len(table)):
+            return now
+        kept = np.flatnonzero(table.alive)
+        exact = ExactIndex.empty(self.embed_dim, self.rhythm_dim).appended(now.exact.vectors[kept])
+        return IndexSnapshot(self.embed_dim, table.compacted(kept), exact, None, now.generation + 1)
 
-    def search(
-        self,
-        embeddings: Array,
-        rhythms: Array,
-        lam: float,
-        k: int,
-        *,
-        query_start_s: Sequence[float] | Array | None = None,
-        exclude: Collection[str] = (),
-        allow: Collection[str] | None = None,
-    ) -> list[Match]:
-        """The k best items for S query segments, embeddings (S, E) and rhythms (S, R), by their best pair.
+    def swap_exact(self, before: IndexSnapshot, exact: ExactIndex) -> bool:
+        """Takes an accelerated copy of `before.exact`, unless rows got other numbers; says whether it did."""
+        with self._writing:
+            now = self._snapshot
+            if now.generation != before.generation:
+                return False
+            taken = replace(now.exact, accelerated=exact.accelerated, tried_rows=exact.tried_rows)
+            self._snapshot = replace(now, exact=taken)
+            return True
 
-        Equal scores are ordered by item id; nothing is lost to `exclude` and `allow` (item ids).
-        Fewer than k only when there are no more items. OutOfRange for λ outside 0..1 or k < 1.
+    def swap_base(self, before: IndexSnapshot, base: IvfIndex, kept: Ints) -> bool:
+        """Takes lists that hold the rows `kept` of `before`, and all that was added since beside them.
+
+        Says whether it did: not when rows got other numbers meanwhile.
         """
-        starts = [0.0] * len(embeddings) if query_start_s is None else query_start_s
-        return list(self.search_many([SearchRequest(embeddings, rhythms, starts, lam, k, exclude, allow)])[0])
+        with self._writing:
+            now, count = self._snapshot, len(before.table)
+            if now.generation != before.generation:
+                return False
+            table = now.table.compacted(np.concatenate([kept, np.arange(count, len(now.table))]))
+            rest = now.exact.vectors[count - now.in_lists :]
+            exact = ExactIndex.empty(self.embed_dim, self.rhythm_dim).appended(rest)
+            self._snapshot = IndexSnapshot(self.embed_dim, table, exact, base, now.generation + 1)
+            return True
 
-    def search_many(self, requests: Sequence[SearchRequest], effort: Effort | None = None) -> list[Matches]:
-        """Answers many requests, those that share k and filters in one pass over the rows: cheaper than one by one.
+    def search_alike(
+        self, requests: Sequence[SearchRequest], params: SearchParams | None = None
+    ) -> list[SearchResults]:
+        """Answers requests that share k and filters; `params`: how hard to try in lists, if not as measured."""
+        return self._snapshot.search([self._checked(request) for request in requests], params)
 
-        effort: how hard to try where the index is approximate; default: as the measured recall asks.
-        """
-        answers = [NONE] * len(requests)
-        for places in batches(requests):
-            found = self._search_alike([requests[place] for place in places], effort)
-            for place, matches in zip(places, found, strict=True):
-                answers[place] = matches
-        return answers
-
-    def _search_alike(self, requests: Sequence[SearchRequest], effort: Effort | None) -> list[Matches]:
-        questions, first = self._questions(requests), requests[0]
-        with self.lock.read():
-            allowed = self._allowed(first.exclude, first.allow)
-            if not len(self) or not len(questions.group) or not (allowed is None or allowed.any()):
-                return [NONE] * len(requests)
-            return self._matches(questions, self._answer(questions, first.k, allowed, effort))
-
-    def freeze(self, *, copy: bool = False) -> Frozen:
-        """What the index holds now, for a snapshot: small columns are copied, vectors only if `copy`."""
-        with self.lock.read():
-            columns = self.columns.copies()
-            vectors = self.rows.vectors().copy() if copy and isinstance(self.rows, FlatRows) else None
-            in_lists = None
-            if isinstance(self.rows, IvfRows):
-                in_lists = InLists(self.rows, [part.to_bytes() for part in self.rows.partitions], self.probes)
-            return Frozen(self, list(self.columns.names), *columns, vectors, self.moves, in_lists)
-
-    def block(self, rows: slice, moves: int) -> Array:
-        """A copy of some rows' vectors, if none was moved since `moves` was read; else Moved."""
-        with self.lock.read():
-            if self.moves != moves or not isinstance(self.rows, FlatRows):
-                raise Moved
-            return self.rows.vectors()[rows].copy()
-
-    def _questions(self, queries: Sequence[SearchRequest]) -> Questions:
-        if len(queries) == 1:  # one question is asked for its speed
-            embeddings, rhythms = queries[0].embeddings, queries[0].rhythms
-            start_s = np.asarray(queries[0].start_s, np.float32)
-            group = np.zeros(len(start_s), np.int64)
-        else:
-            embeddings = np.concatenate([query.embeddings for query in queries])
-            rhythms = np.concatenate([query.rhythms for query in queries])
-            start_s = np.concatenate([query.start_s for query in queries], dtype=np.float32, casting="same_kind")
-            group = np.repeat(np.arange(len(queries)), [len(query.embeddings) for query in queries])
-        embeddings, rhythms = self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)
-        if not len(embeddings) == len(rhythms) == len(start_s) == len(group):
+    def _checked(self, request: SearchRequest) -> SearchRequest:
+        embeddings, rhythms = self._parts(request.embeddings, request.rhythms)
+        if not len(embeddings) == len(rhythms) == len(request.start_s):
             raise ValueError("the columns of these segments are not of one length")
-        return Questions(embeddings, rhythms, start_s, group, np.array([query.lam for query in queries], np.float64))
+        return replace(request, embeddings=embeddings, rhythms=rhythms)
 
-    def _answer(self, questions: Questions, k: int, allowed: NDArray[np.bool_] | None, effort: Effort | None) -> Pairs:
-        rows, columns = self.rows, self.columns
-        if isinstance(rows, IvfRows):
-            if questions.count == 1:
-                return probe(rows, columns, self.probes, questions, k, allowed, effort)
-            single = map(questions.of, range(questions.count))
-            return _regrouped(questions, [probe(rows, columns, self.probes, q, k, allowed, effort) for q in single])
-        return self._exactly(rows, questions, k, allowed)
-
-    def _exactly(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:
-        if rows.card is not None and allowed is None:
-            vectors, columns = rows.vectors(), self.columns
-            return answered(rows.card, vectors, columns, questions, k, lambda asked: self._here(rows, asked, k, None))
-        return self._here(rows, questions, k, allowed)
-
-    def _here(self, rows: FlatRows, questions: Questions, k: int, allowed: NDArray[np.bool_] | None) -> Pairs:
-        """On the CPU."""
-        columns, loops = self.columns, compiled.kernels()
-
-        def scan(asked: Questions) -> Pairs:
-            return Scan(rows, columns.codes, columns.start_s, columns.names, asked, k, allowed).run()
-
-        if (
-            rows.digits is not None
-            and questions.count == 1
-            and len(questions.group) <= FEW
-            and len(rows) >= SIFT_FROM_ROWS
-        ):
-            weigh = self._weigh(rows, questions, k, scan)
-            pairs = self._sifter.search(rows, rows.digits, questions, k, allowed, weigh)
-            if pairs is not None:
-                return pairs
-        if loops is None:
-            return scan(questions)
-        sweep = Sweep(loops, rows, columns, questions, k)
-        sweep.all_rows(allowed)
-        return sweep.result(scan)
-
-    def _weigh(self, rows: FlatRows, question: Questions, k: int, scan: Callable[[Questions], Pairs]) -> Weigh:
-        loops = compiled.kernels()
-        if loops is None:
-            return weighed(rows, self.columns, question, k)
-
-        def weigh(query: Ints, row: Ints) -> Pairs:
-            sweep = Sweep(loops, rows, self.columns, question, k)
-            sweep.pairs_of(query, row)
-            return sweep.result(scan)
-
-        return weigh
-
-    def _matches(self, questions: Questions, pairs: Pairs) -> list[Matches]:
-        names = self.columns.names
-        numbers = (pairs.score, pairs.embedding, pairs.rhythm, pairs.start_s, questions.start_s[pairs.query])
-        found = Found([names[code] for code in pairs.code.tolist()], numbers)
-        if questions.count == 1:
-            return [Matches(found, 0, len(found.item_ids))]
-        ends = np.searchsorted(questions.group[pairs.query], np.arange(questions.count + 1)).tolist()
-        return [Matches(found, start, stop) for start, stop in itertools.pairwise(ends)]
-
-    def _allowed(self, exclude: Collection[str], allow: Collection[str] | None) -> NDArray[np.bool_] | None:
-        """(N,): which rows may be found; None = all."""
-        if allow is None and not any(item_id in self.columns.code_of for item_id in exclude):
-            return None
-        return self.columns.rows_of(allow, exclude)
-
-    def _checked(self, embeddings: Array, rhythms: Array) -> Array:
-        """[E ; R] as (N, D) float32."""
-        return np.hstack([self._part(embeddings, self.embed_dim), self._part(rhythms, self.rhythm_dim)])
-
-    def _part(self, rows: Array, dim: int) -> Array:
-        part = np.ascontiguousarray(rows, np.float32)
-        if part.shape[1:] != (dim,):
+    def _parts(self, embeddings: Array, rhythms: Array) -> tuple[Array, Array]:
+        parts = np.ascontiguousarray(embeddings, np.float32), np.ascontiguousarray(rhythms, np.float32)
+        if (parts[0].shape[1:], parts[1].shape[1:]) != ((self.embed_dim,), (self.rhythm_dim,)):
             raise ValueError(f"vectors of {self.embed_dim} + {self.rhythm_dim} numbers are wanted")
-        # Written so that NaN fails it too; the margins of the exact ranking rest on norms of at most 1.
-        if not (np.einsum("nd,nd->n", part, part) <= 1.001).all():
-            raise ValueError("vectors must be finite and of norm 1 at most")
-        return part
-
-    def _remove(self, item_ids: set[str]) -> None:
-        """Forget items: flat rows fill the holes with rows from the end, lists leave gaps in the numbers."""
-        if self.touched is not None:
-            self.touched.update(item_ids)
-        dead = self.columns.forget(item_ids)
-        if not len(dead):
-            return
-        if isinstance(self.rows, IvfRows):
-            self.columns.mark_gone(dead)
-            self.rows.remove(dead)
-            return
-        self.moves += 1
-        holes, movers, keep = self.columns.close_up(dead)
-        self.rows.close_up(holes, movers, keep)
+        for part in parts:
+            # Written so that NaN fails it too; the margins of the exact ranking rest on norms of at most 1.
+            if not (np.einsum("nd,nd->n", part, part) <= _LARGEST_SQUARED_NORM).all():
+                raise ValueError("vectors must be finite and of norm 1 at most")
+        return parts
 
 
-def _regrouped(questions: Questions, answers: list[Pairs]) -> Pairs:
-    """Pairs of single questions, their query segments numbered as in all questions together."""
-    first = np.searchsorted(questions.group, np.arange(questions.count))
-    joined = Pairs.join(answers)
-    offset = np.repeat(first, [len(answer.row) for answer in answers])
-    return Pairs(joined.query + offset, *(v for name, v in vars(joined).items() if name != "query"))
+def _first_depth(k: int) -> int:
+    """How many rows hold k items, mostly, and surely some rows below them."""
+    return max(_LEAST_DEPTH, min(ROWS_AN_ITEM * k, max(_MOST_DEPTH, k + 1)))
+
+
+def _of_queries(hits: Hits, start: int, stop: int) -> Hits:
+    """Selects the pairs of some queries, and numbers these from 0."""
+    own = (hits.query >= start) & (hits.query < stop)
+    return Hits(hits.query[own] - start, hits.row[own], hits.score[own], hits.floor[start:stop])

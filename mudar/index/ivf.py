@@ -1,165 +1,184 @@
-"""Rows in float16, found through lists of short codes: a search looks into some lists and scores again what it finds.
+"""Searches rows approximately: three FAISS IVF indexes of short codes, refined by the rows in float16.
 
-Rows are turned (turned.py) and kept once; three divisions (partition.py) hold their numbers and codes. How many lists
-of which division must be looked into is measured (grow.py), not guessed.
-A row keeps its number for life; a removed one leaves a gap. Knows numpy and FAISS; a lock is its user's business.
+Lists of the joined rows fail at the ends of λ, where only one part counts, and lists of one part fail at the other
+end. So rows are in lists by their embeddings, by their rhythm vectors and by both, and λ decides which are probed
+(builder.py measures it). A row belongs to the list with the nearest centroid; a query probes those with the largest
+product. Embeddings lie close together, so their lists hold 8 bits a number; the others hold 4-bit product codes.
+
+Rows are rotated (BlockPCA): numbers that are zero in all of them take no memory. An index never changes: `extended`
+gives a larger copy. Knows numpy and FAISS. Shapes: N rows, Q query segments, D = E + R, M rotated numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from mudar.index import partition, turned
-from mudar.index.partition import Partition
-from mudar.index.ranking import Ints, Questions
-from mudar.index.tuning import Effort
-from mudar.index.turned import Turn
+from mudar.index.exact import BlockPCA, Selection
+from mudar.index.ranking import Hits
+from mudar.index.tuning import OperatingPoints, SearchParams
+from mudar.index.types import Bools, Ints
 from mudar.records import Array
 
-Halves = NDArray[np.float16]
-
 TRAIN_ROWS = 262_144
-STRAY = 1e-3  # a row that loses more of its squared norm was not foreseen when the lists were made
+LOST = 1e-3  # a row that loses more of its squared norm was not foreseen when the axes were chosen
+BY_EMBEDDING, BY_RHYTHM, BY_BOTH = 0, 1, 2
+_ROWS_A_LIST = 64  # to place its centroid with
+_CODE_ROWS = 65_536
 _BLOCK_ROWS = 16_384
-_MOST_PARAMS = 256
-
-
-class Found(NamedTuple):
-    """Candidates of Q queries: which query, which row, float32 score (P,)."""
-
-    query: Ints
-    row: Ints
-    score: Array
+_ITERATIONS = 8
+_SEED = 1234
+_IP = faiss.METRIC_INNER_PRODUCT
 
 
 def lists_for(rows: int) -> int:
-    """How many lists suit so many rows: about 4 √N, a power of two."""
+    """Chooses how many lists suit so many rows: about 4 √N, a power of two."""
     return int(2 ** np.clip(np.round(np.log2(4 * np.sqrt(max(rows, 1)))), 4, 14))
 
 
-class IvfRows:
-    """Turned rows [E ; R] behind their divisions into lists."""
+@dataclass(frozen=True)
+class IvfIndex:
+    """N rows in three IVF indexes, and in float16; the number of a row is its place here.
 
-    def __init__(self, turn: Turn, partitions: Sequence[Partition]) -> None:
-        self.turn, self.partitions, self.lost = turn, list(partitions), 0.0
-        # By its full name: FAISS's Python shorthands differ between versions.
-        self._rows = faiss.IndexScalarQuantizer(turn.size, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        self._searches: list[Any] = []
-        self._known_params: dict[tuple[int, int, float], Any] = {}
-        self._join()
+    lost: the largest squared norm of what the axes cannot show of a part of the rows that were added last.
+    """
 
-    def _join(self) -> None:
-        """A search of each division that is refined by the rows."""
-        self._searches, count = [], self._rows.ntotal
-        for part in self.partitions:
-            part.index.ntotal = count  # FAISS wants both alike; our numbers are given, not counted
-            self._searches.append(faiss.IndexRefine(part.index, self._rows))
+    rotation: BlockPCA
+    lists: tuple[Any, ...]
+    halves: Any  # IndexScalarQuantizer of float16
+    points: OperatingPoints = field(default_factory=OperatingPoints)
+    lost: float = 0.0
+    _refined: list[Any] = field(default_factory=list, compare=False)
 
-    def lay_out(self) -> None:
-        """Once all rows are there. Not beside searches."""
-        for part in self.partitions:
-            part.lay_out()
-        self._join()
+    def __post_init__(self) -> None:
+        for each in self.lists:
+            each.ntotal = self.halves.ntotal  # dead rows are in no list, but their numbers are taken
+            self._refined.append(faiss.IndexRefine(each, self.halves))
 
     def __len__(self) -> int:
-        return len(self.partitions[0])
+        return int(self.halves.ntotal)
 
     @property
-    def lists(self) -> int:
-        """L of each division."""
-        return self.partitions[0].lists
+    def nlist(self) -> int:
+        """How many lists each of the three has."""
+        return int(self.lists[0].nlist)
 
-    @property
-    def stray(self) -> bool:
-        """Whether a row was added that these turned rows cannot show."""
-        return self.lost > STRAY
+    def _rotated(self) -> NDArray[np.float16]:
+        count, size = self.halves.ntotal, self.halves.code_size
+        return faiss.rev_swig_ptr(self.halves.codes.data(), count * size).view(np.float16).reshape(count, -1)
 
-    def vectors(self) -> Halves:
-        """(N, m) turned rows by number, gaps included; valid until the next change."""
-        count, size = self._rows.ntotal, self._rows.code_size
-        if not count:
-            return np.zeros((0, self.turn.size), np.float16)
-        held = faiss.rev_swig_ptr(self._rows.codes.data(), count * size)
-        return held.view(np.float16).reshape(count, -1)
+    def vectors(self, rows: Ints | slice) -> Array:
+        """Reconstructs rows (n, D), right to float16."""
+        return self.rotation.back(self._rotated()[rows].astype(np.float32))
 
-    def reserve(self, count: int) -> None:
-        """Make room for `count` rows in all."""
-        codes, size = self._rows.codes, self._rows.code_size
-        codes.resize(max(count, self._rows.ntotal) * size)
-        codes.resize(self._rows.ntotal * size)
+    def blocks(self) -> Iterator[Array]:
+        """Yields all rows (n, D), some at a time."""
+        for start in range(0, len(self), _BLOCK_ROWS):
+            yield self.vectors(slice(start, start + _BLOCK_ROWS))
 
-    def add(self, rows: Array) -> None:
-        """Append (n, D) rows under the next numbers."""
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            block = np.asarray(rows[start : start + _BLOCK_ROWS], np.float32)
-            short, first = np.ascontiguousarray(self.turn(block)), self._rows.ntotal
-            self.lost = max(self.lost, self.turn.outside(block, short))
-            self._rows.add(short)
-            for part in self.partitions:
-                part.add(short, np.arange(first, first + len(block)))
-        self._count()
+    def search(self, queries: Array, wanted: int, params: SearchParams, allowed: Selection | None) -> Hits:
+        """Finds the `wanted` best rows of each query (Q, D), as far as these parameters reach."""
+        selector = None if allowed is None else allowed.selector(0, len(self))
+        nprobe = max(1, min(params.nprobe, self.nlist))
+        inner = faiss.IVFSearchParameters(nprobe=nprobe, sel=selector)  # type: ignore[call-arg]
+        outer = faiss.IndexRefineSearchParameters(  # type: ignore[call-arg]
+            k_factor=max(params.refine_k, wanted) / wanted, base_index_params=inner
+        )
+        scores, rows = self._refined[params.by].search(self.rotation.queries(queries), wanted, params=outer)
+        query, place = np.nonzero(rows >= 0)
+        floor = np.full(len(queries), -np.inf, np.float32)
+        return Hits(query, rows[query, place], self._of_whole(queries, query, scores[query, place]), floor)
 
-    def keep(self, rows: Halves) -> None:
-        """Append turned rows whose codes the lists have already."""
-        first, size = self._rows.ntotal, self._rows.code_size
-        self._rows.codes.resize((first + len(rows)) * size)
-        self._rows.ntotal = first + len(rows)
-        self.vectors()[first:] = rows
-        self._count()
-
-    def _count(self) -> None:
-        for search in self._searches:
-            search.ntotal = self._rows.ntotal  # numbers from here on would be refused
-
-    def remove(self, numbers: Ints) -> None:
-        """Forget rows."""
-        if len(numbers):
-            for part in self.partitions:
-                part.remove(numbers)
-
-    def search(self, questions: Questions, effort: Effort, wanted: int) -> Found:
-        """Of the `depth` best rows by code in the lists nearest to turned questions, the `wanted` best by score."""
-        params = self._params(effort.partition, effort.lists, max(effort.depth, wanted) / wanted)
-        scores, rows = self._searches[effort.partition].search(questions.rows(), wanted, params=params)
-        if rows.min() < 0:
-            query, place = np.nonzero(rows >= 0)
-            return Found(query, rows[query, place], scores[query, place])
-        return Found(np.repeat(np.arange(len(rows)), wanted), rows.ravel(), scores.ravel())
-
-    def _params(self, division: int, lists: int, factor: float) -> Any:
-        """FAISS's parameters; to make them anew for each question would cost a tenth of a search."""
-        key = division, lists, factor
-        found = self._known_params.get(key)
-        if found is None:
-            if len(self._known_params) >= _MOST_PARAMS:
-                self._known_params.clear()
-            base = self.partitions[division].effort(lists)
-            found = faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)  # type: ignore[call-arg]
-            self._known_params[key] = found
-        return found
-
-    def scan(self, questions: Questions, rows: Ints, depth: int) -> Found:
-        """The `depth` best of some rows, all of them scored: nothing is lost."""
-        queries, held = questions.rows(), self.vectors()
-        parts = [Found(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    def scan(self, queries: Array, wanted: int, rows: Ints) -> Hits:
+        """Finds the `wanted` best of some rows for each query (Q, D) by scoring all of them."""
+        rotated, halves = self.rotation.queries(queries), self._rotated()
+        parts: list[tuple[Any, ...]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
         for start in range(0, len(rows), _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]
-            scores = queries @ held[block].astype(np.float32).T  # (Q, block)
-            best = min(depth, len(block))
+            scores, best = rotated @ halves[block].astype(np.float32).T, min(wanted, len(block))
             place = np.argpartition(scores, len(block) - best, axis=1)[:, len(block) - best :]
             query = np.repeat(np.arange(len(queries)), best)
-            parts.append(Found(query, block[place.ravel()], np.take_along_axis(scores, place, axis=1).ravel()))
-        return Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            parts.append((query, block[place.ravel()], np.take_along_axis(scores, place, axis=1).ravel()))
+        query, row, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Hits(query, row, self._of_whole(queries, query, score), np.full(len(queries), -np.inf, np.float32))
+
+    def _of_whole(self, queries: Array, query: Ints, scores: Array) -> Array:
+        """Adds the product with the mean, which rotated rows lack."""
+        return scores + (queries @ self.rotation.mean)[query]
+
+    def extended(self, rows: Array, alive: Bools) -> IvfIndex:
+        """Copies the index and adds rows (n, D); the dead ones only take a number."""
+        lists = tuple(faiss.clone_index(each) for each in self.lists)
+        larger = replace(self, lists=lists, halves=faiss.clone_index(self.halves), lost=0.0, _refined=[])
+        return larger.filled([(rows, alive)])
+
+    def filled(self, blocks: Iterator[tuple[Array, Bools]] | Sequence[tuple[Array, Bools]]) -> IvfIndex:
+        """Adds rows, with whether they are alive, to an index that nobody searches yet."""
+        lost = self.lost
+        nearest = [faiss.IndexFlatL2(each.d) for each in self.lists]
+        for flat, each in zip(nearest, self.lists, strict=True):
+            flat.add(faiss.downcast_index(each.quantizer).reconstruct_n(0, each.nlist))
+        for rows, alive in blocks:
+            for start in range(0, len(rows), _BLOCK_ROWS):
+                part = slice(start, start + _BLOCK_ROWS)
+                rotated = self.rotation.rotate(rows[part])
+                lost = max(lost, self._lost(rows[part], rotated))
+                numbers = self.halves.ntotal + np.flatnonzero(alive[part])
+                self.halves.add(rotated)
+                for flat, each in zip(nearest, self.lists, strict=True):
+                    _add(each, flat, np.ascontiguousarray(rotated[alive[part]]), numbers)
+        return replace(self, lost=lost, _refined=[])
+
+    def _lost(self, rows: Array, rotated: Array) -> float:
+        whole, shown = np.square(rows - self.rotation.mean), np.square(rotated)
+        part = self.rotation.of_embedding
+        split = int(np.flatnonzero(self.rotation.axes[:, part].any(axis=1)).max(initial=-1)) + 1
+        pairs = (whole[:, :split], shown[:, part]), (whole[:, split:], shown[:, ~part])
+        return float(max((a.sum(axis=1) - b.sum(axis=1)).max(initial=0.0) for a, b in pairs))
 
 
-def train(sample: Array, split: int, lists: int) -> IvfRows:
-    """Empty lists that suit rows like these (n, D)."""
-    turn = turned.fit(sample, split)
-    short = np.ascontiguousarray(turn(sample))
-    made: list[Any] = [partition.train(short, turn, by, lists) for by in partition.DIVISIONS]
-    return IvfRows(turn, made)
+def train(sample: Array, split: int, lists: int) -> IvfIndex:
+    """Makes an index without rows that suits rows like these (n, D)."""
+    rotation = BlockPCA.fit(sample, split, compact=True)
+    rotated, embedding = rotation.rotate(sample[: _ROWS_A_LIST * lists]), rotation.of_embedding
+    dim = rotated.shape[1]
+    made = tuple(
+        _trained(rotated, axes, by, lists) for by, axes in enumerate((embedding, ~embedding, np.ones(dim, bool)))
+    )
+    return IvfIndex(rotation, made, faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, _IP))
+
+
+def _trained(rotated: Array, axes: Bools, by: int, lists: int) -> Any:
+    """Trains one IVF index, whose lists are made by some axes; their centroids are zero along the others."""
+    clustered, dim = np.ascontiguousarray(rotated[:, axes]), rotated.shape[1]
+    kmeans = faiss.Kmeans(clustered.shape[1], lists, niter=_ITERATIONS, seed=_SEED)
+    kmeans.cp.min_points_per_centroid, kmeans.cp.max_points_per_centroid = 1, 1 << 20
+    kmeans.train(clustered)
+    centroids = np.zeros((lists, dim), np.float32)
+    centroids[:, axes] = kmeans.centroids
+    nearest, probed = faiss.IndexFlatL2(dim), faiss.IndexFlatIP(dim)
+    nearest.add(centroids)
+    probed.add(centroids)
+    if by == BY_EMBEDDING:
+        made: Any = faiss.IndexIVFScalarQuantizer(nearest, dim, lists, faiss.ScalarQuantizer.QT_8bit, _IP)
+    else:
+        made = faiss.IndexIVFPQFastScan(nearest, dim, lists, dim // 2, 4, _IP)
+    made.by_residual = True
+    made.train(rotated[:_CODE_ROWS])
+    made.quantizer, made.own_fields = probed, True
+    probed.this.disown()  # type: ignore[attr-defined]
+    return made
+
+
+def _add(lists: Any, nearest: Any, rows: Array, numbers: Ints) -> None:
+    """Adds rows to the lists with the nearest centroids; the quantizer of the index would take the largest product."""
+    if len(rows):
+        _, place = nearest.search(rows, 1)
+        numbers = np.ascontiguousarray(numbers, np.int64)
+        pointers = (faiss.swig_ptr(each) for each in (rows, numbers, place))
+        lists.add_core(len(rows), *pointers, None)

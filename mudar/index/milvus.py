@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mudar.errors import IndexUnavailable
-from mudar.index import ranking as p
-from mudar.index.ranking import MARGIN, Ints, Questions
-from mudar.index.results import Match
-from mudar.index.types import SearchRequest, batches
+from mudar.index.ranking import MARGIN, Candidates, kth_item_score, rank
+from mudar.index.results import SearchResults
+from mudar.index.types import Ints, Searchable, SearchRequest, Seconds, SegmentIds
 from mudar.records import Array
 
 TIMEOUT_S = 10.0
@@ -51,9 +50,9 @@ class Mark(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """P rows that a search found: of which query segment, their ids, items, seconds and scores."""
+    """P rows that a search with one query segment found: their ids, items, seconds and scores."""
 
-    query: Ints
+    segment: int
     segment_id: Ints
     item_id: list[str]
     start_s: Array
@@ -108,7 +107,7 @@ class Milvus:
                 self._client = None
 
 
-class MilvusIndex:
+class MilvusIndex(Searchable):
     """The segments of one model and kind. `fresh`: whether searches must wait for what was written just now."""
 
     def __init__(self, engine: Milvus, name: str, embed_dim: int, rhythm_dim: int, index_type: str = "FLAT") -> None:
@@ -169,14 +168,9 @@ class MilvusIndex:
         self._count = int(found[0]["count(*)"])
 
     def replace(
-        self,
-        old_item_ids: Collection[str],
-        segment_ids: Sequence[int] | Ints,
-        item_ids: Sequence[str],
-        embeddings: Array,
-        rhythms: Array,
-        start_s: Sequence[float] | Array,
-    ) -> None:
+        self, old_item_ids: Collection[str], segment_ids: SegmentIds, item_ids: Sequence[str],
+        embeddings: Array, rhythms: Array, start_s: Seconds,
+    ) -> None:  # fmt: skip
         """Put rows in the place of all that `old_item_ids` had; doing it twice does no harm."""
         rows = np.hstack([embeddings, rhythms]).astype(np.float32)
         columns = zip(np.asarray(segment_ids).tolist(), item_ids, np.asarray(start_s).tolist(), rows, strict=True)
@@ -188,41 +182,16 @@ class MilvusIndex:
                 kept = f" and id not in {[row['id'] for row in data]}" if data else ""
                 client.delete(self.name, filter=f"item_id in {_words(old_item_ids)}{kept}", timeout=TIMEOUT_S)
 
-    def search(
-        self,
-        embeddings: Array,
-        rhythms: Array,
-        lam: float,
-        k: int,
-        *,
-        query_start_s: Sequence[float] | Array | None = None,
-        exclude: Collection[str] = (),
-        allow: Collection[str] | None = None,
-    ) -> list[Match]:
-        """The k best items for S query segments, as HybridIndex.search gives them. OutOfRange, IndexUnavailable."""
-        starts = np.zeros(len(embeddings), np.float32) if query_start_s is None else query_start_s
-        return self.search_many([SearchRequest(embeddings, rhythms, starts, lam, k, exclude, allow)])[0]
-
-    def search_many(self, requests: Sequence[SearchRequest]) -> list[list[Match]]:
-        """Answers many requests, those that share k and filters in one request to Milvus."""
-        answers: list[list[Match]] = [[] for _ in requests]
-        for places in batches(requests):
-            found = self._search_alike([requests[place] for place in places])
-            for place, matches in zip(places, found, strict=True):
-                answers[place] = matches
-        return answers
-
-    def _search_alike(self, requests: Sequence[SearchRequest]) -> list[list[Match]]:
-        embeddings, rhythms, start_s = (
-            np.concatenate([np.asarray(getattr(request, name), np.float32) for request in requests])
-            for name in ("embeddings", "rhythms", "start_s")
-        )
-        group = np.repeat(np.arange(len(requests)), [len(request.embeddings) for request in requests])
-        lam, first = np.array([request.lam for request in requests], np.float64), requests[0]
-        questions = Questions(embeddings, rhythms, start_s, group, lam)
+    def search_alike(self, requests: Sequence[SearchRequest]) -> list[SearchResults]:
+        """Answers requests that share k and filters in one request to Milvus. IndexUnavailable."""
+        ends, first = np.cumsum([0, *(len(request.embeddings) for request in requests)]), requests[0]
+        queries = np.concatenate([request.vectors() for request in requests])
         filters = _filters(first.exclude, first.allow)
-        lists = [hits for where in filters for hits in self._lists(questions.rows(), where, first.k)]
-        return self._ranked(questions, lists, first.k)
+        lists = [hits for where in filters for hits in self._lists(queries, where, first.k)]
+        return [
+            self._ranked(request, [hits for hits in lists if start <= hits.segment < stop], start)
+            for request, start, stop in zip(requests, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+        ]
 
     def _lists(self, q: Array, where: str, k: int) -> Iterator[Hits]:
         """For each query segment a list that surely holds its k best items (an item that is among the k best of all
@@ -268,32 +237,23 @@ class MilvusIndex:
     def _level(self) -> str:
         return "Strong" if self.fresh else "Bounded"
 
-    def _ranked(self, questions: Questions, found: Sequence[Hits], k: int) -> list[list[Match]]:
-        """The k best items of each question, from lists that hold them."""
-        ranked: list[list[Match]] = [[] for _ in range(questions.count)]
-        if not any(len(hits.score) for hits in found):
-            return ranked
-        query, ids, start_s, score = (
-            np.concatenate([getattr(hits, name) for hits in found])
-            for name in ("query", "segment_id", "start_s", "score")
+    def _ranked(self, request: SearchRequest, found: Sequence[Hits], first: int) -> SearchResults:
+        """Ranks the items of one request, whose segments are numbered from `first`, from lists that hold the best."""
+        query = np.repeat([hits.segment - first for hits in found], [len(hits.score) for hits in found]).astype(
+            np.int64
         )
-        names = sorted({name for hits in found for name in hits.item_id})
-        code_of = {name: code for code, name in enumerate(names)}
-        code = np.array([code_of[name] for hits in found for name in hits.item_id], np.int64)
-        group = questions.group[query]
-        kth = p.kth_scores(group, code, score, k, questions.count)
-        kept = p.near_best(group, code, score, 2 * MARGIN) & (score >= kth[group] - 2 * MARGIN)
-        query, ids, start_s, code = query[kept], ids[kept], start_s[kept], code[kept]
-        wanted, row = np.unique(ids, return_inverse=True)
-        vectors, there = self._vectors(wanted)
-        known = there[row]  # a row may have gone between the two calls
-        pairs = p.scored(questions, query[known], row[known], code[known], start_s[known], vectors)
-        best = p.best(questions, pairs, k, names)
-        columns = (best.score, best.embedding, best.rhythm, best.start_s, questions.start_s[best.query])
-        asked, values = questions.group[best.query], zip(best.code, *columns, strict=True)
-        for one, (item, *rest) in zip(asked.tolist(), values, strict=True):
-            ranked[one].append(Match(names[item], *map(float, rest)))
-        return ranked
+        if not len(query):
+            return SearchResults()
+        ids, start_s, score = (
+            np.concatenate([getattr(hits, name) for hits in found]) for name in ("segment_id", "start_s", "score")
+        )
+        names, code = np.unique([name for hits in found for name in hits.item_id], return_inverse=True)
+        chosen = np.flatnonzero(score >= kth_item_score(code, score, request.k) - 2 * MARGIN)
+        known, row = np.unique(ids[chosen], return_inverse=True)
+        vectors, there = self._vectors(known)
+        chosen, row = chosen[there[row]], row[there[row]]  # a row may have gone between the two calls
+        pairs = Candidates(query[chosen], row, code[chosen], start_s[chosen], names.tolist())
+        return rank(request, pairs, vectors.__getitem__)
 
     def _vectors(self, ids: Ints) -> tuple[Array, Any]:
         """(N, D) vectors of these rows, and (N,) whether each is there."""
@@ -320,7 +280,7 @@ def _enough(hits: Hits, depth: int, k: int) -> bool:
 
 def _hits(segment: int, answer: Any) -> Hits:
     return Hits(
-        np.full(len(answer), segment, np.int64),
+        segment,
         np.array([hit["id"] for hit in answer], np.int64),
         [hit["entity"]["item_id"] for hit in answer],
         np.array([hit["entity"]["start_s"] for hit in answer], np.float32),

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from mudar.errors import IndexUnavailable
-from mudar.index.gpu import place_on
+from mudar.index.gpu import to_device
 from mudar.library.db import Database
 from mudar.library.search.index_replica import IndexReplica
 from mudar.library.search.ports import SearchBackend
@@ -26,7 +26,7 @@ class Indexes:
         self._database, self._settings = database, settings
         self._backends: dict[str, SearchBackend] = {}
         self._engine: Milvus | None = None
-        self._place = None if settings.index_url else place_on(settings.index_device)
+        self._device = None if settings.index_url else to_device(settings.index_device)
         self._lock = threading.Lock()
 
     def of(self, model: ModelInfo) -> SearchBackend:
@@ -49,7 +49,7 @@ class Indexes:
             poll_s=settings.index_refresh_s,
             save_every_s=settings.index_snapshot_s,
             exact_rows=settings.index_exact_rows,
-            place=self._place,
+            device=self._device,
         )
 
     def _remote(self, model: ModelInfo) -> SearchBackend:

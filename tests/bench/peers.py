@@ -25,14 +25,14 @@ DEPTH = K * SEGMENTS
 Search = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any], float], list[int]]
 
 
-def rows(v: Vectors) -> list[Iterator[dict[str, Any]]]:
-    """One iterator of records for each engine that is installed."""
+def rows(v: Vectors) -> list[tuple[str, Iterator[dict[str, Any]]]]:
+    """Name and records of each engine that is installed."""
     found = []
     for name, module, make in ENGINES:
         if importlib.util.find_spec(module) is None:
             print(f"{name}: skipped, {module} is not installed", file=sys.stderr)
         else:
-            found.append(_measured(v, name, make))
+            found.append((name, _measured(v, name, make)))
     return found
 
 
@@ -54,7 +54,7 @@ def _measured(v: Vectors, name: str, make: Callable[[Vectors, Path], Search]) ->
                 best = np.argsort(-scores, kind="stable")[: DEPTH + 1]
                 true = list(dict.fromkeys(v.item[best].tolist()))[:K]
                 shares.append(len(set(true) & set(list(dict.fromkeys(v.item[rows].tolist()))[:K])) / len(true))
-            yield {"mode": name, "lambda": lam, "ms": 1000 * spent_s / QUERIES, "recall": float(np.mean(shares))}
+            yield {"lambda": lam, "ms": 1000 * spent_s / QUERIES, "recall": float(np.mean(shares))}
 
 
 def _joined(v: Vectors) -> np.ndarray[Any, Any]:

@@ -70,7 +70,6 @@ class Vectors:
     def index(self) -> HybridIndex:
         """All rows, exact."""
         index, names, count = HybridIndex(self.embeddings.shape[1], RHYTHM_DIM), self.names(), len(self.item)
-        index.reserve(count)
         for start in range(0, count, _BLOCK):
             part = slice(start, start + _BLOCK)
             rows = np.arange(count)[part]

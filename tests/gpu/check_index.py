@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mudar.index import builder
-from mudar.index.gpu import place_on
+from mudar.index.gpu import to_device
 from mudar.index.tuning import LAMBDAS
 from tests.answers import at, same
 from tests.bench import vectors
@@ -26,16 +26,17 @@ QUERIES, K = 200, 10
 def main() -> int:
     """See the module."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-    place = place_on("cuda")
+    place = to_device("cuda")
     assert place is not None
     v = vectors.make(count, 256, QUERIES)
     index, queries = v.index(), [v.query(i) for i in range(QUERIES)]
-    builder.add_sieves(index)
+    builder.add_acceleration(index)
     said: dict[str, object] = {"rows": count, "same": True}
     expected = {lam: index.search_many(at(queries, lam, K)) for lam in LAMBDAS}
     for name, put in (("cpu", False), ("card", True)):
         if put:
-            builder.add_card(index, place)
+            index = v.index()
+            builder.add_acceleration(index, place)
         for kind, batches in (("single_ms", [[q] for q in queries[:50]]), ("batched_ms", [queries])):
             started = time.perf_counter()
             for batch in batches:

@@ -13,15 +13,15 @@ import math
 import re
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from mudar.index import builder, snapshot
-from mudar.index.gpu import Place
-from mudar.index.hybrid import HybridIndex, Moved
-from mudar.index.snapshot import SnapshotUnusable, Stamp
+from mudar.index.builder import EXACT_ROWS, IndexBuilder
+from mudar.index.exact import Device
+from mudar.index.hybrid import HybridIndex
+from mudar.index.snapshot import SnapshotHeader, SnapshotUnusable
 from mudar.library import analyses, changes
 from mudar.library.changes import LogPosition
 from mudar.library.db import Database, Session
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 SAVE_EVERY_S = 300.0
 GROW_EVERY_S = 5.0
-EXACT_ROWS = 300_000
 _BATCH = 500
 _KINDS: tuple[Kind, ...] = ("dance", "music")
 
@@ -56,16 +55,16 @@ class IndexReplica:
         poll_s: float = POLL_S,
         save_every_s: float = SAVE_EVERY_S,
         exact_rows: int = EXACT_ROWS,
-        place: Place | None = None,
+        device: Device | None = None,
     ) -> None:
         """exact_rows: above so many rows, an index is searched approximately, with measured recall.
 
-        place: puts the rows of exact indexes on a graphics card as well (mudar/index/gpu.py).
+        device: puts exact indexes on a GPU as well (mudar/index/gpu.py).
         """
         self.model, self.folder = model, folder
         self._database, self._dims = database, (embed_dim, rhythm_dim)
-        self._poll_s, self._save_every_s, self._exact_rows = poll_s, save_every_s, exact_rows
-        self._place = place
+        self._poll_s, self._save_every_s = poll_s, save_every_s
+        self._builder = IndexBuilder(exact_rows, device)
         self._indexes = self._empty()
         self._covers, self._saved = LogPosition(-1, -1, 0.0), LogPosition(-1, -1, 0.0)
         self._changing = threading.RLock()  # one catches up at a time
@@ -125,22 +124,19 @@ class IndexReplica:
         """Write snapshots if there is anything new; a failure (disk full) is logged, and the old ones stay."""
         with self._saving:
             try:
-                with suppress(Moved):
-                    self._write(copy=False)
-                    return
-                self._write(copy=True)
+                self._write()
             except OSError as error:
                 log.warning("no snapshot of the index of %s: %s", self.model, error)
 
-    def _write(self, copy: bool) -> None:
-        with self._changing:  # only while the small columns are copied: searches must not wait for a disk
+    def _write(self) -> None:
+        with self._changing:  # only while both are frozen: searches must not wait for a disk
             covers = self._covers
             if covers == self._saved:
                 return
-            frozen = {kind: self._indexes[kind].freeze(copy=copy) for kind in _KINDS}
+            frozen = {kind: self._indexes[kind].freeze() for kind in _KINDS}
         for kind in _KINDS:
-            stamp = Stamp(covers.library, self.model, kind, covers.seq, covers.at)
-            snapshot.save(frozen[kind], self._path(kind), stamp)
+            header = SnapshotHeader(covers.library, self.model, kind, covers.seq, covers.at)
+            snapshot.save(frozen[kind], self._path(kind), header)
         self._saved = covers
 
     def _follow(self) -> None:
@@ -169,21 +165,13 @@ class IndexReplica:
             self.grow()
 
     def grow(self) -> bool:
-        """Give the indexes the sieves or lists that their sizes ask for, beside searches; says whether any got some."""
+        """Takes the next step of each index towards what its size asks for, beside searches; says if there was one."""
         grown = False
         for kind, other in (_KINDS, _KINDS[::-1]):
-            index, asking = self._indexes[kind], self._indexes[other]
+            index = self._indexes[kind]
             if self._stopping.is_set():
                 break
-            if builder.outgrown(index):
-                with self._changing:
-                    self._rebuild("rows came that the lists were not made for")
-                return True
-            if not index.approximate and len(index) > self._exact_rows:
-                grown |= builder.make_approximate(index, builder.held_out(asking))
-            if self._place is not None:
-                grown |= builder.add_card(index, self._place)
-            grown |= builder.add_sieves(index) or builder.measure_again(index, builder.held_out(asking))
+            grown |= self._builder.grow(index, builder.held_out(self._indexes[other]))
         return grown
 
     def _apply_next(self, session: Session) -> int:
@@ -226,22 +214,22 @@ class IndexReplica:
         with self._database.read() as session:
             head = changes.head(session)
         loaded = {
-            kind: snapshot.load(self._path(kind), Stamp(head.library, self.model, kind, head.seq), *self._dims)
+            kind: snapshot.load(self._path(kind), SnapshotHeader(head.library, self.model, kind, head.seq), *self._dims)
             for kind in _KINDS
         }
         with self._database.read() as session:
-            for _, stamp in loaded.values():
-                self._check_mark(session, stamp)
+            for _, header in loaded.values():
+                self._check_mark(session, header)
         self._indexes = {kind: index for kind, (index, _) in loaded.items()}
         # The two are written one after the other; from the older number on, a change applied twice does no harm.
-        oldest = min((stamp for _, stamp in loaded.values()), key=lambda stamp: stamp.seq)
+        oldest = min((header for _, header in loaded.values()), key=lambda header: header.seq)
         self._covers = self._saved = LogPosition(head.library, oldest.seq, oldest.at)
 
-    def _check_mark(self, session: Session, stamp: Stamp) -> None:
+    def _check_mark(self, session: Session, header: SnapshotHeader) -> None:
         """A log that was set back and went on has the same numbers, but not at the same times."""
-        if stamp.seq > 0:
-            marked = changes.since(session, stamp.seq - 1, 1)
-            if not marked or (marked[0].seq, marked[0].at) != (stamp.seq, stamp.at):
+        if header.seq > 0:
+            marked = changes.since(session, header.seq - 1, 1)
+            if not marked or (marked[0].seq, marked[0].at) != (header.seq, header.at):
                 raise SnapshotUnusable("the log of changes does not hold what the snapshot ends with")
 
     def _path(self, kind: Kind) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mudar.index.results import Match
+from mudar.index.results import SearchHit
 from mudar.index.types import SearchRequest
 from mudar.records import Kind
 
@@ -19,7 +19,7 @@ class SearchableIndex(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search_many(self, requests: Sequence[SearchRequest]) -> Sequence[Sequence[Match]]:
+    def search_many(self, requests: Sequence[SearchRequest]) -> Sequence[Sequence[SearchHit]]:
         """Answers each request with its k best items, best first."""
         ...
 

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import bindparam, select
 
 from mudar.errors import EmptyLibrary, MudarError, OutOfRange
-from mudar.index.results import Match
+from mudar.index.results import SearchHit
 from mudar.index.types import SearchRequest
 from mudar.library import items
 from mudar.library import tables as t
@@ -115,7 +115,7 @@ def _catalogue_rows(session: Session, model: str, ids: Iterable[str]) -> dict[st
     return {row.id: (row.title, row.tempo_bpm) for row in rows}
 
 
-def _results(hits: Sequence[Match], rows: Mapping[str, tuple[str, float]]) -> list[SearchResult]:
+def _results(hits: Sequence[SearchHit], rows: Mapping[str, tuple[str, float]]) -> list[SearchResult]:
     """Hits with title and tempo, in their order; an item that was deleted a moment ago is left out."""
     return [
         SearchResult(

@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mudar.index import builder, compiled, hybrid, sketch
-from mudar.index.digits import Digits
-from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows
+from mudar.index import builder, exact
+from mudar.index.exact import ACCELERATE_FROM_ROWS, BlockPCA
 from mudar.index.hybrid import HybridIndex
-from mudar.index.ivf import IvfRows
-from mudar.index.sketch import fit, sketches, stray, turned
-from mudar.index.snapshot import SnapshotUnusable, Stamp, load, save
-from mudar.index.tuning import EVERY, FLOOR, LAMBDAS, Effort, Probes
+from mudar.index.snapshot import SnapshotHeader, SnapshotUnusable, load, save
+from mudar.index.tuning import ALL_ROWS, FLOOR, LAMBDAS, OperatingPoints, SearchParams
 from mudar.index.types import SearchRequest
 from tests.answers import at
 
 E_DIM, R_DIM, SEGMENTS = 48, 16, 4
-ROWS = 3 * SIEVE_FROM_ROWS
+ROWS = 3 * ACCELERATE_FROM_ROWS
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -64,24 +61,17 @@ def true_first(
     return list(found)
 
 
-@pytest.mark.parametrize("loops", [True, False])
-@pytest.mark.parametrize("kind", ["clumps", "clumps, wide heads", "uniform"])
-def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind, wide, _ = kind.partition(",")
+@pytest.mark.parametrize("kind", ["clumps", "uniform"])
+@pytest.mark.parametrize("quicker", [True, False])
+def test_acceleration_changes_nothing(kind: str, quicker: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "_quicker", lambda *_: quicker)  # how a short test would end, which is chance here
     index, names, e, r = build(kind)
-    monkeypatch.setattr(hybrid, "SIFT_FROM_ROWS", 0)  # bytes too, which are for larger collections
-    monkeypatch.setattr(sketch, "SHORT", 0.6 if wide else 0.0)
-    assert builder.add_sieves(index)
-    if not loops:
-        monkeypatch.setattr(compiled, "_kernels", None)
-    assert not builder.add_sieves(index)
-    assert isinstance(index.rows, FlatRows)
-    assert (index.rows.sketches is not None) == (kind == "clumps")
-    assert (index.rows.digits is None) == (kind == "clumps")
-    assert index.rows.sketches is None or (index.rows.sketches.wide is not None) == bool(wide)
+    assert builder.add_acceleration(index)
+    assert not builder.add_acceleration(index)
+    assert (index.freeze().exact.accelerated is not None) == quicker
     gone = set(names[: 10 * SEGMENTS : SEGMENTS])
     for name in gone:
-        index.remove(name)  # the sieves' rows must move with the rows
+        index.remove(name)
     back = sorted(gone)[:3]
     rows = [row for row, name in enumerate(names) if name in back]
     index.add(rows, [names[row] for row in rows], e[rows], r[rows], np.zeros(len(rows)))
@@ -94,7 +84,6 @@ def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.Monke
     assert index.search_many(at(queries, mixed, 10)) == [
         index.search_many(at([query], lam, 10))[0] for query, lam in zip(queries, mixed, strict=True)
     ]
-    # So many lie otherwise in memory (sweeps.py), and deep answers are guessed at otherwise (kernels.py).
     few, deep = (index.search_many(at(queries, mixed, k, exclude=excluded)) for k in (10, 60))
     assert [m.item_id for m in deep[3]] == true_first(names, e, r, queries[3], mixed[3], 60, gone | excluded)
     for k, each in ((10, few), (60, deep)):
@@ -108,35 +97,20 @@ def test_sieves_change_nothing(kind: str, loops: bool, monkeypatch: pytest.Monke
         assert [m.item_id for m in found] == true_first(names, e, r, queries[0], lam, 10, gone | excluded)
 
 
-def test_bytes_are_never_below_the_score() -> None:
+def test_a_block_pca_keeps_every_score_and_puts_what_weighs_most_first() -> None:
     e, r = rows_like("clumps", 500, 3)
     rows = np.hstack([e, r])
-    sieve = Digits.of(rows[:300], E_DIM)
-    sieve.add(rows)
-    for lam in (0.0, 0.3, 1.0):
-        q = np.hstack([lam * e[:50], (1 - lam) * r[:50]]).astype(np.float32)
-        bounds, found = sieve.search(q, 500, None)
-        true = np.take_along_axis(q.astype(float) @ rows.T.astype(float), found, axis=1)
-        assert (bounds >= true).all()
-        assert (bounds - true).max() < 0.05
-        query, row = sieve.above(q, 0.8, None)
-        assert set(zip(*np.nonzero(q @ rows.T >= 0.8), strict=True)) <= set(zip(query, row, strict=True))
-
-
-def test_a_sketch_is_never_below_the_score() -> None:
-    e, r = rows_like("clumps", 500, 3)
-    basis = fit(np.hstack([e, r]), E_DIM)
-    assert basis is not None
-    along = turned(e, r, basis)
-    assert stray((e, r), along, basis) < 1e-4
-    for lam in (0.0, 0.3, 1.0):
-        asked = turned(lam * e[:50], (1 - lam) * r[:50], basis)
-        bound = sketches(asked, basis) @ sketches(along, basis).T
-        assert (bound >= lam * e[:50] @ e.T + (1 - lam) * r[:50] @ r.T - 1e-6).all()
-    wider = basis._replace(wide=basis.heads[0] + 4)
-    closer = sketch.wide(asked, wider) @ sketch.wide(along, wider).T
-    assert (closer >= e[:50] @ e.T - 1e-6).all()
-    assert (closer <= bound + 1e-5).all()
+    for compact in (False, True):
+        rotation = BlockPCA.fit(rows, E_DIM, compact=compact)
+        rotated = rotation.rotate(rows)
+        for lam in (0.0, 0.3, 1.0):
+            q = np.hstack([lam * e[:50], (1 - lam) * r[:50]]).astype(np.float32)
+            np.testing.assert_allclose(
+                rotation.queries(q) @ rotated.T + (q @ rotation.mean)[:, None], q @ rows.T, atol=1e-5
+            )
+        np.testing.assert_allclose(rotation.back(rotated), rows, atol=1e-5)
+    energy = np.square(BlockPCA.fit(rows, E_DIM).rotate(rows)).sum(axis=0)
+    assert (np.diff(energy) <= 1e-3).all()
 
 
 @pytest.fixture(scope="module")
@@ -191,27 +165,38 @@ def test_lists_hold_the_floor_at_every_lambda(
             for query, found in zip(queries, index.search_many(at(queries, lam, 10)), strict=True)
         ]
         assert sum(hits) / 600 >= 0.97
-        every = index.search_many(at(queries[:5], lam, 10), EVERY)
+        every = index.search_alike(at(queries[:5], lam, 10), ALL_ROWS)
         for query, found in zip(queries, every, strict=False):  # float16 may swap what differs by less than 1e-3
             true = true_first(names, e, r, query, lam, 12, GONE)
             assert {m.item_id for m in found[:8]} <= set(true)
 
 
-def test_rows_that_lists_were_not_made_for_are_noticed() -> None:
-    """Rows of few directions are kept without the others; a row that has them shows it."""
+def test_rows_that_the_axes_of_lists_cannot_show_are_found_beside_them_and_in_new_lists() -> None:
+    """Rows of few directions are held without the others, so rows that have these need new axes."""
     rng = np.random.default_rng(4)
     flat = np.zeros((2000, E_DIM), np.float32)
     flat[:, :8] = rng.normal(size=(2000, 8))
     e, (_, r) = unit(flat), rows_like("clumps", 2000, 4)
     index = HybridIndex(E_DIM, R_DIM)
     index.add(np.arange(2000), [f"i{row:05d}" for row in range(2000)], e, r, np.zeros(2000))
-    assert builder.make_approximate(index, lists=16)
-    assert isinstance(index.rows, IvfRows)
-    assert index.rows.turn.embedding.shape[1] == 8
+    assert builder.make_approximate(index, builder.held_out(index, 40), lists=16)
+    index.remove("i00007")
     index.add([2000], ["like"], e[:1], r[:1], [0.0])
-    assert not builder.outgrown(index)
-    index.add([2001], ["unlike"], np.eye(E_DIM, dtype=np.float32)[-1:], r[:1], [0.0])
-    assert builder.outgrown(index)
+    assert builder.extend(index)
+    assert len(index.freeze().exact) == 0
+    assert {m.item_id for m in index.search(e[:1], r[:1], 0.5, 2)} == {"i00000", "like"}
+    assert "i00007" not in index
+    unlike = np.eye(E_DIM, dtype=np.float32)[-1:]
+    index.add(range(2001, 2041), [f"unlike{row:02d}" for row in range(40)], unlike.repeat(40, 0), r[:40], np.zeros(40))
+    before = index.search(unlike, r[3:4], 0.9, 1)
+    assert before[0].item_id == "unlike03"
+    assert not builder.extend(index)
+    assert builder.make_approximate(index, builder.held_out(index, 40), lists=16)
+    base = index.freeze().base
+    assert base is not None
+    assert base.rotation.of_embedding.sum() == 9
+    assert index.search(unlike, r[3:4], 0.9, 1)[0].item_id == "unlike03"
+    assert len(index) == 2040
 
 
 def test_filters_lose_nothing_in_lists(approximate: tuple[HybridIndex, list[str], np.ndarray, np.ndarray]) -> None:
@@ -231,7 +216,7 @@ def test_a_snapshot_of_lists_comes_back(
     approximate: tuple[HybridIndex, list[str], np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     index, *_ = approximate
-    stamp = Stamp(1, "m@1", "dance", 5, 1.5)
+    stamp = SnapshotHeader(1, "m@1", "dance", 5, 1.5)
     save(index, tmp_path / "x", stamp)
     loaded, covered = load(tmp_path / "x", stamp, E_DIM, R_DIM)
     assert (covered, loaded.state(), loaded.item_ids()) == (stamp, index.state(), index.item_ids())
@@ -248,12 +233,12 @@ def test_a_snapshot_of_lists_comes_back(
             load(tmp_path / "x", stamp, E_DIM, R_DIM)
 
 
-def test_the_effort_is_the_cheapest_that_does_for_both_neighbours() -> None:
+def test_an_operating_point_is_the_cheapest_that_suffices_for_both_neighbours() -> None:
     by_embedding, by_rhythm = (90, 2, 3, 4, 5, 6, 8), (9, 20, 30, 40, 50, 60, 80)
-    ten = [[Effort(e, 1, 0), Effort(r, 2, 1)] for e, r in zip(by_embedding, by_rhythm, strict=True)]
-    probes = Probes({10: ten, 100: [[Effort(10, 20)]] * 7}, {10: [1.0] * 7}, 100_000, 100)
-    assert [probes.at(lam, 10) for lam in (0.0, 0.1, 0.2, 1.0)] == [(9, 2, 1), (2, 1, 0), (3, 1, 0), (8, 1, 0)]
-    assert probes.at(0.05, 10) == (20, 2, 1)  # by embedding it would be 90 lists
-    assert (probes.at(0.5, 11), probes.at(0.5, 101)) == ((10, 20, 0), (20, 40, 0))
-    assert Probes.from_dict(probes.to_dict()) == probes
-    assert Probes().at(0.5, 10).lists > 1 << 20
+    ten = [[SearchParams(e, 1, 0), SearchParams(r, 2, 1)] for e, r in zip(by_embedding, by_rhythm, strict=True)]
+    points = OperatingPoints({10: ten, 100: [[SearchParams(10, 20)]] * 7}, {10: [1.0] * 7}, 100_000, 100)
+    assert [points.at(lam, 10) for lam in (0.0, 0.1, 0.2, 1.0)] == [(9, 2, 1), (2, 1, 0), (3, 1, 0), (8, 1, 0)]
+    assert points.at(0.05, 10) == (20, 2, 1)  # by embedding it would be 90 lists
+    assert (points.at(0.5, 11), points.at(0.5, 101)) == ((10, 20, 0), (20, 40, 0))
+    assert OperatingPoints.from_dict(points.to_dict()) == points
+    assert OperatingPoints().at(0.5, 10).nprobe > 1 << 20

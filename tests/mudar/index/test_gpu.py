@@ -3,8 +3,6 @@ the same class and calls. tests/gpu/check_index.py asks a real card."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import faiss
@@ -12,26 +10,16 @@ import numpy as np
 import pytest
 
 from mudar.errors import IndexUnavailable
-from mudar.index import builder, compiled
-from mudar.index.exact import SIEVE_FROM_ROWS, FlatRows
-from mudar.index.gpu import place_on
+from mudar.index import builder
+from mudar.index.exact import ACCELERATE_FROM_ROWS
+from mudar.index.gpu import to_device
 from mudar.index.hybrid import HybridIndex
 from mudar.index.tuning import LAMBDAS
 from mudar.index.types import SearchRequest
 from tests.answers import at, same
 
 E_DIM, R_DIM, SEGMENTS = 24, 8, 4
-ROWS = 2 * SIEVE_FROM_ROWS
-
-
-@pytest.fixture(params=["plain", "compiled"])
-def agree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Any], bool]:
-    """Whether answers with and without a card agree: to the last bit, or where compiled loops add to nine digits."""
-    if request.param == "plain":
-        monkeypatch.setattr(compiled, "_kernels", None)
-        return operator.eq
-    assert compiled.load()
-    return same
+ROWS = 2 * ACCELERATE_FROM_ROWS
 
 
 def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -66,10 +54,10 @@ class Counting:
 
 
 @pytest.mark.parametrize("copies", [False, True])
-def test_a_card_changes_no_answer(copies: bool, agree: Callable[[Any, Any], bool]) -> None:
+def test_a_card_changes_no_answer(copies: bool) -> None:
     plain, index, asked = library(copies), library(copies), questions()
     if copies:
-        rows = plain.rows.vectors()
+        rows = plain.freeze().exact.vectors
         asked.append(SearchRequest(rows[:1, :E_DIM].copy(), rows[:1, E_DIM:].copy(), [0.0]))
     made: list[Counting] = []
 
@@ -77,41 +65,36 @@ def test_a_card_changes_no_answer(copies: bool, agree: Callable[[Any, Any], bool
         made.append(Counting(empty))
         return made[-1]
 
-    assert builder.add_card(index, place)
-    assert not builder.add_card(index, place)
+    assert builder.add_acceleration(index, place)
+    assert not builder.add_acceleration(index, place)
     for lam in LAMBDAS:
         for k in (1, 10, 100):
             expected = plain.search_many(at(asked, lam, k))
-            assert agree(index.search_many(at(asked, lam, k)), expected)
-            assert agree([index.search_many(at([q], lam, k))[0] for q in asked[-3:]], expected[-3:])
+            assert same(index.search_many(at(asked, lam, k)), expected)
+            assert same([index.search_many(at([q], lam, k))[0] for q in asked[-3:]], expected[-3:])
     assert made[0].asked >= 2 * len(LAMBDAS) * 3
 
 
-def test_rows_that_come_are_on_the_card_and_rows_that_go_take_it_off(agree: Callable[[Any, Any], bool]) -> None:
+def test_rows_that_come_are_on_the_card_and_rows_that_go_take_it_off() -> None:
     plain, index, asked = library(), library(), questions(10)
-    assert builder.add_card(index, lambda empty: empty)
+    assert builder.add_acceleration(index, lambda empty: empty)
     rng = np.random.default_rng(6)
     more = (np.arange(40), [f"new{n:02d}" for n in range(40)], unit(rng, 40, E_DIM), unit(rng, 40, R_DIM), np.zeros(40))
     for each in (plain, index):
         each.add(*more)
-    assert isinstance(index.rows, FlatRows)
-    assert index.rows.card is not None
-    assert len(index.rows.card) == len(index)
-    assert agree(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
+    assert same(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
     exclude = {"new03", "i00007"}
     without = [each.search_many(at(asked, 0.5, 10, exclude=exclude)) for each in (index, plain)]
-    assert agree(*without)
+    assert same(*without)
     for each in (plain, index):
         each.remove("i00003")
-    assert index.rows.card is None
-    assert builder.add_card(index, lambda empty: empty)
-    assert agree(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
+    assert same(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
 
 
 @pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS knows cards")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_card_that_is_not_there_is_said(device: str) -> None:
-    assert place_on("cpu") is None
+    assert to_device("cpu") is None
     with pytest.raises(IndexUnavailable, match=f"{device}, but FAISS sees 0") as refused:
-        place_on(device)
+        to_device(device)
     assert "MUDAR_INDEX_DEVICE=cpu" in refused.value.hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import numpy as np
 import pytest
@@ -13,21 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.errors import OutOfRange
-from mudar.index import compiled
 from mudar.index.hybrid import HybridIndex
-from mudar.index.results import Match
-
-
-@pytest.fixture(scope="module", params=["plain", "compiled"], autouse=True)
-def loops(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both ways to search: before the loops are compiled, and after."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "plain":
-            patch.setattr(compiled, "_kernels", None)
-        else:
-            assert compiled.load()
-        yield
-
+from mudar.index.results import SearchHit
 
 LAMBDAS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 E_DIM, R_DIM = 24, 8
@@ -63,7 +50,7 @@ class Library:
             index.add(part, [self.names[i] for i in part], self.e[part], self.r[part], self.start_s[part])
         return index
 
-    def ranking(self, lam: float, k: int, allow: Collection[str]) -> list[Match]:
+    def ranking(self, lam: float, k: int, allow: Collection[str]) -> list[SearchHit]:
         """Sorted lists of Python, float64, no FAISS."""
         e = self.query_e.astype(float) @ self.e.astype(float).T
         r = self.query_r.astype(float) @ self.r.astype(float).T
@@ -75,7 +62,7 @@ class Library:
                 if name in allow and (name not in best or key < best[name]):
                     best[name] = key
         ranked = sorted((key[0], name, key) for name, key in best.items())[:k]
-        return [Match(name, -key[0], key[3], key[4], key[2], key[1]) for _, name, key in ranked]
+        return [SearchHit(name, -key[0], key[3], key[4], key[2], key[1]) for _, name, key in ranked]
 
     def check(
         self,

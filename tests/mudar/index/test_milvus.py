@@ -14,7 +14,7 @@ from mudar.errors import IndexUnavailable, OutOfRange
 from mudar.index import milvus
 from mudar.index.hybrid import HybridIndex
 from mudar.index.milvus import Mark, Milvus, MilvusIndex
-from mudar.index.results import Match
+from mudar.index.results import SearchHit
 from mudar.index.types import SearchRequest
 from tests.answers import at
 
@@ -55,7 +55,7 @@ class Both:
         self.replace((), ids, names, vectors(seed, len(names), E), vectors(seed + 1, len(names), R), start_s)
         return sorted(set(names))
 
-    def agree(self, k: int = 10, seed: int = 5, segments: int = 3, **narrow: Any) -> list[Match]:
+    def agree(self, k: int = 10, seed: int = 5, segments: int = 3, **narrow: Any) -> list[SearchHit]:
         """The answer of both at the last λ, once they agreed at all."""
         asked = (vectors(seed, segments, E), vectors(seed + 1, segments, R))
         for lam in LAMBDAS:
