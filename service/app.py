@@ -24,7 +24,6 @@ from service.items import endpoints as items
 from service.jobs import endpoints as jobs
 from service.maintenance import Maintenance
 from service.metrics import RequestMetrics
-from service.middleware import DrainRequestBody
 from service.models import endpoints as models
 from service.retarget import endpoints as retarget
 from service.retrieve import endpoints as retrieve
@@ -32,6 +31,7 @@ from service.routing import refuse_unknown_query
 from service.settings import Settings
 from service.settings import settings as read_settings
 from service.soundtrack import endpoints as soundtrack
+from service.uploads import DrainRequestBody
 
 WEB = Path(__file__).parent / "web"
 VERSION = "0.2.0"

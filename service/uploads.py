@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
+import anyio
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mudar.errors import BadRequest, UploadTooLarge
 from mudar.library.blobs import Blob, BlobStore, BlobWriter
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 MAX_FIELD_BYTES = 256_000
+LINGER_S = 2.0
+LINGER_BYTES = 64_000_000
 MAX_PARTS = 256
 WRITE_BYTES = 1_000_000
 
@@ -225,3 +229,48 @@ async def read_small_body(request: Request, cap_bytes: int = MAX_FIELD_BYTES) ->
         if len(body) > cap_bytes:
             raise _too_large(cap_bytes)
     return bytes(body)
+
+
+class DrainRequestBody:
+    """Lets a client read a refusal that comes before its upload has ended, as ASGI middleware.
+
+    A server that answers early and closes has unread bytes in its socket; closing then resets the connection, and the
+    reset overtakes the answer. So this answers, reads on for a moment, and only then ends. It does nothing where the
+    body was read, or there is none.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
+        complete = False
+
+        async def watched() -> Message:
+            nonlocal complete
+            message = await receive()
+            complete = complete or message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def drain() -> None:
+            left = LINGER_BYTES
+            while not complete and left > 0:
+                left -= len((await watched()).get("body", b""))
+
+        async def send_and_drain(message: Message) -> None:
+            if complete or message["type"] != "http.response.body" or message.get("more_body", False):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with anyio.move_on_after(LINGER_S):
+                await drain()
+            await send({"type": "http.response.body", "body": b""})
+
+        await self.app(scope, watched, send_and_drain)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

@@ -56,7 +56,7 @@ def run(runtime: Runtime, job_id: str) -> None:
 def _renew_lease(runtime: Runtime, claim: jobs.Claim, fraction: float, stage: str) -> MudarError | None:
     lease_s = runtime.settings.lease_s
     with runtime.database.begin() as session:
-        reason = jobs.heartbeat(session, claim.job_id, claim.token, fraction, stage, lease_s=lease_s)
+        reason = jobs.heartbeat(session, claim, fraction, stage, lease_s=lease_s)
     announce(runtime, claim.job_id, "running")
     return reason
 

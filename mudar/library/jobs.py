@@ -227,26 +227,19 @@ def _leased(job_id: str, token: str) -> ColumnElement[bool]:
 
 
 def heartbeat(
-    session: Session,
-    job_id: str,
-    token: str,
-    progress: float,
-    stage: str,
-    *,
-    lease_s: float = LEASE_S,
-    now: float | None = None,
+    session: Session, claim: Claim, progress: float, stage: str, *, lease_s: float = LEASE_S, now: float | None = None
 ) -> MudarError | None:
-    """Prolong the lease and tell how far the work is.
+    """Renews the lease and writes down how far the work is.
 
     Returns the error with which the worker should stop (Cancelled on request, ItemDeleted), else None.
     LeaseLost when the job is no longer this worker's.
     """
     values = {"progress": min(max(progress, 0.0), 1.0), "stage": stage, "lease_until": clock(now) + lease_s}
     row = session.execute(
-        update(t.jobs).where(_leased(job_id, token)).values(**values).returning(t.jobs.c.stop_code)
+        update(t.jobs).where(_leased(claim.job_id, claim.token)).values(**values).returning(t.jobs.c.stop_code)
     ).one_or_none()
     if row is None:
-        raise LeaseLost(f"job {job_id} is no longer this worker's")
+        raise LeaseLost(f"job {claim.job_id} is no longer this worker's")
     return from_code(row.stop_code, "") if row.stop_code else None
 
 

@@ -78,10 +78,10 @@ def embedded(api: Any, item_id: str, kind: Any) -> str:
     rng = np.random.default_rng(len(item_id))
     embedding, rhythm = (rng.normal(size=n).astype(np.float32) for n in (256, 64))
     points = np.array([0.5, 1.0], np.float32)
-    found = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 120.0)
+    analysed = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 120.0)
     segment = Segment(0.0, 2.0, embedding / np.linalg.norm(embedding), rhythm / np.linalg.norm(rhythm))
     with api.container.database.begin() as session:
-        analyses.store_analysis(session, item_id, MODEL, Analysis(kind, 2.0, MODEL, found, (segment,)))
+        analyses.store_analysis(session, item_id, MODEL, Analysis(kind, 2.0, MODEL, analysed, (segment,)))
     return item_id
 
 

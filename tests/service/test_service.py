@@ -56,32 +56,36 @@ def test_an_embedded_item_says_what_was_found(up: Any, items: dict[str, Any]) ->
     assert dance.keys() == {"id", "kind", "duration_s", "tempo_bpm", "strokes", "segments", "model"}
     assert (dance["kind"], dance["segments"], dance["model"]) == ("dance", 2, "mudar-small@0.0.0")
     assert dance["duration_s"] == pytest.approx(9, abs=0.1)
-    whole = up.http.get(f"/items/{dance['id']}?include=embedding,rhythm").json()
-    assert (whole["labels"], whole["metadata"], whole["title"]) == (["solo", "studio"], {"dancer": "square"}, "dance")
-    rhythm = whole["rhythm"]
+    complete = up.http.get(f"/items/{dance['id']}?include=embedding,rhythm").json()
+    assert (complete["labels"], complete["metadata"], complete["title"]) == (
+        ["solo", "studio"],
+        {"dancer": "square"},
+        "dance",
+    )
+    rhythm = complete["rhythm"]
     assert len(rhythm["times_s"]) == len(rhythm["strengths"]) == dance["strokes"]
     assert len(rhythm["curve"]) == pytest.approx(9 * rhythm["fps"], abs=2)
-    assert [segment["start_s"] for segment in whole["embedding"]] == pytest.approx([0, 1], abs=0.1)
-    for segment in whole["embedding"]:
+    assert [segment["start_s"] for segment in complete["embedding"]] == pytest.approx([0, 1], abs=0.1)
+    for segment in complete["embedding"]:
         assert np.linalg.norm(segment["embedding"]) == pytest.approx(1, abs=1e-4)
 
 
 def test_what_was_sent_is_played_back(up: Any, items: dict[str, Any], clips: dict[str, Path]) -> None:
     address = f"/items/{items['dance']['id']}/media"
-    whole = up.http.get(address)
-    assert whole.content == clips["dance"].read_bytes()
-    assert whole.headers["content-type"] == "video/mp4"
-    assert whole.headers["x-content-type-options"] == "nosniff"
+    complete = up.http.get(address)
+    assert complete.content == clips["dance"].read_bytes()
+    assert complete.headers["content-type"] == "video/mp4"
+    assert complete.headers["x-content-type-options"] == "nosniff"
     part = up.http.get(address, headers={"range": "bytes=10-19"})
-    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert (part.status_code, part.content) == (206, complete.content[10:20])
 
 
 @pytest.mark.parametrize(
-    ("asks", "kind", "found"), [("song", "music", {"dance"}), ("dance", "dance", {"song", "other"})]
+    ("asks", "kind", "matches"), [("song", "music", {"dance"}), ("dance", "dance", {"song", "other"})]
 )
 @pytest.mark.parametrize("lam", [None, 0, 1, 0.3])
 def test_both_ways_round_for_every_lambda(
-    up: Any, items: dict[str, Any], asks: str, kind: str, found: set[str], lam: float | None
+    up: Any, items: dict[str, Any], asks: str, kind: str, matches: set[str], lam: float | None
 ) -> None:
     params = {f"{kind}_id": items[asks]["id"], "k": 100, **({} if lam is None else {"lambda": lam})}
     answer = up.http.post("/retrieve", json=params).json()
@@ -98,7 +102,7 @@ def test_both_ways_round_for_every_lambda(
         "next_offset": None,
     }
     # Other tests may have put more into the same library.
-    assert {match["id"] for match in answer["results"]} >= {items[name]["id"] for name in found}
+    assert {match["id"] for match in answer["results"]} >= {items[name]["id"] for name in matches}
     scores = [match["score"] for match in answer["results"]]
     assert scores == sorted(scores, reverse=True)
     for match in answer["results"]:
@@ -125,10 +129,10 @@ def test_scores_are_the_inner_products_of_what_include_shows(up: Any, items: dic
 
 
 def test_only_what_carries_the_label(up: Any, items: dict[str, Any]) -> None:
-    asked = {"dance_id": items["dance"]["id"]}
-    one = up.http.post("/retrieve", params={**asked, "label": "click"}).json()["results"]
+    request = {"dance_id": items["dance"]["id"]}
+    one = up.http.post("/retrieve", params={**request, "label": "click"}).json()["results"]
     assert [(match["id"], match["title"]) for match in one] == [(items["song"]["id"], "A song")]
-    assert up.http.post("/retrieve", params={**asked, "label": "nobody"}).json()["results"] == []
+    assert up.http.post("/retrieve", params={**request, "label": "nobody"}).json()["results"] == []
 
 
 def test_searching_with_a_file_gives_the_same_and_keeps_no_item(
@@ -162,8 +166,8 @@ def test_the_same_bytes_again_are_no_new_work(up: Any, clips: dict[str, Path], i
 @pytest.fixture(scope="module")
 def video(up: Any, items: dict[str, Any]) -> dict[str, Any]:
     """The dance on the song."""
-    asked = {"dance_id": items["dance"]["id"], "music_id": items["song"]["id"], "method": "shift"}
-    job = finished(up, up.http.post("/retarget", json=asked))
+    request = {"dance_id": items["dance"]["id"], "music_id": items["song"]["id"], "method": "shift"}
+    job = finished(up, up.http.post("/retarget", json=request))
     assert job["state"] == "done", job
     return dict(job["result"])
 
@@ -171,12 +175,12 @@ def video(up: Any, items: dict[str, Any]) -> dict[str, Any]:
 def test_a_retargeted_video_plays_from_its_url(up: Any, video: dict[str, Any]) -> None:
     assert video["method"] == "shift"
     assert {"onsets_hit", "beat_alignment", "landing_error_ms", "speed", "source_used"} <= video["report"].keys()
-    whole = up.http.get(video["video_url"])
-    assert whole.headers["content-type"] == "video/mp4"
-    assert whole.headers["accept-ranges"] == "bytes"
-    with av.open(io.BytesIO(whole.content)) as played:
+    complete = up.http.get(video["video_url"])
+    assert complete.headers["content-type"] == "video/mp4"
+    assert complete.headers["accept-ranges"] == "bytes"
+    with av.open(io.BytesIO(complete.content)) as played:
         frames = list(played.decode(video=0))
-    with av.open(io.BytesIO(whole.content)) as played:
+    with av.open(io.BytesIO(complete.content)) as played:
         sound = list(played.decode(audio=0))
     assert len(frames) == pytest.approx(video["duration_s"] * 15, abs=1)
     assert (frames[0].width, frames[0].height) == (96, 64)
@@ -184,16 +188,16 @@ def test_a_retargeted_video_plays_from_its_url(up: Any, video: dict[str, Any]) -
 
 
 def test_a_player_can_seek(up: Any, video: dict[str, Any]) -> None:
-    whole = up.http.get(video["video_url"]).content
+    complete = up.http.get(video["video_url"]).content
     head = up.http.head(video["video_url"])
-    assert int(head.headers["content-length"]) == len(whole)
+    assert int(head.headers["content-length"]) == len(complete)
     tail = up.http.get(video["video_url"], headers={"range": "bytes=-100"})
-    assert (tail.status_code, tail.content) == (206, whole[-100:])
-    assert tail.headers["content-range"] == f"bytes {len(whole) - 100}-{len(whole) - 1}/{len(whole)}"
-    beyond = up.http.get(video["video_url"], headers={"range": f"bytes={len(whole)}-"})
+    assert (tail.status_code, tail.content) == (206, complete[-100:])
+    assert tail.headers["content-range"] == f"bytes {len(complete) - 100}-{len(complete) - 1}/{len(complete)}"
+    beyond = up.http.get(video["video_url"], headers={"range": f"bytes={len(complete)}-"})
     assert beyond.status_code == 416
     again = up.http.get(video["video_url"], headers={"range": "bytes=0-9", "if-range": head.headers["etag"]})
-    assert again.content == whole[:10]
+    assert again.content == complete[:10]
 
 
 def test_two_files_at_once(up: Any, clips: dict[str, Path], items: dict[str, Any]) -> None:
@@ -226,8 +230,8 @@ def mudar(up: Any, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_line_does_the_same(up: Any, items: dict[str, Any], clips: dict[str, Path], tmp_path: Path) -> None:
     embedded = mudar(up, "embed", str(clips["dance"]), "--json")
     assert json.loads(embedded.stdout) == items["dance"]
-    found = mudar(up, "retrieve", items["dance"]["id"], "--json", "--k", "1")
-    assert len(json.loads(found.stdout)["results"]) == 1
+    matches = mudar(up, "retrieve", items["dance"]["id"], "--json", "--k", "1")
+    assert len(json.loads(matches.stdout)["results"]) == 1
     out = tmp_path / "out.mp4"
     made = mudar(
         up, "retarget", items["dance"]["id"], str(clips["song"]), "--method", "shift", "-o", str(out), "--json"

@@ -21,9 +21,9 @@ def test_every_setting_is_listed_with_its_default(door: Any) -> None:
     listed = dict(re.findall(r"^#? ?(MUDAR_[A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     for name, field in door.model_fields.items():
         assert f"MUDAR_{name.upper()}" in listed
-        told = listed[f"MUDAR_{name.upper()}"]
+        value = listed[f"MUDAR_{name.upper()}"]
         if name != "model_root":
-            assert getattr(door(_env_file=None, **({name: told} if told else {})), name) == field.default
+            assert getattr(door(_env_file=None, **({name: value} if value else {})), name) == field.default
 
 
 def test_nothing_else_is_listed() -> None:
@@ -50,5 +50,5 @@ def test_a_renamed_setting_is_still_read_under_its_old_name(
 
 
 def test_redelivery_waits_longer_than_any_job_may_take() -> None:
-    told = service.settings.Settings(_env_file=None)
-    assert told.visibility_timeout_s > told.longest_limit_s + queue.HARD_LIMIT_GRACE_S
+    value = service.settings.Settings(_env_file=None)
+    assert value.visibility_timeout_s > value.longest_limit_s + queue.HARD_LIMIT_GRACE_S

@@ -32,10 +32,10 @@ WAIT_S = 60.0
 
 @pytest.fixture
 def runtime(redis_url: str, tmp_path: Path) -> Iterator[Runtime]:
-    told = Settings(_env_file=None, data_dir=tmp_path, redis_url=redis_url, heartbeat_s=0.2, progress_s=0.1)
+    chosen = Settings(_env_file=None, data_dir=tmp_path, redis_url=redis_url, heartbeat_s=0.2, progress_s=0.1)
     database, client = Database(f"sqlite:///{tmp_path / 'm.db'}", durable=False), connect(redis_url)
     database.migrate()
-    yield Runtime(told, database, BlobStore(tmp_path / "blobs"), client)
+    yield Runtime(chosen, database, BlobStore(tmp_path / "blobs"), client)
     database.close()
     client.close()
 
@@ -102,22 +102,22 @@ def test_cancelled_in_the_middle(runtime: Runtime, tmp_path: Path, monkeypatch: 
     working = threading.Thread(target=run, args=(runtime, job_id), daemon=True)
     working.start()
 
-    def look() -> dict[str, Any]:
+    def read_job() -> dict[str, Any]:
         with runtime.database.read() as session:
             return dict(jobs.get_job(session, job_id))
 
     ends = time.monotonic() + WAIT_S
-    while look()["progress"] < 0.03 and time.monotonic() < ends:  # 0.02 is where the frames begin
+    while read_job()["progress"] < 0.03 and time.monotonic() < ends:  # 0.02 is where the frames begin
         time.sleep(0.05)
-    assert (look()["state"], look()["stage"]) == ("running", "render")
+    assert (read_job()["state"], read_job()["stage"]) == ("running", "render")
     assert list(runtime.blobs.temporary.iterdir())
     with runtime.database.begin() as session:
         jobs.cancel(session, job_id)
-    asked = time.monotonic()
+    cancelled_at = time.monotonic()
     working.join(WAIT_S)
-    print(f"stopped {time.monotonic() - asked:.2f} s after it was asked to")  # noqa: T201 (for whoever measures)
+    print(f"stopped {time.monotonic() - cancelled_at:.2f} s after it was asked to")  # noqa: T201 (for whoever measures)
     assert not working.is_alive()
-    ended = look()
+    ended = read_job()
     assert ended["state"] == "cancelled"
     assert ended["progress"] < 0.5
     assert not list(runtime.blobs.temporary.iterdir())

@@ -25,10 +25,10 @@ from workers.settings import Settings
 
 @pytest.fixture
 def runtime(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runtime]:
-    told = Settings(_env_file=None, data_dir=tmp_path, redis_url=redis_url, heartbeat_s=0.1, progress_s=0.02)
+    chosen = Settings(_env_file=None, data_dir=tmp_path, redis_url=redis_url, heartbeat_s=0.1, progress_s=0.02)
     database, client = Database(database_url, durable=False), connect(redis_url)
     database.migrate()
-    yield Runtime(told, database, BlobStore(tmp_path / "blobs"), client)
+    yield Runtime(chosen, database, BlobStore(tmp_path / "blobs"), client)
     database.close()
     client.close()
 
@@ -38,7 +38,7 @@ def queued(runtime: Runtime, kind: str = "noop", item_ids: tuple[str, ...] = (),
         return str(jobs.create_job(session, jobs.JobSpec(kind, params, item_ids))["id"])
 
 
-def look(runtime: Runtime, job_id: str) -> dict[str, Any]:
+def read_job(runtime: Runtime, job_id: str) -> dict[str, Any]:
     with runtime.database.read() as session:
         return jobs.get_job(session, job_id)
 
@@ -57,7 +57,7 @@ def test_a_job_is_run_told_of_and_taken_off_the_list(runtime: Runtime) -> None:
         channel.get_message(timeout=1)
         run(runtime, job_id)
         heard = [json.loads(m["data"]) for m in iter(lambda: channel.get_message(timeout=0.3), None)]
-    assert look(runtime, job_id)["state"] == "done"
+    assert read_job(runtime, job_id)["state"] == "done"
     assert runtime.redis.zscore(protocol.ENQUEUED, job_id) is None
     assert heard[0] == {"id": job_id, "state": "running"}
     assert heard[-1] == {"id": job_id, "state": "done"}
@@ -70,7 +70,7 @@ def test_a_second_delivery_does_nothing(runtime: Runtime, step: Any) -> None:
     run(runtime, job_id)
     run(runtime, job_id)
     assert runs == [job_id]
-    assert look(runtime, job_id)["attempts"] == 1
+    assert read_job(runtime, job_id)["attempts"] == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_whatever_happens_becomes_a_state(runtime: Runtime, step: Any, error: Ex
     step(broken)
     job_id = queued(runtime)
     run(runtime, job_id)
-    job = look(runtime, job_id)
+    job = read_job(runtime, job_id)
     assert (job["state"], job["error"]["code"]) == (state, code)
     assert "secret" not in json.dumps(job)
 
@@ -105,7 +105,7 @@ def test_a_running_job_notices_that_it_is_cancelled(runtime: Runtime, step: Any)
     step(cancels_itself)
     job_id = queued(runtime)
     run(runtime, job_id)
-    assert look(runtime, job_id)["state"] == "cancelled"
+    assert read_job(runtime, job_id)["state"] == "cancelled"
 
 
 def test_an_item_deleted_while_its_job_runs_ends_the_job(runtime: Runtime, step: Any) -> None:
@@ -122,7 +122,7 @@ def test_an_item_deleted_while_its_job_runs_ends_the_job(runtime: Runtime, step:
     step(loses_its_item)
     job_id = queued(runtime, item_ids=(item_id,))
     run(runtime, job_id)
-    job = look(runtime, job_id)
+    job = read_job(runtime, job_id)
     assert (job["state"], job["error"]["code"]) == ("failed", "item_deleted")
 
 
@@ -143,7 +143,7 @@ def test_a_worker_that_was_thought_dead_can_store_nothing(runtime: Runtime, step
     step(sleeps_too_long)
     job_id = queued(runtime)
     run(runtime, job_id)
-    assert look(runtime, job_id)["result"] == {"by": "other"}
+    assert read_job(runtime, job_id)["result"] == {"by": "other"}
     with runtime.database.read() as session:
         assert items.count_items(session)["dance"] == 0
 
@@ -159,7 +159,7 @@ def test_rows_and_end_are_one_event(runtime: Runtime, step: Any) -> None:
     step(writes_badly)
     job_id = queued(runtime)
     run(runtime, job_id)
-    assert look(runtime, job_id)["error"]["code"] == "unknown_item"
+    assert read_job(runtime, job_id)["error"]["code"] == "unknown_item"
     with runtime.database.read() as session:
         assert items.count_items(session)["dance"] == 0
 
@@ -168,4 +168,4 @@ def test_without_redis_a_job_still_ends(runtime: Runtime) -> None:
     runtime.redis = connect("redis://127.0.0.1:1/0")
     job_id = queued(runtime)
     run(runtime, job_id)
-    assert look(runtime, job_id)["state"] == "done"
+    assert read_job(runtime, job_id)["state"] == "done"

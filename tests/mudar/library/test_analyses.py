@@ -36,11 +36,11 @@ def test_every_number_comes_back_bit_for_bit(database: Database, new_item: NewIt
     assert summary == {"id": item_id, "kind": "dance", **expected}
     with database.read() as session:
         assert same_rhythm(analyses.rhythm(session, item_id), given.rhythm)
-        found = analyses.segments(session, item_id)
+        stored = analyses.segments(session, item_id)
         assert analyses.summary(session, item_id, "m@1") == summary
         assert items.get_item(session, item_id).items() >= {**expected, "state": "ready", "models": ["m@1"]}.items()
-    assert len(found) == 5
-    for a, b in zip(found, given.segments, strict=True):
+    assert len(stored) == 5
+    for a, b in zip(stored, given.segments, strict=True):
         assert (a.start_s, a.end_s) == (b.start_s, b.end_s)
         assert np.array_equal(a.embedding, b.embedding)
         assert np.array_equal(a.rhythm, b.rhythm)
@@ -134,12 +134,12 @@ def test_what_a_person_edited_outlives_a_second_analysis(database: Database, new
         edits.edit_rhythm(session, item_id, {"times_s": [1.0, 2.0, 3.0], "beats_s": beats})
         assert items.get_item(session, item_id)["tempo_bpm"] == 120.0
     again = analysis(2)
-    told = store(database, item_id, again)
-    assert (told["strokes"], told["tempo_bpm"]) == (3, 120.0)
+    item = store(database, item_id, again)
+    assert (item["strokes"], item["tempo_bpm"]) == (3, 120.0)
     with database.begin() as session:
-        kept = analyses.rhythm(session, item_id)
-        assert (kept.times_s.tolist(), kept.beats_s.tolist()) == ([1.0, 2.0, 3.0], beats)
-        assert np.array_equal(kept.speed, again.rhythm.speed)  # what nobody edits is the new one's
+        edited = analyses.rhythm(session, item_id)
+        assert (edited.times_s.tolist(), edited.beats_s.tolist()) == ([1.0, 2.0, 3.0], beats)
+        assert np.array_equal(edited.speed, again.rhythm.speed)  # what nobody edits is the new one's
         assert edits.edition(session, item_id, "m@1") == 1
         edits.restore_rhythm(session, item_id)
         assert same_rhythm(analyses.rhythm(session, item_id), again.rhythm)
@@ -156,10 +156,10 @@ def test_a_new_model_finds_what_a_person_did_not_change(database: Database, new_
         edits.edit_rhythm(session, item_id, {"beats_s": [0.5, 1.0, 1.5]}, "m@1")
     store(database, item_id, given)
     with database.begin() as session:
-        seen = analyses.rhythm(session, item_id, "m@2")
-        assert seen.beats_s.tolist() == [0.5, 1.0, 1.5]
-        assert np.array_equal(seen.times_s, given.rhythm.times_s)
-        assert np.array_equal(seen.peaks_s, given.rhythm.peaks_s)
+        models = analyses.rhythm(session, item_id, "m@2")
+        assert models.beats_s.tolist() == [0.5, 1.0, 1.5]
+        assert np.array_equal(models.times_s, given.rhythm.times_s)
+        assert np.array_equal(models.peaks_s, given.rhythm.peaks_s)
         edits.restore_rhythm(session, item_id, "m@2")
         assert same_rhythm(analyses.rhythm(session, item_id, "m@2"), given.rhythm)
         assert analyses.rhythm(session, item_id, "m@1").beats_s.tolist() == [0.5, 1.0, 1.5]

@@ -41,21 +41,21 @@ def test_a_reader_never_sees_a_number_before_all_smaller_ones(
     threads = [threading.Thread(target=write, args=(seed,)) for seed in range(writers)]
     for thread in threads:
         thread.start()
-    seen: list[changes.Change] = []
+    followed: list[changes.Change] = []
     looks = 0
     while any(thread.is_alive() for thread in threads) or looks == 0:
         with database.read() as session:
-            new = changes.since(session, len(seen), limit=7)
-        assert [c.seq for c in new] == list(range(len(seen) + 1, len(seen) + 1 + len(new)))
-        seen += new
+            new = changes.since(session, len(followed), limit=7)
+        assert [c.seq for c in new] == list(range(len(followed) + 1, len(followed) + 1 + len(new)))
+        followed += new
         looks += 1
     with database.read() as session:
-        seen += changes.since(session, len(seen), limit=1000)
+        followed += changes.since(session, len(followed), limit=1000)
         last, alive = changes.head(session).seq, items.ids_with(session)
-    assert [c.seq for c in seen] == list(range(1, last + 1))
+    assert [c.seq for c in followed] == list(range(1, last + 1))
     assert last > writers
-    stored = {c.item_id for c in seen if c.action == "stored"}
-    deleted = {c.item_id for c in seen if c.action == "deleted"}
+    stored = {c.item_id for c in followed if c.action == "stored"}
+    deleted = {c.item_id for c in followed if c.action == "deleted"}
     assert deleted <= stored
     assert deleted == {name for names in ids.values() for name in names} - alive
 

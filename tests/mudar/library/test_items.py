@@ -22,11 +22,11 @@ def test_an_item_tells_what_it_was_given_and_is_json(database: Database) -> None
             session, items.NewItem(SHA, "dance", " Bachata ", ["b", "a", "b", " "], {"take": 2}, info)
         )
     with database.read() as session:
-        found = items.get_item(session, made["id"])
-    assert made == {**found, "created": True}
-    assert (found["title"], found["labels"], found["metadata"]) == ("Bachata", ["a", "b"], {"take": 2})
-    assert (found["state"], found["models"], found["duration_s"], found["model"]) == ("new", [], 12.5, None)
-    assert json.loads(json.dumps(found)) == found
+        stored = items.get_item(session, made["id"])
+    assert made == {**stored, "created": True}
+    assert (stored["title"], stored["labels"], stored["metadata"]) == ("Bachata", ["a", "b"], {"take": 2})
+    assert (stored["state"], stored["models"], stored["duration_s"], stored["model"]) == ("new", [], 12.5, None)
+    assert json.loads(json.dumps(stored)) == stored
 
 
 def test_the_same_bytes_are_the_same_item_and_labels_add_up(database: Database) -> None:
@@ -78,16 +78,16 @@ def test_pages_show_every_item_once_newest_first_even_while_more_arrive(
     for i in range(11):
         made.append(new_item("dance" if i % 3 else "music", labels=["odd"] if i % 2 else []))
         tick()
-    seen, cursor = [], None
+    listed, cursor = [], None
     while True:
         with database.read() as session:
             page = items.list_items(session, items.ItemQuery(cursor=cursor, limit=4))
-        seen += [item["id"] for item in page.items]
+        listed += [item["id"] for item in page.items]
         new_item()
         cursor = page.next_cursor
         if cursor is None:
             break
-    assert seen == made[::-1]
+    assert listed == made[::-1]
 
 
 def test_filters_lose_nothing(database: Database, new_item: Callable[..., str]) -> None:

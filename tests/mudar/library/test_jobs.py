@@ -34,7 +34,7 @@ def take(database: Database, job_id: str, **kw: float) -> jobs.Claim:
     return claim
 
 
-def look(database: Database, job_id: str) -> dict[str, object]:
+def read_job(database: Database, job_id: str) -> dict[str, object]:
     with database.read() as session:
         return jobs.get_job(session, job_id)
 
@@ -42,7 +42,7 @@ def look(database: Database, job_id: str) -> dict[str, object]:
 def test_the_life_of_a_job(database: Database, new_item: NewItem) -> None:
     item_id = new_item()
     job_id = ask(database, item_id)
-    queued = look(database, job_id)
+    queued = read_job(database, job_id)
     assert queued.keys() >= {"id", "kind", "state", "progress", "stage", "result", "error", "attempts", "created_at"}
     assert (queued["state"], queued["progress"], queued["result"], queued["error"]) == ("queued", 0.0, None, None)
     with database.read() as session:
@@ -51,8 +51,8 @@ def test_the_life_of_a_job(database: Database, new_item: NewItem) -> None:
     claim = take(database, job_id)
     assert (claim.kind, claim.params, claim.item_ids, claim.attempts) == ("embed", {"fps": 15}, (item_id,), 1)
     with database.begin() as session:
-        assert jobs.heartbeat(session, job_id, claim.token, 0.4, "flow") is None
-    running = look(database, job_id)
+        assert jobs.heartbeat(session, claim, 0.4, "flow") is None
+    running = read_job(database, job_id)
     assert (running["state"], running["progress"], running["stage"]) == ("running", 0.4, "flow")
     with database.begin() as session:
         done = jobs.finish(session, job_id, claim.token, {"items": []})
@@ -74,7 +74,7 @@ def test_of_many_who_claim_one_gets_it(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         claims = [c for c in pool.map(claim, range(16)) if c is not None]
     assert len(claims) == 1
-    assert look(database, job_id)["attempts"] == 1
+    assert read_job(database, job_id)["attempts"] == 1
 
 
 def test_who_lost_the_lease_can_store_nothing(database: Database, new_item: NewItem, analysis: object) -> None:
@@ -87,7 +87,7 @@ def test_who_lost_the_lease_can_store_nothing(database: Database, new_item: NewI
     quick = take(database, job_id)
     assert quick.attempts == 2
     for late in (
-        lambda s: jobs.heartbeat(s, job_id, slow.token, 0.9, "late"),
+        lambda s: jobs.heartbeat(s, slow, 0.9, "late"),
         lambda s: jobs.fail(s, job_id, slow.token, StillVideo()),
         lambda s: jobs.give_back(s, job_id, slow.token),
     ):
@@ -106,7 +106,7 @@ def test_who_lost_the_lease_can_store_nothing(database: Database, new_item: NewI
     with database.read() as session:
         assert analyses.summary(session, item_id, "m") is None
     result = end(quick.token)
-    assert look(database, job_id)["result"] == {"items": [result]}
+    assert read_job(database, job_id)["result"] == {"items": [result]}
 
 
 def test_heartbeats_keep_a_lease_alive(database: Database) -> None:
@@ -115,7 +115,7 @@ def test_heartbeats_keep_a_lease_alive(database: Database) -> None:
     for now in range(3, 60, 3):
         with database.begin() as session:
             assert jobs.requeue_expired(session, now=float(now)) == jobs.RequeuedJobs([], [])
-            jobs.heartbeat(session, job_id, claim.token, now / 60, "flow", now=float(now))
+            jobs.heartbeat(session, claim, now / 60, "flow", now=float(now))
 
 
 def test_a_job_that_kills_its_workers_ends_as_worker_lost(database: Database) -> None:
@@ -126,7 +126,7 @@ def test_a_job_that_kills_its_workers_ends_as_worker_lost(database: Database) ->
     take(database, job_id, now=0.0)
     with database.begin() as session:
         assert jobs.requeue_expired(session) == jobs.RequeuedJobs([], [job_id])
-    ended = look(database, job_id)
+    ended = read_job(database, job_id)
     assert (ended["state"], ended["attempts"], ended["error"]["code"]) == ("failed", 2, "worker_lost")  # type: ignore[index]
     assert ask(database, key="k") != job_id  # a failure is no answer for ever
 
@@ -140,9 +140,9 @@ def test_cancelling_at_every_moment(database: Database) -> None:
         assert jobs.cancel(session, waiting)["state"] == "cancelled"
         assert jobs.claim(session, waiting, "worker") is None
         assert jobs.cancel(session, ended)["result"] == {"n": 1}
-        asked = jobs.cancel(session, running)
-        assert (asked["state"], asked["cancel_requested"]) == ("running", True)
-        stop = jobs.heartbeat(session, running, claim.token, 0.5, "flow")
+        cancelled = jobs.cancel(session, running)
+        assert (cancelled["state"], cancelled["cancel_requested"]) == ("running", True)
+        stop = jobs.heartbeat(session, claim, 0.5, "flow")
         assert isinstance(stop, Cancelled)
         assert jobs.fail(session, running, claim.token, stop)["state"] == "cancelled"
         with pytest.raises(UnknownJob):
@@ -155,7 +155,7 @@ def test_a_cancelled_job_whose_worker_died_is_not_run_again(database: Database) 
     with database.begin() as session:
         jobs.cancel(session, job_id)
         assert jobs.requeue_expired(session) == jobs.RequeuedJobs([], [job_id])
-    assert look(database, job_id)["state"] == "cancelled"
+    assert read_job(database, job_id)["state"] == "cancelled"
 
 
 def test_the_same_work_is_not_done_twice(database: Database) -> None:
@@ -166,7 +166,7 @@ def test_the_same_work_is_not_done_twice(database: Database) -> None:
     assert ask(database, key="k") == first
     with database.begin() as session:
         jobs.fail(session, first, claim.token, StillVideo("nothing moves"))
-    failed = look(database, first)
+    failed = read_job(database, first)
     assert failed["error"] == {"code": "still_video", "detail": "nothing moves", "hint": StillVideo.hint}
     second = ask(database, key="k")
     assert second != first
@@ -193,11 +193,11 @@ def test_deleting_an_item_stops_its_jobs(database: Database, new_item: NewItem) 
     claim = take(database, running)
     with database.begin() as session:
         items.delete_item(session, item_id)
-        stop = jobs.heartbeat(session, running, claim.token, 0.5, "flow")
+        stop = jobs.heartbeat(session, claim, 0.5, "flow")
     assert isinstance(stop, ItemDeleted)
-    ended = look(database, queued)
+    ended = read_job(database, queued)
     assert (ended["state"], ended["error"]["code"], ended["item_ids"]) == ("failed", "item_deleted", [item_id])  # type: ignore[index]
-    assert look(database, elsewhere)["state"] == "queued"
+    assert read_job(database, elsewhere)["state"] == "queued"
     with pytest.raises(UnknownItem):
         ask(database, item_id)
 
@@ -217,7 +217,7 @@ def test_a_worker_that_must_go_gives_the_job_back(database: Database) -> None:
     claim = take(database, job_id)
     with database.begin() as session:
         jobs.give_back(session, job_id, claim.token)
-    back = look(database, job_id)
+    back = read_job(database, job_id)
     assert (back["state"], back["attempts"], back["progress"]) == ("queued", 0, 0.0)
 
 
@@ -246,7 +246,7 @@ def test_pages_of_jobs(database: Database, tick: Callable[[], None]) -> None:
 
 def test_every_job_ends_exactly_once_whatever_dies(database: Database) -> None:
     """Workers that vanish in mid-job, beside two sweepers: each job's work is stored once, in the end."""
-    wanted = {ask(database, max_attempts=1000) for _ in range(12)}
+    job_ids = {ask(database, max_attempts=1000) for _ in range(12)}
     rng, over = random.Random(7), threading.Event()
 
     def work() -> None:
@@ -279,7 +279,7 @@ def test_every_job_ends_exactly_once_whatever_dies(database: Database) -> None:
 
     def all_done() -> bool:
         with database.read() as session:
-            return jobs.count_jobs(session)["done"] == len(wanted)
+            return jobs.count_jobs(session)["done"] == len(job_ids)
 
     wait_until(all_done, every_s=0.02)
     over.set()
@@ -287,4 +287,4 @@ def test_every_job_ends_exactly_once_whatever_dies(database: Database) -> None:
         thread.join()
     with database.read() as session:
         stored = session.execute(select(t.counters.c.name).where(t.counters.c.name.like("embed-%"))).scalars().all()
-    assert sorted(name.split()[0] for name in stored) == sorted(wanted)
+    assert sorted(name.split()[0] for name in stored) == sorted(job_ids)

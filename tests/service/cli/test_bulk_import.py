@@ -21,9 +21,9 @@ from service.cli.main import app
 from tests.waiting import PATIENCE_S, wait_until
 
 
-def ingest(up: Any, *told: str) -> tuple[int, list[dict[str, Any]], dict[str, int]]:
+def ingest(up: Any, *words: str) -> tuple[int, list[dict[str, Any]], dict[str, int]]:
     """Exit status, the record of each file by name, and the summary."""
-    ran = CliRunner().invoke(app, ["ingest", *told, "--url", str(up.http.base_url), "--json"])
+    ran = CliRunner().invoke(app, ["ingest", *words, "--url", str(up.http.base_url), "--json"])
     *records, summary = (json.loads(line) for line in ran.stdout.strip().splitlines())
     return ran.exit_code, sorted(records, key=lambda record: record["file"]), summary["summary"]
 
@@ -177,6 +177,6 @@ def test_searching_takes_one_file(api: Any, files: dict[str, bytes]) -> None:
 def test_items_are_found_by_their_bytes(api: Any, files: dict[str, bytes]) -> None:
     post(api, ("a.mp4", files["dance"]))
     sha256 = hashlib.sha256(files["dance"]).hexdigest()
-    found = api.http.get("/items", params={"sha256": sha256, "model": "mudar-small"}).json()["items"]
-    assert {item["sha256"] for item in found} == {sha256}
+    listed = api.http.get("/items", params={"sha256": sha256, "model": "mudar-small"}).json()["items"]
+    assert {item["sha256"] for item in listed} == {sha256}
     assert api.http.get("/items", params={"sha256": "0" * 64}).json()["items"] == []

@@ -46,12 +46,12 @@ def test_a_file_without_times_is_refused_with_what_to_do(tmp_path: Path, content
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("by-hand")
-    found = {name: folder / name for name in ("dance.mp4", "song.flac", "strokes.txt", "beats.txt", "late.txt")}
-    write_clip(found["dance.mp4"], seed=3, duration_s=6.0, width=160, height=120, fps=25)
-    write_song(found["song.flac"], seed=4, duration_s=7.0)
+    calls = {name: folder / name for name in ("dance.mp4", "song.flac", "strokes.txt", "beats.txt", "late.txt")}
+    write_clip(calls["dance.mp4"], seed=3, duration_s=6.0, width=160, height=120, fps=25)
+    write_song(calls["song.flac"], seed=4, duration_s=7.0)
     for name, points in (("strokes.txt", STROKES), ("beats.txt", BEATS), ("late.txt", [1.0, 99.0])):
-        found[name].write_text("\n".join(map(str, points)))
-    return found
+        calls[name].write_text("\n".join(map(str, points)))
+    return calls
 
 
 def retargeted(files: dict[str, Path], tmp_path: Path, *how: str) -> Any:

@@ -32,7 +32,7 @@ def work(api: Any, job_id: str, *, progress: float | None = None) -> Callable[[]
         claim = jobs.claim(session, job_id, "by hand")
         assert claim is not None
         if progress is not None:
-            jobs.heartbeat(session, job_id, claim.token, progress, "dancing")
+            jobs.heartbeat(session, claim, progress, "dancing")
 
     def finish() -> None:
         with api.container.database.begin() as session:

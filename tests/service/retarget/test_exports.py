@@ -23,42 +23,42 @@ def finished(up: Any, answer: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def ids(up: Any, tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., Path]) -> dict[str, str]:
     """A dance of 10 s and a song of 11 s, with rhythms put right: the network is a random one."""
-    folder, found = tmp_path_factory.mktemp("editor"), {}
+    folder, stored = tmp_path_factory.mktemp("editor"), {}
     for name, seconds in (("dance", 10.0), ("song", 11.0)):
         path = make_clip(folder / f"{name}.mp4", seconds=seconds, picture=name == "dance")
         with path.open("rb") as file:
             job = finished(up, up.http.post("/embed", files={"file": (path.name, file)}))
-        found[name] = str(job["result"]["items"][0]["id"])
-    put = up.http.put(f"/items/{found['song']}/rhythm", json={"beats_s": list(np.arange(0.3, 10.9, 0.5))})
+        stored[name] = str(job["result"]["items"][0]["id"])
+    put = up.http.put(f"/items/{stored['song']}/rhythm", json={"beats_s": list(np.arange(0.3, 10.9, 0.5))})
     assert put.status_code == 200, put.text
-    return found
+    return stored
 
 
 def test_a_corrected_rhythm_is_kept_and_rendered_again(up: Any, ids: dict[str, str]) -> None:
     strokes = [round(0.4 + 0.55 * k, 3) for k in range(17)]
-    asked = {"dance_id": ids["dance"], "music_id": ids["song"], "verify": False}
+    request = {"dance_id": ids["dance"], "music_id": ids["song"], "verify": False}
     put = up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": strokes})
     assert put.status_code == 200, put.text
     record = up.http.get(f"/items/{ids['dance']}?include=rhythm").json()["rhythm"]
     assert record["times_s"] == pytest.approx(strokes)
     assert record["strengths"] == [1.0] * 17
     assert record["impacts_s"] == record["peaks_s"] == []
-    first = finished(up, up.http.post("/retarget", json=asked))
+    first = finished(up, up.http.post("/retarget", json=request))
     landed = first["result"]["report"]["landings"]["source_s"]
     assert all(min(abs(at - s) for s in strokes) < 1e-3 for at in landed)
-    assert up.http.post("/retarget", json=asked).json()["job_id"] == first["id"]  # the same wish, the same job
+    assert up.http.post("/retarget", json=request).json()["job_id"] == first["id"]  # the same wish, the same job
     later = [s + 0.2 for s in strokes]
     up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": later})
-    second = finished(up, up.http.post("/retarget", json=asked))
+    second = finished(up, up.http.post("/retarget", json=request))
     assert second["id"] != first["id"]
     assert all(min(abs(at - s) for s in later) < 1e-3 for at in second["result"]["report"]["landings"]["source_s"])
 
 
 def test_what_the_model_found_comes_back(up: Any, ids: dict[str, str]) -> None:
     where = f"/items/{ids['dance']}"
-    found = up.http.delete(f"{where}/rhythm").json()
-    assert not found["edited"]
-    assert found["times_s"] != [1.0, 2.0]
+    stored = up.http.delete(f"{where}/rhythm").json()
+    assert not stored["edited"]
+    assert stored["times_s"] != [1.0, 2.0]
     edit = {"times_s": [1.0, 2.0], "beats_s": [1.0, 1.5, 2.0], "downbeats_s": [1.5]}
     edited = up.http.put(f"{where}/rhythm", json=edit).json()
     assert edited["edited"]
@@ -69,10 +69,10 @@ def test_what_the_model_found_comes_back(up: Any, ids: dict[str, str]) -> None:
     assert up.http.get(where).json()["strokes"] == 3
     back = up.http.delete(f"{where}/rhythm").json()
     assert back.pop("edition") > edited["edition"]  # work for the edited rhythm is not taken for this one's
-    found.pop("edition", None)
-    assert back == found
-    assert up.http.get(f"{where}?include=rhythm").json()["rhythm"] == found
-    assert up.http.get(where).json()["strokes"] == len(found["times_s"])
+    stored.pop("edition", None)
+    assert back == stored
+    assert up.http.get(f"{where}?include=rhythm").json()["rhythm"] == stored
+    assert up.http.get(where).json()["strokes"] == len(stored["times_s"])
     assert up.http.delete("/items/nobody/rhythm").json()["code"] == "unknown_item"
 
 
@@ -80,8 +80,8 @@ def test_tapped_beats_are_evened(up: Any, ids: dict[str, str]) -> None:
     """A hand that scatters by 20 ms: half of that is left, or less, and without being asked nothing is moved."""
     even = 0.4 + 0.5 * np.arange(19)
     tapped = (even + np.random.default_rng(0).normal(0, 0.02, 19)).round(4).tolist()
-    for asked, least, most in ((False, 0.99, 1.01), (True, 0.0, 0.7)):
-        put = up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": tapped, "even": asked})
+    for request, least, most in ((False, 0.99, 1.01), (True, 0.0, 0.7)):
+        put = up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": tapped, "even": request})
         left = np.std(put.json()["times_s"] - even) / np.std(tapped - even)
         assert least < left < most
 
@@ -112,8 +112,8 @@ def mean_fall(report: dict[str, Any]) -> float:
 
 def test_reports_for_several_accents_and_no_video(up: Any, ids: dict[str, str]) -> None:
     up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": [round(0.4 + 0.55 * k, 3) for k in range(17)]})
-    asked = {"dance_id": ids["dance"], "music_id": ids["song"], "dry_run": True, "accents": [0.0, 0.1, 1.0]}
-    job = finished(up, up.http.post("/retarget", json=asked))
+    request = {"dance_id": ids["dance"], "music_id": ids["song"], "dry_run": True, "accents": [0.0, 0.1, 1.0]}
+    job = finished(up, up.http.post("/retarget", json=request))
     assert job["state"] == "done", job
     result = job["result"]
     assert [preview["accent"] for preview in result["previews"]] == [0.0, 0.1, 1.0]
@@ -122,14 +122,14 @@ def test_reports_for_several_accents_and_no_video(up: Any, ids: dict[str, str]) 
     assert "video_url" not in result
     for name in (".mp4", "/report.png", "/export?format=csv"):
         assert up.http.get(f"/videos/{job['id']}{name}").json()["code"] == "unknown_job"
-    one = finished(up, up.http.post("/retarget", json={**asked, "accents": [], "accent": 0.1}))["result"]
+    one = finished(up, up.http.post("/retarget", json={**request, "accents": [], "accent": 0.1}))["result"]
     assert one["previews"] == [{"accent": 0.1, "report": result["previews"][1]["report"]}]
-    rendered = finished(up, up.http.post("/retarget", json={**asked, "dry_run": False, "accents": [], "accent": 0.1}))
+    rendered = finished(up, up.http.post("/retarget", json={**request, "dry_run": False, "accents": [], "accent": 0.1}))
     foretold, report = one["previews"][0]["report"], rendered["result"]["report"]
     assert foretold["landings"] == report["landings"]
     assert foretold["map_nodes"] == report["map_nodes"]
     for wrong in ({"accents": [2.0]}, {"dry_run": False}, {"accents": [0.1] * 20}):
-        assert up.http.post("/retarget", json=asked | wrong).status_code == 422
+        assert up.http.post("/retarget", json=request | wrong).status_code == 422
 
 
 def test_nothing_is_analysed_again_after_a_correction(up: Any, ids: dict[str, str]) -> None:
@@ -137,10 +137,10 @@ def test_nothing_is_analysed_again_after_a_correction(up: Any, ids: dict[str, st
     up.http.put(f"/items/{ids['dance']}/rhythm", json={"times_s": [round(0.5 + 0.6 * k, 3) for k in range(15)]})
     answer = up.http.post("/retarget", json={"dance_id": ids["dance"], "music_id": ids["song"], "verify": False})
     with up.http.stream("GET", f"/jobs/{answer.json()['job_id']}/events") as events:
-        seen = "".join(events.iter_text())
-    stages = {json.loads(line[5:])["stage"] for line in seen.splitlines() if line.startswith("data:")}
-    assert stages & {"plan", "render"}, seen
-    assert not stages & {"watch", "network", "rhythm", "listen", "decode"}, seen
+        lines = "".join(events.iter_text())
+    stages = {json.loads(line[5:])["stage"] for line in lines.splitlines() if line.startswith("data:")}
+    assert stages & {"plan", "render"}, lines
+    assert not stages & {"watch", "network", "rhythm", "listen", "decode"}, lines
 
 
 def test_music_for_a_dance(up: Any, ids: dict[str, str]) -> None:

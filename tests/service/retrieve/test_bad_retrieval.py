@@ -47,11 +47,11 @@ def item(api: Any, kind: Any, number: int, labels: tuple[str, ...] = (), model: 
     embedding, rhythm = (rng.normal(size=n).astype(np.float32) for n in (256, 64))
     points = np.array([0.5, 1.0], np.float32)
     segment = Segment(0.0, 2.0, embedding / np.linalg.norm(embedding), rhythm / np.linalg.norm(rhythm))
-    found = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 90.0 + number)
+    answers = Rhythm(points, points, np.zeros(30, np.float32), 15.0, 90.0 + number)
     with api.container.database.begin() as session:
         made = create_item(session, NewItem(f"{number:064x}", kind, f"{kind} {number}", labels))
         if model:
-            analysis = Analysis(kind, 2.0, model, found, (segment,))
+            analysis = Analysis(kind, 2.0, model, answers, (segment,))
             analyses.store_analysis(session, made["id"], model, analysis)
     return str(made["id"])
 
@@ -177,12 +177,12 @@ def test_filters_that_match_nothing_say_so_and_are_no_error(lone: Any, dance: st
 
 
 def test_questions_at_the_same_time_get_each_its_own_answer(lone: Any, dance: str, song: str) -> None:
-    asked: list[dict[str, Any]] = [{"dance_id": dance, "lambda": n / 10} for n in range(11)]
-    asked += [{"music_id": song}, {"dance_id": "dance-none"}, {"music_id": dance}, {"dance_id": dance, "k": 3}]
-    asked += [{"dance_id": dance, "model": "none"}, {"dance_id": dance, "model": OTHER}, {"dance_id": dance, "k": 0}]
-    asked += [{"dance_id": dance, "label": "nobody"}, {"dance_id": dance, "exclude": song}]
-    alone = [ask(lone, **params) for params in asked]
+    requests: list[dict[str, Any]] = [{"dance_id": dance, "lambda": n / 10} for n in range(11)]
+    requests += [{"music_id": song}, {"dance_id": "dance-none"}, {"music_id": dance}, {"dance_id": dance, "k": 3}]
+    requests += [{"dance_id": dance, "model": "none"}, {"dance_id": dance, "model": OTHER}, {"dance_id": dance, "k": 0}]
+    requests += [{"dance_id": dance, "label": "nobody"}, {"dance_id": dance, "exclude": song}]
+    alone = [ask(lone, **params) for params in requests]
     assert {status for status, _ in alone} == {200, 404, 409, 422}
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda params: ask(lone, **params), 5 * asked))
-    assert found == 5 * alone
+        answers = list(pool.map(lambda params: ask(lone, **params), 5 * requests))
+    assert answers == 5 * alone

@@ -89,9 +89,9 @@ def test_an_error_is_that_of_its_question_or_of_all_that_were_asked_with_it() ->
     async def check() -> None:
         answer = Doubling()
         batcher: DynamicBatcher[int, int] = DynamicBatcher(answer, max_batch_size=9, workers=1)
-        found = await asyncio.gather(*(batcher.submit(n) for n in (3, -3, 4)), return_exceptions=True)
-        assert (found[0], found[2]) == (6, 8)
-        assert isinstance(found[1], ValueError)
+        answers = await asyncio.gather(*(batcher.submit(n) for n in (3, -3, 4)), return_exceptions=True)
+        assert (answers[0], answers[2]) == (6, 8)
+        assert isinstance(answers[1], ValueError)
         lost = await asyncio.gather(*(batcher.submit(n) for n in (3, 13)), return_exceptions=True)
         assert [type(one) for one in lost] == [OSError, OSError]
         assert await batcher.submit(5) == 10  # the next are answered as ever

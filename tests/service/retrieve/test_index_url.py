@@ -81,8 +81,8 @@ def test_a_deleted_item_is_gone_from_both_at_once(pair: tuple[Any, Any, list[str
     with here.container.database.begin() as session:
         delete_item(session, ids[0])
     for api in (here, there):
-        found = api.http.post("/retrieve", params={"music_id": ids[-1], "k": 50}).json()["results"]
-        assert {match["id"] for match in found} == set(ids[1:-1])
+        results = api.http.post("/retrieve", params={"music_id": ids[-1], "k": 50}).json()["results"]
+        assert {match["id"] for match in results} == set(ids[1:-1])
 
 
 def test_readiness_names_what_searches(pair: tuple[Any, Any, list[str]]) -> None:
@@ -96,8 +96,8 @@ def test_readiness_names_what_searches(pair: tuple[Any, Any, list[str]]) -> None
 def test_without_the_engine_search_says_so_and_all_else_goes_on(
     settings: Settings, run_api: RunApi, files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    told = {"data_dir": tmp_path_factory.mktemp("away"), "index_url": "http://127.0.0.1:9"}
-    with run_api(settings.model_copy(update=told)) as api:
+    changes = {"data_dir": tmp_path_factory.mktemp("away"), "index_url": "http://127.0.0.1:9"}
+    with run_api(settings.model_copy(update=changes)) as api:
         ids = fill(api, 2)
         answer = api.http.post("/retrieve", params={"music_id": ids[-1]})
         assert (answer.status_code, answer.json()["code"]) == (503, "index_unavailable")

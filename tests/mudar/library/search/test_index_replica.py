@@ -131,11 +131,11 @@ def test_what_cannot_be_trusted_is_rebuilt(
     first.open()
     first.stop()
     path = next(first.folder.glob("*.dance.index"))
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     if damage == "torn":
-        path.write_bytes(whole[:-9])
+        path.write_bytes(complete[:-9])
     elif damage == "flipped":
-        path.write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
+        path.write_bytes(complete[:-30] + bytes([complete[-30] ^ 1]) + complete[-29:])
     elif damage == "missing":
         path.unlink()
     elif damage == "foreign":
@@ -241,12 +241,12 @@ def test_several_followers_see_a_new_item(
 def test_postgresql_tells_of_changes_and_a_cut_line_is_mended(
     database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica]
 ) -> None:
-    told = database.engine.dialect.name == "postgresql"
-    follower = follow(poll_s=100_000.0 if told else 0.1)
+    lines = database.engine.dialect.name == "postgresql"
+    follower = follow(poll_s=100_000.0 if lines else 0.1)
     follower.start()
     time.sleep(0.3)  # it listens
     for cut in (False, True):
-        if cut and told:
+        if cut and lines:
             with database.begin() as session:
                 session.exec_driver_sql(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
@@ -313,10 +313,10 @@ def test_kill_9_loses_nothing_that_was_committed_and_brings_nothing_back(
         after = follow()
         after.open()
         used_snapshot += not after.rebuilds
-        found = after.index("dance").item_ids()
-        assert found == truth(database, "dance")
-        assert said["stored"] - said["deleting"] <= found
-        assert not said["deleted"] & found
+        indexed = after.index("dance").item_ids()
+        assert indexed == truth(database, "dance")
+        assert said["stored"] - said["deleting"] <= indexed
+        assert not said["deleted"] & indexed
     assert said["stored"]
     assert used_snapshot or rounds < 3
     check(database, after, follow(tmp_path / "fresh"))

@@ -141,8 +141,8 @@ def test_many_that_write_and_follow_at_once_lose_and_resurrect_nothing(
         thread.join()
     faiss = IndexReplica(database, "m@1", *DIMS, tmp_path)
     for follower in followers:
-        found = {result.id for result in agree(database, follower, faiss)}
-        assert not found & set(gone)
+        item_ids = {result.id for result in agree(database, follower, faiss)}
+        assert not item_ids & set(gone)
     assert len(followers[0].index("dance")) == len(faiss.index("dance"))
 
 
