@@ -1,6 +1,6 @@
-"""Strokes and targets as the alignment sees them: times, strengths, and stand-ins in the gaps.
+"""Prepares the strokes of a dance and the targets of the music for the alignment, with stand-ins in the gaps.
 
-Which points of the music are met (`on`), and at which tempo octave. Knows no file and no alignment.
+Chooses which points of the music are met (`on`), and at which tempo octave. Knows no file and no alignment.
 """
 
 from __future__ import annotations
@@ -24,23 +24,27 @@ WEAKEST = 0.15  # floor of a real point's strength, so that it is worth landing
 
 @dataclass(frozen=True)
 class Events:
-    """(N,) ascending times in seconds, (N,) strengths in 0..1; strength 0 = a stand-in nobody needs to see land."""
+    """Holds (N,) ascending times in seconds and (N,) strengths in 0..1; strength 0 = a stand-in that need not land."""
 
     times_s: Floats
     strengths: Floats
 
     def __len__(self) -> int:
-        """N."""
+        """Returns N, the number of events."""
         return len(self.times_s)
 
     @property
     def real(self) -> NDArray[np.bool_]:
-        """(N,) which are no stand-ins."""
+        """Marks (N,) the events that are no stand-ins."""
         return self.strengths > 0
 
 
 def rhythm_events(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min_gap_s: float = MIN_GAP_S) -> Events:
-    """Sorted, thinned (the stronger of two within `min_gap_s` stays), strengths scaled to a maximum of 1."""
+    """Sorts and thins times (the stronger of two within `min_gap_s` stays), strengths scaled to a maximum of 1.
+
+    >>> rhythm_events([1.0, 0.0, 1.1], [1.0, 0.5, 2.0]).times_s.tolist()
+    [0.0, 1.1]
+    """
     times = np.asarray(times_s, np.float64).ravel()
     weights = np.ones_like(times) if strengths is None else np.asarray(strengths, np.float64).ravel()
     order = np.argsort(times, kind="stable")
@@ -55,40 +59,40 @@ def rhythm_events(times_s: ArrayLike, strengths: ArrayLike | None = None, *, min
 
 
 def trust_strokes(dance: Rhythm) -> bool:
-    """Whether the strokes are to land as they are: a network that is sure, a user's own, or none to move them to."""
+    """Returns whether strokes land as they are: the network is sure, they are a user's, or no impacts are known."""
     if not len(dance.times_s) or not len(dance.impacts_s):
         return True
     return not len(dance.peaks_s) and is_confident(dance.strengths)
 
 
-def _seen(dance: Rhythm) -> tuple[Array, Array]:
-    """Times and strengths of what can be seen to strike: the network's peaks, where the strokes are counted beats."""
+def _visible_strokes(dance: Rhythm) -> tuple[Array, Array]:
+    """Returns times and strengths of what looks like a stroke: the network's peaks, where the strokes are beats."""
     if trust_strokes(dance) or not len(dance.peaks_s):
         return dance.times_s, dance.strengths
     return dance.peaks_s, dance.peak_strengths
 
 
 def stroke_anchors(dance: Rhythm) -> Floats:
-    """(N,) seconds at which the strokes of a dance are to be seen, ascending as they are.
+    """Returns the (N,) seconds at which the strokes of a dance look like strokes, ascending.
 
     A network that is sure of its strokes knows where in the motion they lie. One that is not gives the tempo and
     roughly the place, and what an eye takes for the stroke is where the body brakes: the strokes move there. An even
     chain of beats says when to strike, not where in the motion, so the network's own peaks are taken in its place.
     """
-    times, impacts = np.asarray(_seen(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
+    times, impacts = np.asarray(_visible_strokes(dance)[0], np.float64), np.asarray(dance.impacts_s, np.float64)
     if trust_strokes(dance):
         return times
     brakes = nearest(times, impacts)
     return np.where(np.abs(brakes - times) <= BRAKES_WITHIN_S, brakes, times)
 
 
-def strokes(dance: Rhythm) -> Events:
-    """The strokes of a dance, weak doubles thinned out."""
-    return rhythm_events(stroke_anchors(dance), _seen(dance)[1])
+def stroke_events(dance: Rhythm) -> Events:
+    """Returns the strokes of a dance, weak doubles thinned out."""
+    return rhythm_events(stroke_anchors(dance), _visible_strokes(dance)[1])
 
 
-def targets(music: Rhythm, settings: RetargetSettings) -> Events:
-    """The points of the music to land on. Beats weigh by their onset, downbeats most; none known: the onsets."""
+def target_events(music: Rhythm, settings: RetargetSettings) -> Events:
+    """Returns the points of the music to land on: beats, downbeats most; the onsets where no beats are known."""
     onsets = rhythm_events(music.times_s, music.strengths)
     beats = np.asarray(music.beats_s, np.float64)
     if settings.on == "onsets" or len(beats) < 2:
@@ -98,13 +102,13 @@ def targets(music: Rhythm, settings: RetargetSettings) -> Events:
         chosen = rhythm_events(downbeats if len(downbeats) >= 2 else beats[::4])
     else:
         step = settings.nth if settings.on == "every_nth" else 1
-        chosen = _weighed(beats[::step], music)
+        chosen = _beat_events(beats[::step], music)
     keep = chosen.times_s >= settings.music_start_s
     return Events(chosen.times_s[keep], chosen.strengths[keep])
 
 
-def _weighed(beats_s: Floats, music: Rhythm) -> Events:
-    """Beats with 0.6 + 0.4 x the onset curve near them (within 50 ms), and 1 for a downbeat."""
+def _beat_events(beats_s: Floats, music: Rhythm) -> Events:
+    """Weighs beats by 0.6 + 0.4 x the onset curve near them (within 50 ms), and downbeats by 1."""
     curve = np.asarray(music.curve, np.float64)
     strengths = np.full(len(beats_s), 0.8)
     if len(curve):
@@ -118,7 +122,7 @@ def _weighed(beats_s: Floats, music: Rhythm) -> Events:
 
 
 def tempo_octaves(target: Events, on: str) -> Iterator[tuple[float, Events]]:
-    """(octave, targets) for the octaves 1, 1/2 (both phases) and 2 (midpoints, half as strong); onsets: 1 only."""
+    """Yields (octave, targets) for the octaves 1, 1/2 (both phases) and 2 (midpoints, half as strong); onsets: 1."""
     yield 1.0, target
     if on == "onsets" or len(target) < 4:
         return
@@ -131,20 +135,20 @@ def tempo_octaves(target: Events, on: str) -> Iterator[tuple[float, Events]]:
     yield 2.0, Events(times[order], np.concatenate([target.strengths, weak])[order])
 
 
-def fill_gaps(given: Events) -> Events:
-    """The same with stand-ins of strength 0 in gaps over 1.6 typical intervals, so that a path can cross a pause."""
-    if len(given) < 3:
-        return given
-    gaps = np.diff(given.times_s)
+def fill_gaps(events: Events) -> Events:
+    """Adds stand-ins of strength 0 in gaps over 1.6 typical intervals, so that a path can cross a pause."""
+    if len(events) < 3:
+        return events
+    gaps = np.diff(events.times_s)
     typical = float(np.median(gaps))
     extra = [
         start + gap * np.arange(1, round(gap / typical)) / round(gap / typical)
-        for start, gap in zip(given.times_s[:-1], gaps, strict=True)
+        for start, gap in zip(events.times_s[:-1], gaps, strict=True)
         if gap > 1.6 * typical
     ]
     if not extra:
-        return given
+        return events
     filled = np.concatenate(extra)
-    times = np.concatenate([given.times_s, filled])
+    times = np.concatenate([events.times_s, filled])
     order = np.argsort(times, kind="stable")
-    return Events(times[order], np.concatenate([given.strengths, np.zeros(len(filled))])[order])
+    return Events(times[order], np.concatenate([events.strengths, np.zeros(len(filled))])[order])

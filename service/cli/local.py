@@ -93,6 +93,7 @@ def retarget(
 
     strokes_s of the dance and beats_s of the music take the place of what is found.
     """
+    from mudar.retarget.retarget import AnalyzedFile
     from mudar.retarget.retarget import retarget as render
     from mudar.retarget.settings import RetargetSettings
     from mudar.rhythm.annotation import apply_annotation
@@ -113,5 +114,6 @@ def retarget(
         music_rhythm = apply_annotation(
             music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, music_analysis.duration_s
         )
-    result = render(dance, music, out, dance_rhythm, music_rhythm, options, scaled(progress, 0.4, 1.0))
+    pair = AnalyzedFile(dance, dance_rhythm), AnalyzedFile(music, music_rhythm)
+    result = render(*pair, out, options, scaled(progress, 0.4, 1.0))
     return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

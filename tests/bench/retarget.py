@@ -17,7 +17,7 @@ from mudar.embed import Embedder
 from mudar.media.render.encode import AUDIO_BIT_RATE
 from mudar.media.render.render import RenderSettings
 from mudar.records import Rhythm
-from mudar.retarget.retarget import retarget
+from mudar.retarget.retarget import AnalyzedFile, retarget
 from mudar.retarget.settings import RetargetSettings
 from tests.bench.media import clip_320px, clip_720p, song
 from tests.bench.row import Row, cpu_seconds, in_turns
@@ -78,11 +78,12 @@ def rows(folder: Path) -> Iterator[Row]:
 
 def _rows(folder: Path, label: str, clip: Path, dance: Rhythm, music: Path, music_rhythm: Rhythm) -> Iterator[Row]:
     out, plain = folder / "out.mp4", folder / "plain.mp4"
+    pair = AnalyzedFile(clip, dance), AnalyzedFile(music, music_rhythm)
     for interpolation, goal in GOALS.items():
         settings = RetargetSettings(interpolation=interpolation)
-        length_s = retarget(clip, music, out, dance, music_rhythm, settings).duration_s
+        length_s = retarget(*pair, out, settings).duration_s
         warp_s, plain_s = in_turns(
-            lambda settings=settings: retarget(clip, music, out, dance, music_rhythm, settings),
+            lambda settings=settings: retarget(*pair, out, settings),
             lambda length_s=length_s: transcode(clip, plain, length_s),
             rounds=3,
             clock=cpu_seconds,

@@ -16,7 +16,7 @@ from model_store.loader import load_served
 from mudar.embed import Embedder
 from mudar.records import Analysis
 from mudar.retarget.plan import plan
-from mudar.retarget.retarget import retarget
+from mudar.retarget.retarget import AnalyzedFile, retarget
 from mudar.retarget.settings import RetargetSettings
 from tests.golden.inputs import INPUTS, write_input
 
@@ -79,9 +79,12 @@ class Figures:
         dance_name, song_name, _ = PLANS["plan_landing_middle"]
         dance, song = self._analysis(dance_name), self._analysis(song_name)
         out = self._folder / "rendered.mp4"
-        files = write_input(self._folder, dance_name), write_input(self._folder, song_name), out
+        files = (
+            AnalyzedFile(write_input(self._folder, name), analysis.rhythm)
+            for name, analysis in ((dance_name, dance), (song_name, song))
+        )
         settings = RetargetSettings(max_duration_s=RENDERED_S, encoder="libx264")
-        result = retarget(*files, dance.rhythm, song.rhythm, settings)
+        result = retarget(*files, out, settings)
         with av.open(str(out)) as container:
             shown_s = np.array([float(frame.pts * frame.time_base) for frame in container.decode(video=0)])
         return {"frame_s": shown_s, "frame_source_s": result.time_map.source_s(shown_s), "length_s": result.duration_s}

@@ -71,16 +71,16 @@ def render(
 ) -> dict[str, Any]:
     """Renders the dance of `item_ids` onto its music; video and chart become the job's files. Returns the result."""
     from mudar.retarget.report.chart import draw
-    from mudar.retarget.retarget import retarget as warp
+    from mudar.retarget.retarget import AnalyzedFile
+    from mudar.retarget.retarget import retarget as retarget_files
 
     runtime = context.runtime
     with runtime.database.read() as session:
-        dance_path, music_path = (runtime.blobs.path(get_item(session, item_id)["sha256"]) for item_id in item_ids)
+        paths = [runtime.blobs.path(get_item(session, item_id)["sha256"]) for item_id in item_ids]
+    dance, music = (AnalyzedFile(path, rhythm) for path, rhythm in zip(paths, rhythms, strict=True))
     video, chart = runtime.blobs.temp_path(".mp4"), runtime.blobs.temp_path(".png")
     try:
-        result = warp(
-            dance_path, music_path, video, *rhythms, settings, progress, runtime.pair_flow(settings.interpolation)
-        )
+        result = retarget_files(dance, music, video, settings, progress, runtime.pair_flow(settings.interpolation))
         draw(result.report, chart)
         context.keep("video", runtime.blobs.adopt(video).sha256)
         context.keep("report", runtime.blobs.adopt(chart).sha256)

@@ -113,7 +113,7 @@ class Renderer:
         flow: PairFlow | None = None,
     ) -> None:
         self.dance_path = Path(dance_path).absolute()
-        self._flow = flow
+        self.flow = flow
         self.music_path = Path(music_path).absolute()
         self.settings = settings or RenderSettings()
         self.video = inspect_video(dance_path)
@@ -149,7 +149,7 @@ class Renderer:
         job = _RenderJob(
             np.maximum(source_s(np.arange(count) / self.fps), self.video.start_s),
             round(count / self.video.rate * self.audio.sample_rate_hz),
-            make_interpolator(settings.interpolation, self._flow),
+            make_interpolator(settings.interpolation, self.flow),
             observer,
             progress,
             _StageClock(),

@@ -1,4 +1,4 @@
-"""A stroke that lands looks like one: the picture quickens into the landing and is slow right after it.
+"""Accents landings by speed ramps: the picture quickens into a landing and is slow right after it.
 
 A piecewise linear speed is added to a map's own, with no area under it between two knots, so that no knot moves:
 
@@ -7,9 +7,9 @@ A piecewise linear speed is added to a map's own, with no area under it between 
 
 A is the trough after a landing, B the height before it, each as deep as the bounds leave room there, c what brings
 the area back to nothing, and h makes the picture gain speed all the way to the next landing, so that what the body
-does between two beats looks less like a blow. Cubic + linear speed is a cubic map again, so four more nodes an
+does between two beats looks less like an impact. Cubic + linear speed is a cubic map again, so four more nodes an
 interval hold it exactly. Where the map already runs near a bound, only the other side of the landing is moved: at
-1.4 of at most 1.5 the trough alone still makes the blow. Knows knots and speeds only.
+1.4 of at most 1.5 the trough alone still makes the impact. Knows knots and speeds only.
 
 K = knots, I = K - 1 intervals.
 """
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mudar.retarget.events import Floats
-from mudar.retarget.warp.time_map import TimeMap
+from mudar.retarget.warp.time_map import SpeedLimits, TimeMap
 
 ACCENT_DEPTH = 1.5  # accent 1 changes the speed by at most this share of itself, to either side
 ACCENT_REACH_S = 0.04  # from the height before a landing to the landing, and from there to the trough
@@ -34,7 +34,7 @@ PASSES = 30
 
 @dataclass(frozen=True)
 class _Room:
-    """(I,) by how much the speed may rise or fall: in the first 2r of each interval, in its last 2r, anywhere."""
+    """Says by how much the speed may rise or fall: in the first 2r of each interval, in its last 2r, anywhere; (I,)."""
 
     rise_start: Floats
     fall_start: Floats
@@ -44,13 +44,13 @@ class _Room:
     fall: Floats
 
 
-def apply_speed_ramps(plain: TimeMap, accent: float, which: NDArray[np.bool_], bounds: tuple[float, float]) -> TimeMap:
-    """`plain` with its landings `which` (K,) accented by 0..1 as far as the bounds leave room; no knot moves."""
+def apply_speed_ramps(plain: TimeMap, which: NDArray[np.bool_], limits: SpeedLimits) -> TimeMap:
+    """Accents the landings `which` (K,) of `plain` as far as the bounds leave room; no knot moves."""
     knots_s = plain.output_s
     length_s = np.diff(knots_s)
     reach_s = np.minimum(ACCENT_REACH_S, length_s / 8)
-    room = _rooms(plain, reach_s, bounds)
-    trough, height = _wanted(plain, accent * ACCENT_DEPTH, which, room)
+    room = _rooms(plain, reach_s, limits.bounds)
+    trough, height = _depths(plain, limits.accent * ACCENT_DEPTH, which, room)
     for _ in range(PASSES):
         at_knot = _at_knots(trough, height)
         level = _level(trough, height, at_knot, reach_s, length_s)
@@ -71,13 +71,16 @@ def apply_speed_ramps(plain: TimeMap, accent: float, which: NDArray[np.bool_], b
     )
 
 
-def speed_pulse(speed: Floats, accent: float, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
-    """What an accent adds around landings at these plain speeds (J,), were the neighbours like them: (7,) seconds from
-    the landing and (J, 7) speeds there, the last ones also further away. Near enough to foretell how it looks.
+def speed_pulse(speed: Floats, limits: SpeedLimits) -> tuple[Floats, Floats]:
+    """Returns what an accent adds around landings at these plain speeds (J,), were the neighbours like them.
+
+    (7,) seconds from the landing and (J, 7) speeds there, the last ones also further away: near enough to foretell how
+    it looks.
     """
-    want, r = accent * ACCENT_DEPTH * speed, ACCENT_REACH_S
-    trough = np.clip(np.minimum(want, speed - bounds[0]), 0.0, None)
-    height = np.clip(np.minimum(want, bounds[1] - speed), 0.0, None)
+    (low, high), r = limits.bounds, ACCENT_REACH_S
+    depth = limits.accent * ACCENT_DEPTH * speed
+    trough = np.clip(np.minimum(depth, speed - low), 0.0, None)
+    height = np.clip(np.minimum(depth, high - speed), 0.0, None)
     level = 1.5 * r * (trough - height) / (2 * USUAL_HALF_S - 3 * r)
     ramp = RAMP * np.minimum(trough, height)
     at_s = np.array([-USUAL_HALF_S, -2 * r, -r, 0.0, r, 2 * r, USUAL_HALF_S])
@@ -85,14 +88,14 @@ def speed_pulse(speed: Floats, accent: float, bounds: tuple[float, float]) -> tu
     return at_s, np.stack(added, axis=1)
 
 
-def _wanted(plain: TimeMap, depth: float, which: NDArray[np.bool_], room: _Room) -> tuple[Floats, Floats]:
-    """(K,) troughs and (K,) heights: the depth wanted, less where an interval beside the knot has less room.
+def _depths(plain: TimeMap, depth: float, which: NDArray[np.bool_], room: _Room) -> tuple[Floats, Floats]:
+    """Returns (K,) troughs and (K,) heights: the full depth, less where an interval beside the knot has less room.
 
     The first knot has no height and the last no trough, and the speed at both stays, as the map goes straight on there.
     """
-    want = np.where(which, depth * plain.slopes, 0.0)
-    trough = np.minimum(want, np.append(room.fall_start, 0.0))
-    height = np.minimum(want, np.insert(room.rise_end, 0, 0.0))
+    full = np.where(which, depth * plain.slopes, 0.0)
+    trough = np.minimum(full, np.append(room.fall_start, 0.0))
+    height = np.minimum(full, np.insert(room.rise_end, 0, 0.0))
     inner = slice(1, -1)
     trough[inner] = np.minimum(trough[inner], 2 * room.fall_end[:-1])
     height[inner] = np.minimum(height[inner], 2 * room.rise_start[1:])
@@ -100,14 +103,14 @@ def _wanted(plain: TimeMap, depth: float, which: NDArray[np.bool_], room: _Room)
 
 
 def _at_knots(trough: Floats, height: Floats) -> Floats:
-    """(K,) what is added at the knots themselves: halfway down, so that the fall is steepest there."""
+    """Returns (K,) what is added at the knots themselves: halfway down, so that the fall is steepest there."""
     middle = (height - trough) / 2
     middle[0] = middle[-1] = 0.0
     return np.asarray(middle)
 
 
 def _level(trough: Floats, height: Floats, at_knot: Floats, reach_s: Floats, length_s: Floats) -> Floats:
-    """(I,) the c that leaves no area under what is added."""
+    """Returns (I,) the c that leaves no area under what is added."""
     area = trough[:-1] - height[1:] - (at_knot[:-1] + at_knot[1:]) / 2
     return np.asarray(reach_s * area / (length_s - 3 * reach_s))
 
@@ -124,7 +127,7 @@ def _rooms(plain: TimeMap, reach_s: Floats, bounds: tuple[float, float]) -> _Roo
 
 
 def _range(plain: TimeMap, start_s: Floats, end_s: Floats) -> tuple[Floats, Floats]:
-    """(I,) slowest and (I,) fastest plain speed between these times, each pair inside one interval.
+    """Returns the (I,) slowest and (I,) fastest plain speed between these times, each pair inside one interval.
 
     The speed there is a parabola: its ends, and its vertex where that lies between them.
     """
@@ -142,7 +145,7 @@ def _range(plain: TimeMap, start_s: Floats, end_s: Floats) -> tuple[Floats, Floa
 
 
 def _with_nodes(plain: TimeMap, at_knot: Floats, between: Floats, reach_s: Floats) -> TimeMap:
-    """The map with the added speed: (K,) at the knots, (I, 4) at the four more nodes of each interval."""
+    """Adds speed to the map: (K,) at the knots, (I, 4) at the four more nodes of each interval."""
     start, end = plain.output_s[:-1], plain.output_s[1:]
     times = np.stack([start, start + reach_s, start + 2 * reach_s, end - 2 * reach_s, end - reach_s], axis=1)
     speeds = np.column_stack([at_knot[:-1], between])  # (I, 5)

@@ -1,10 +1,9 @@
-"""Knots to a time map: C1, strictly increasing, never outside the speed bounds.
+"""Makes a time map of knots: C1, strictly increasing, never outside the speed bounds.
 
 Between knots the map is a cubic Hermite spline with PCHIP's slopes, limited. With end slopes a, b and mean slope m,
 the slope of a cubic is a parabola with Bernstein coefficients a, 3m - a - b, b, and so stays inside lo..hi when all
 three do. Choosing every slope inside [(3m - hi)/2, (3m - lo)/2] of both its intervals is enough, and such a slope
-exists when neighbouring means differ by at most (hi - lo)/3 (`max_speed_step`). Landings are accented in accent.py.
-Knows no rhythm and no file.
+exists when neighbouring means differ by at most (hi - lo)/3 (`max_speed_step`). Knows no rhythm and no file.
 """
 
 from __future__ import annotations
@@ -23,42 +22,54 @@ EPSILON = 1e-9
 NODE_GAP_S = 0.12  # nodes closer than this would leave no room for an accent
 
 
+@dataclass(frozen=True)
+class SpeedLimits:
+    """Bounds what a warp may do to the speed of the picture: hard bounds, and the strength 0..1 of its accents."""
+
+    bounds: tuple[float, float]
+    accent: float
+
+
 def max_speed_step(low: float, high: float) -> float:
-    """Largest difference of neighbouring mean speeds for which a C1 map inside low..high surely exists."""
+    """Returns the largest difference of neighbouring mean speeds for which a C1 map inside low..high surely exists."""
     return (high - low) / 3
 
 
 @dataclass(frozen=True)
 class TimeMap:
-    """(K,) nodes: output seconds, source seconds, slopes; cubic between them, straight outside."""
+    """Maps output seconds to source seconds by (K,) nodes and their slopes; cubic between them, straight outside.
+
+    >>> TimeMap(np.array([0.0, 2.0]), np.array([1.0, 3.0]), np.ones(2)).source_s([0.5, 4.0]).tolist()
+    [1.5, 5.0]
+    """
 
     output_s: Floats
     nodes_s: Floats
     slopes: Floats
 
     def source_s(self, output_s: ArrayLike) -> Floats:
-        """Source seconds shown at these output seconds; any shape."""
+        """Returns the source seconds shown at these output seconds; any shape."""
         return self._evaluate(output_s)[0]
 
     def speed(self, output_s: ArrayLike) -> Floats:
-        """Source seconds per output second there; any shape."""
+        """Returns the speed there, in source seconds per output second; any shape."""
         return self._evaluate(output_s)[1]
 
     def at_source(self, source_s: ArrayLike) -> Floats:
-        """Output seconds at which these source seconds are shown: the inverse map, by bisection; any shape."""
-        wanted = np.asarray(source_s, float)
+        """Returns the output seconds at which these source seconds are shown, by bisection; any shape."""
+        target = np.asarray(source_s, float)
         first, last = self.nodes_s[0], self.nodes_s[-1]
-        before = self.output_s[0] + (wanted - first) / self.slopes[0]
-        after = self.output_s[-1] + (wanted - last) / self.slopes[-1]
-        low, high = np.full_like(wanted, self.output_s[0]), np.full_like(wanted, self.output_s[-1])
+        before = self.output_s[0] + (target - first) / self.slopes[0]
+        after = self.output_s[-1] + (target - last) / self.slopes[-1]
+        low, high = np.full_like(target, self.output_s[0]), np.full_like(target, self.output_s[-1])
         for _ in range(50):
             middle = (low + high) / 2
-            below = self.source_s(middle) < wanted
+            below = self.source_s(middle) < target
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.where(wanted < first, before, np.where(wanted > last, after, (low + high) / 2))
+        return np.where(target < first, before, np.where(target > last, after, (low + high) / 2))
 
     def speed_range(self) -> tuple[float, float]:
-        """Exact lowest and highest speed anywhere: at the nodes or at a parabola's vertex."""
+        """Returns the exact lowest and highest speed: at the nodes or at a parabola's vertex."""
         speeds = self.slopes
         if len(self.output_s) > 1:
             a, b = self.slopes[:-1], self.slopes[1:]
@@ -73,13 +84,13 @@ class TimeMap:
         return float(speeds.min()), float(speeds.max())
 
     def shifted(self, offset_s: float) -> TimeMap:
-        """The same map with output time counted from `offset_s` on."""
+        """Returns the same map with output time counted from `offset_s` on."""
         return TimeMap(self.output_s - offset_s, self.nodes_s, self.slopes)
 
     def with_nodes(self, output_s: ArrayLike) -> TimeMap:
-        """The same map with nodes at these output seconds too, inside it and out, where they are near no other node."""
-        wanted = np.asarray(output_s, float)
-        times = np.union1d(self.output_s, wanted[distance_s(wanted, self.output_s) > NODE_GAP_S])
+        """Returns the same map with nodes at these output seconds too, where they are near no other node."""
+        more = np.asarray(output_s, float)
+        times = np.union1d(self.output_s, more[distance_s(more, self.output_s) > NODE_GAP_S])
         return TimeMap(times, *self._evaluate(times))
 
     def _evaluate(self, output_s: ArrayLike) -> tuple[Floats, Floats]:
@@ -99,9 +110,9 @@ class TimeMap:
 
 
 def time_map(music_s: Floats, source_s: Floats, bounds: tuple[float, float]) -> TimeMap:
-    """The limited C1 map through all knots ((K,) music seconds, (K,) source seconds).
+    """Returns the limited C1 map through all knots ((K,) music seconds, (K,) source seconds).
 
-    Raises RetargetRefused when no such map exists. Accents are accent.py's.
+    Raises RetargetRefused when no such map exists.
     """
     music, source = np.asarray(music_s, float), np.asarray(source_s, float)
     if len(music) == 1:

@@ -30,7 +30,7 @@ from mudar.errors import MediaError, RetargetRefused
 from mudar.media.decode.container import open_media
 from mudar.records import Analysis
 from mudar.retarget.report.impact_detector import ImpactDetector, detect_impacts_of_frames
-from mudar.retarget.retarget import retarget
+from mudar.retarget.retarget import AnalyzedFile, retarget
 from mudar.retarget.settings import RetargetSettings
 from mudar.rhythm.metrics import chance_level, hit_share
 from tests.bench.retarget import transcode
@@ -69,7 +69,8 @@ def measure_pair(
     """Retargets one pair and measures the file. `source` is the detector that has read the clip."""
     dance, music = rhythms
     began = time.process_time()
-    report = retarget(clip, song, out, dance.rhythm, music.rhythm, dataclasses.replace(settings, verify=False)).report
+    pair = AnalyzedFile(clip, dance.rhythm), AnalyzedFile(song, music.rhythm)
+    report = retarget(*pair, out, dataclasses.replace(settings, verify=False)).report
     spent_s = time.process_time() - began
     duration_s, fps = float(report["duration_s"]), float(report["fps"])
     before = source.impacts().times_s - float(report["time_map"]["source_s"][0])

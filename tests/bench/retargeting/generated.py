@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mudar.embed import Embedder
 from mudar.errors import RetargetRefused
-from mudar.retarget.retarget import retarget
+from mudar.retarget.retarget import AnalyzedFile, retarget
 from mudar.retarget.settings import RetargetSettings
 from mudar.rhythm.annotation import apply_annotation
 from mudar.rhythm.metrics import chance_level, distance_s
@@ -53,7 +53,9 @@ def dancers(embedder: Embedder, folder: Path, which: str, count: int, after: int
         for name, rhythm in rhythms.items():
             about = {"dancer": seed, "side": which, "strokes": name, "style": truth.style, "source": str(seed)}
             try:
-                report = retarget(clip, song, out, rhythm, music, RetargetSettings(verify=False)).report
+                report = retarget(
+                    AnalyzedFile(clip, rhythm), AnalyzedFile(song, music), out, RetargetSettings(verify=False)
+                ).report
             except RetargetRefused as refused:
                 yield about | {"refused": refused.detail}
                 continue

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mudar.records import Rhythm
-from mudar.retarget.events import fill_gaps, rhythm_events, stroke_anchors, strokes, trust_strokes
+from mudar.retarget.events import fill_gaps, rhythm_events, stroke_anchors, stroke_events, trust_strokes
 
 
 def dance(strength: float, impacts: list[float]) -> Rhythm:
@@ -35,10 +35,10 @@ def test_where_strokes_are_counted_beats_the_peaks_of_the_network_are_to_land() 
         peak_strengths=np.array([0.2, 0.4], np.float32),
     )
     assert not trust_strokes(counted)
-    assert strokes(counted).times_s == pytest.approx([1.2, 1.7])
-    assert strokes(counted).strengths == pytest.approx([0.5, 1.0])
+    assert stroke_events(counted).times_s == pytest.approx([1.2, 1.7])
+    assert stroke_events(counted).strengths == pytest.approx([0.5, 1.0])
     by_hand = replace(counted, impacts_s=np.zeros(0, np.float32))
-    assert strokes(by_hand).times_s.tolist() == [1.0, 2.0, 3.0]
+    assert stroke_events(by_hand).times_s.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_two_strokes_at_one_brake_are_one() -> None:
@@ -46,16 +46,16 @@ def test_two_strokes_at_one_brake_are_one() -> None:
         np.array([1.0, 1.15, 2.0], np.float32), np.full(3, 0.3, np.float32), np.zeros(0, np.float32), 15.0, 60.0,
         impacts_s=np.array([1.07], np.float32),
     )  # fmt: skip
-    assert strokes(close).times_s == pytest.approx([1.07, 2.0])
+    assert stroke_events(close).times_s == pytest.approx([1.07, 2.0])
 
 
 def test_the_stronger_of_two_close_points_stays() -> None:
-    found = rhythm_events([0.0, 1.0, 1.1, 2.0], [1.0, 0.4, 0.8, 0.0])
-    assert found.times_s.tolist() == [0.0, 1.1, 2.0]
-    assert found.strengths == pytest.approx([1.0, 0.8, 0.15])
+    events = rhythm_events([0.0, 1.0, 1.1, 2.0], [1.0, 0.4, 0.8, 0.0])
+    assert events.times_s.tolist() == [0.0, 1.1, 2.0]
+    assert events.strengths == pytest.approx([1.0, 0.8, 0.15])
 
 
 def test_gaps_get_stand_ins_that_need_not_land() -> None:
-    found = fill_gaps(rhythm_events([0.0, 0.5, 1.0, 1.5, 3.0, 3.5]))
-    assert found.times_s.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
-    assert found.real.tolist() == [True] * 4 + [False] * 2 + [True] * 2
+    events = fill_gaps(rhythm_events([0.0, 0.5, 1.0, 1.5, 3.0, 3.5]))
+    assert events.times_s.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+    assert events.real.tolist() == [True] * 4 + [False] * 2 + [True] * 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import wave
-from pathlib import Path
 
 import av
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 from mudar.errors import Cancelled, RetargetRefused
 from mudar.records import Rhythm
-from mudar.retarget.retarget import dry_run, retarget
+from mudar.retarget.retarget import AnalyzedFile, dry_run, retarget
 from mudar.retarget.settings import RetargetSettings
 
 pytestmark = pytest.mark.slow
@@ -34,7 +33,7 @@ MUSIC = rhythm(np.arange(1, 20) * 0.5, 120.0)
 
 
 @pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[AnalyzedFile, AnalyzedFile]:
     """A 5 s clip whose grey is 16 + 1.2 x frame number, and 10 s of hum."""
     folder = tmp_path_factory.mktemp("retarget")
     with av.open(str(folder / "clip.mp4"), "w") as out:
@@ -50,7 +49,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         out.setsampwidth(2)
         out.setframerate(48_000)
         out.writeframes((9_000 * np.sin(np.arange(480_000) * 0.03)).astype(np.int16).tobytes())
-    return folder / "clip.mp4", folder / "song.wav"
+    return AnalyzedFile(folder / "clip.mp4", DANCE), AnalyzedFile(folder / "song.wav", MUSIC)
 
 
 @pytest.mark.parametrize("method", ["dtw", "acceleration", "shift"])
@@ -58,7 +57,7 @@ def test_the_report_is_whole_and_true(media, tmp_path, method: str) -> None:
     out = tmp_path / "out.mp4"
     stages: set[str] = set()
     wish = RetargetSettings(method=method, accent=0.5, crf=4)
-    result = retarget(*media, out, DANCE, MUSIC, wish, lambda _, stage: stages.add(stage))
+    result = retarget(*media, out, wish, lambda _, stage: stages.add(stage))
     report = json.loads(json.dumps(result.report, allow_nan=False))
     assert set(report) >= CONTRACT
     assert stages >= {"plan", "render", "done"}
@@ -66,8 +65,8 @@ def test_the_report_is_whole_and_true(media, tmp_path, method: str) -> None:
         grey = np.array([f.to_ndarray()[:96].mean() for f in container.decode(video=0)])
     assert len(grey) == report["frames"] == round(result.duration_s * 25)
     shown_s = (grey - 16) / 1.2 / 25
-    wanted_s = result.time_map.source_s(np.arange(len(grey)) / 25)
-    assert np.abs(shown_s - wanted_s).max() < 0.04  # a frame; a grey level is most of one
+    expected_s = result.time_map.source_s(np.arange(len(grey)) / 25)
+    assert np.abs(shown_s - expected_s).max() < 0.04  # a frame; a grey level is most of one
     for before_after in (report["onsets_hit"], report["beat_alignment"]):
         assert all(0 <= before_after[key] <= 1 for key in ("before", "after", "chance"))
     assert report["av_length_difference_ms"] <= 10
@@ -78,8 +77,8 @@ def test_the_report_is_whole_and_true(media, tmp_path, method: str) -> None:
         # read the landings off the picture: the grey of the source's stroke at the time of its beat
         for at_s, source_s in zip(report["landings"]["output_s"], report["landings"]["source_s"], strict=True):
             if 0 <= at_s <= (len(grey) - 1) / 25:
-                seen = np.interp(at_s, np.arange(len(grey)) / 25, shown_s)
-                assert abs(seen - source_s) <= 0.03
+                at_source_s = np.interp(at_s, np.arange(len(grey)) / 25, shown_s)
+                assert abs(at_source_s - source_s) <= 0.03
     if method == "dtw":
         assert report["speed"]["min"] >= 0.67
         assert report["speed"]["max"] <= 1.5
@@ -90,7 +89,7 @@ def test_no_stretch_of_the_file_is_slower_or_faster_than_allowed(media, tmp_path
     """Read off the pictures: whatever two frames one takes, the source between them is within the bounds."""
     out = tmp_path / "out.mp4"
     wish = RetargetSettings(min_speed=bounds[0], max_speed=bounds[1], accent=1.0, crf=4, verify=False)
-    result = retarget(*media, out, DANCE, MUSIC, wish)
+    result = retarget(*media, out, wish)
     with av.open(str(out)) as container:
         grey = np.array([f.to_ndarray()[:96].mean() for f in container.decode(video=0)])
     shown_s, frames = (grey - 16) / 1.2 / 25, np.arange(len(grey))
@@ -105,7 +104,7 @@ def test_no_stretch_of_the_file_is_slower_or_faster_than_allowed(media, tmp_path
 
 def test_a_dry_run_foretells_the_report(media, tmp_path) -> None:
     wish = RetargetSettings(interpolation="nearest")
-    real = retarget(*media, tmp_path / "out.mp4", DANCE, MUSIC, wish).report
+    real = retarget(*media, tmp_path / "out.mp4", wish).report
     _, foretold = dry_run(DANCE, 5.0, MUSIC, 10.0, 25.0, wish)
     for key in ("onsets_hit", "beat_alignment", "speed", "offset_s", "tempo", "landings"):
         assert foretold[key] == pytest.approx(real[key], abs=0.02) if key == "offset_s" else foretold[key] == real[key]
@@ -123,12 +122,12 @@ def test_accents_can_be_compared_without_rendering() -> None:
 
 def test_refusing_and_cancelling_leave_no_file(media, tmp_path) -> None:
     with pytest.raises(RetargetRefused):
-        retarget(*media, tmp_path / "out.mp4", rhythm(np.zeros(0), 0.0), MUSIC)
+        retarget(AnalyzedFile(media[0].path, rhythm(np.zeros(0), 0.0)), media[1], tmp_path / "out.mp4")
 
     def stop(share: float, stage: str) -> None:
         if stage == "render":
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        retarget(*media, tmp_path / "out.mp4", DANCE, MUSIC, progress=stop)
+        retarget(*media, tmp_path / "out.mp4", progress=stop)
     assert not list(tmp_path.iterdir())

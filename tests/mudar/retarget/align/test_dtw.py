@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudar.retarget.align import dtw
-from mudar.retarget.align.dtw import Bars, Costs, Limits, align, landing_gain
+from mudar.retarget.align.dtw import Costs, Downbeats, Limits, align, landing_gain
 from mudar.retarget.events import Events, fill_gaps
 from mudar.retarget.warp.time_map import max_speed_step
 
@@ -122,12 +122,12 @@ def test_nothing_to_align_gives_an_empty_chain() -> None:
 
 
 def test_bars_begin_together_where_both_are_known() -> None:
-    # equal strokes on equal beats: any of four phases is as good, but for the bars
+    # equal strokes on equal beats: any of four phases is as good, but for the downbeats
     strokes, targets = Events(np.arange(0.2, 12, 0.5), np.ones(24)), Events(np.arange(0.1, 16, 0.5), np.ones(32))
     limits = Limits(0.67, 1.5, 0.27)
     for late in range(4):
-        bars = Bars(strokes.times_s[late::4], targets.times_s[1::4])
-        chain = align(strokes, targets, limits, bars=bars)
+        downbeats = Downbeats(strokes.times_s[late::4], targets.times_s[1::4])
+        chain = align(strokes, targets, limits, downbeats=downbeats)
         pairs = list(zip(chain.strokes.tolist(), chain.targets.tolist(), strict=True))
         assert len(pairs) >= 20
         assert all((i - late) % 4 == (j - 1) % 4 for i, j in pairs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mudar.retarget.warp.speed_ramps import ACCENT_DEPTH, ACCENT_REACH_S, apply_speed_ramps, speed_pulse
-from mudar.retarget.warp.time_map import TimeMap, time_map
+from mudar.retarget.warp.time_map import SpeedLimits, TimeMap, time_map
 
 BOUNDS = (0.67, 1.5)
 
@@ -14,7 +14,7 @@ BOUNDS = (0.67, 1.5)
 def steady(speed: float, accent: float, which: np.ndarray | None = None) -> TimeMap:
     beats = np.arange(0, 5, 0.5)
     plain = time_map(beats, beats * speed, BOUNDS)
-    return apply_speed_ramps(plain, accent, np.ones(len(beats), bool) if which is None else which, BOUNDS)
+    return apply_speed_ramps(plain, np.ones(len(beats), bool) if which is None else which, SpeedLimits(BOUNDS, accent))
 
 
 def test_speeds_up_into_a_landing_and_slows_after() -> None:
@@ -36,7 +36,7 @@ def test_between_two_landings_it_only_gains_speed() -> None:
 
 @pytest.mark.parametrize("speed", [0.8, 1.0, 1.3])
 def test_the_pulse_foretells_the_accented_speed(speed: float) -> None:
-    at_s, added = speed_pulse(np.array([speed]), 0.5, BOUNDS)
+    at_s, added = speed_pulse(np.array([speed]), SpeedLimits(BOUNDS, 0.5))
     moments = np.linspace(-0.12, 0.12, 49)
     foretold, real = np.interp(moments, at_s, added[0]), steady(speed, 0.5).speed(2.0 + moments)
     assert np.ptp(foretold) == pytest.approx(np.ptp(real), rel=0.25)

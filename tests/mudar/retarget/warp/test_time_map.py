@@ -10,7 +10,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from mudar.errors import RetargetRefused
 from mudar.retarget.warp.speed_ramps import apply_speed_ramps
-from mudar.retarget.warp.time_map import TimeMap, max_speed_step, time_map
+from mudar.retarget.warp.time_map import SpeedLimits, TimeMap, max_speed_step, time_map
 
 BOUNDS = st.sampled_from([(0.67, 1.5), (0.5, 2.0), (0.9, 1.1), (1.0, 1.5)])
 
@@ -37,7 +37,7 @@ def knots(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]
 def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float, data: st.DataObject) -> None:
     music, source, (low, high) = given_knots
     which = np.array(data.draw(st.lists(st.booleans(), min_size=len(music), max_size=len(music))))
-    warp = apply_speed_ramps(time_map(music, source, (low, high)), accent, which, (low, high))
+    warp = apply_speed_ramps(time_map(music, source, (low, high)), which, SpeedLimits((low, high), accent))
     np.testing.assert_allclose(warp.source_s(music), source, atol=1e-9)
     times = np.linspace(music[0] - 2, music[-1] + 2, 2000)
     shown = warp.source_s(times)
@@ -54,7 +54,7 @@ def test_bounds_hold_everywhere_and_knots_are_met(given_knots, accent: float, da
 @given(knots(), st.floats(0, 1))
 def test_agrees_with_scipys_hermite_spline(given_knots, accent: float) -> None:
     music, source, bounds = given_knots
-    warp = apply_speed_ramps(time_map(music, source, bounds), accent, np.ones(len(music), bool), bounds)
+    warp = apply_speed_ramps(time_map(music, source, bounds), np.ones(len(music), bool), SpeedLimits(bounds, accent))
     spline = CubicHermiteSpline(warp.output_s, warp.nodes_s, warp.slopes)
     times = np.linspace(music[0], music[-1], 500)
     np.testing.assert_allclose(warp.source_s(times), spline(times), atol=1e-9)

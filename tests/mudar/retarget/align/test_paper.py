@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from mudar.errors import RetargetRefused
-from mudar.retarget.align.acceleration import acceleration
-from mudar.retarget.align.paper import cumulative_cost, paper_dtw, warping_path
-from mudar.retarget.align.shift import crop_start, shift
+from mudar.retarget.align.paper import acceleration, crop_start, cumulative_cost, paper_dtw, shift, warping_path
 from mudar.retarget.warp.time_map import time_map
 
 
