@@ -8,19 +8,18 @@ against exact answers to held-out queries. Knows numpy and FAISS.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mudar.index.exact import ACCELERATE_FROM_ROWS, Device, ExactIndex, accelerate
+from mudar.index.exact import ACCELERATE_FROM_ROWS, Device, accelerate
 from mudar.index.hybrid import ROWS_AN_ITEM, HybridIndex, IndexSnapshot
-from mudar.index.ivf import BY_BOTH, BY_EMBEDDING, BY_RHYTHM, LOST, TRAIN_ROWS, IvfIndex, lists_for, train
-from mudar.index.results import SearchResults
+from mudar.index.ivf import BY_BOTH, BY_EMBEDDING, BY_RHYTHM, LOST, ROWS_A_LIST, TRAIN_ROWS, IvfIndex, lists_for, train
 from mudar.index.tuning import ALL_ROWS, FLOOR, HUNDRED, LAMBDAS, TEN, OperatingPoints, SearchParams
-from mudar.index.types import Bools, SearchRequest
-from mudar.records import Array
+from mudar.index.types import Ints, SearchRequest
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ _REFINE_K = (128, 256, 512, 1024, 2048, 4096)
 _MORE_SIZES = 4
 _FEWEST, _STEP = 1 / 64, 1.3  # the least share of the lists that is tried; from one share to the next
 _BLOCK_ROWS = 16_384
-_ROWS_A_LIST = 64
 _ENDS = 0.08  # of λ, where lists by one part alone are likely the best
 
 
@@ -110,10 +108,11 @@ def make_approximate(index: HybridIndex, queries: Sequence[SearchRequest] = (), 
             return False
         if now.base is None:
             now = replace(now, exact=accelerate(now.exact))  # the true answers are found sooner
-        asked = list(queries) or held_out(index)
-        base = _made(now, count)
-        base = replace(base, points=autotune(now, _alone(now, base), asked), _refined=[])
-        if index.swap_base(now, base, np.flatnonzero(now.table.alive)):
+        requests = list(queries) or held_out(index)
+        live = np.flatnonzero(now.table.alive)
+        base = _made(now, live, count)
+        base = replace(base, points=autotune(base, now, live, requests), _refined=[])
+        if index.swap_base(now, base, live):
             return True
         log.info("rows got other numbers while lists were made of them; once more")
     return False
@@ -125,41 +124,30 @@ def _resized(now: IndexSnapshot) -> bool:
     return base is not None and not base.points.rows / _TIMES <= live <= base.points.rows * _TIMES
 
 
-def _made(now: IndexSnapshot, lists: int) -> IvfIndex:
-    live = np.flatnonzero(now.table.alive)
-    stride = max(1, len(live) // min(TRAIN_ROWS, _ROWS_A_LIST * lists))
+def _made(now: IndexSnapshot, live: Ints, lists: int) -> IvfIndex:
+    stride = max(1, len(live) // min(TRAIN_ROWS, ROWS_A_LIST * lists))
     sample = now.vectors(np.random.default_rng(lists).permutation(live[::stride]))
-
-    def blocks() -> Iterator[tuple[Array, Bools]]:
-        for start in range(0, len(live), _BLOCK_ROWS):
-            rows = now.vectors(live[start : start + _BLOCK_ROWS])
-            yield rows, np.ones(len(rows), bool)
-
-    return train(sample, now.split, lists).filled(blocks())
+    blocks = (now.vectors(live[start : start + _BLOCK_ROWS]) for start in range(0, len(live), _BLOCK_ROWS))
+    return train(sample, now.split, lists).filled((rows, np.ones(len(rows), bool)) for rows in blocks)
 
 
-def _alone(now: IndexSnapshot, base: IvfIndex) -> IndexSnapshot:
-    """Lists by themselves, as they will be taken."""
-    table = now.table.compacted(np.flatnonzero(now.table.alive))
-    return IndexSnapshot(now.split, table, ExactIndex.empty(now.split, now.exact.vectors.shape[1] - now.split), base)
-
-
-def autotune(exact: IndexSnapshot, now: IndexSnapshot, queries: list[SearchRequest]) -> OperatingPoints:
+def autotune(base: IvfIndex, exact: IndexSnapshot, live: Ints, queries: list[SearchRequest]) -> OperatingPoints:
     """Finds the cheapest SearchParams that hold the floor at each λ, for 10 and 100 items, in each IVF index.
 
-    exact: the same rows, for the true answers.
+    base: the rows `live` of `exact`, which gives the true answers.
     """
-    assert now.base is not None
-    points = OperatingPoints({}, {}, len(now.base), now.base.nlist)
+    points, codes = OperatingPoints({}, {}, len(base), base.nlist), exact.table.codes[live]
     for k in (TEN, HUNDRED):
         points.params[k], points.recall[k] = [], []
-        asked = queries if k == TEN else queries[:_QUERIES_OF_HUNDRED]
         for lam in LAMBDAS:
-            requests = at(asked, lam, k)
-            trials = _Trials(now, requests, exact.search(requests, ALL_ROWS), points)
+            requests = at(queries if k == TEN else queries[:_QUERIES_OF_HUNDRED], lam, k)
+            true = [
+                [exact.table.code_of[id_] for id_ in results.item_ids] for results in exact.search(requests, ALL_ROWS)
+            ]
+            trials = _Trials(base, codes, requests, true, points)
             order = sorted((BY_EMBEDDING, BY_RHYTHM, BY_BOTH), key=lambda by: by != _likely(lam))
-            found = {by: trials.cheapest(by) for by in order}
-            points.params[k].append([found[by] for by in sorted(found)])
+            chosen = {by: trials.cheapest(by) for by in order}
+            points.params[k].append([chosen[by] for by in sorted(chosen)])
             points.recall[k].append(trials.recall(min(points.params[k][-1], key=points.cost)))
     return points
 
@@ -173,17 +161,14 @@ class _Trials:
     """Measures recall at one λ and k: the share of the true first items whose rows the lists show."""
 
     def __init__(
-        self, now: IndexSnapshot, requests: list[SearchRequest], truth: list[SearchResults], points: OperatingPoints
-    ) -> None:
-        self._now, self._points, self._k = now, points, requests[0].k
+        self, base: IvfIndex, codes: NDArray[np.int32], requests: list[SearchRequest], true: list[list[int]],
+        points: OperatingPoints,
+    ) -> None:  # fmt: skip
+        self._base, self._codes, self._points, self._depth = base, codes, points, ROWS_AN_ITEM * requests[0].k
         self._queries = np.concatenate([request.vectors() for request in requests])
         self._request = np.repeat(np.arange(len(requests)), [len(request.embeddings) for request in requests])
-        self._true = np.array([
-            self._key(place, now.table.code_of[item_id])
-            for place, results in enumerate(truth)
-            for item_id in results.item_ids[: self._k]
-            if item_id in now.table.code_of
-        ])  # fmt: skip
+        self._items = int(codes.max()) + 1
+        self._true = np.concatenate([np.array(each, np.int64) + self._items * n for n, each in enumerate(true)])
         self._known: dict[SearchParams, float] = {}
         self._least = float("inf")  # the cost of the best so far, in any lists
 
@@ -195,14 +180,8 @@ class _Trials:
         lists, cost = self._points.lists, self._points.cost
         steps = range(int(np.ceil(-np.log(_FEWEST) / np.log(_STEP))) + 1)
         sizes = sorted({min(max(1, round(_FEWEST * lists * _STEP**step)), lists) for step in steps})
-        low, high = 0, len(sizes)  # the fewest lists that suffice lie in sizes[low:high]
-        while low < high:
-            middle = (low + high) // 2
-            params = SearchParams(sizes[middle], _REFINE_K[-1], by)
-            if cost(params._replace(refine_k=_REFINE_K[0])) < self._least and not self._suffices(params):
-                low = middle + 1
-            else:
-                high = middle
+        sizes = [size for size in sizes if cost(SearchParams(size, _REFINE_K[0], by)) < self._least]
+        low = bisect_left(sizes, True, key=lambda size: self._suffices(SearchParams(size, _REFINE_K[-1], by)))
         best, left = SearchParams(lists, self._points.rows, by), list(_REFINE_K)
         for size in sizes[low : low + _MORE_SIZES]:
             while left and self._suffices(params := SearchParams(size, left[-1], by)):
@@ -217,14 +196,10 @@ class _Trials:
     def recall(self, params: SearchParams) -> float:
         """Gives the share of the true items that are found with these parameters."""
         if params not in self._known:
-            assert self._now.base is not None
-            hits = self._now.base.search(self._queries, ROWS_AN_ITEM * self._k, params, None)
-            found = self._key(self._request[hits.query], self._now.table.codes[hits.row])
-            self._known[params] = float(np.isin(self._true, found).mean())
+            hits = self._base.search(self._queries, self._depth, params, None)
+            shown = self._codes[hits.row] + self._items * self._request[hits.query]
+            self._known[params] = float(np.isin(self._true, shown).mean())
         return self._known[params]
-
-    def _key(self, request: Any, code: Any) -> Any:
-        return request * np.int64(len(self._now.table.names)) + code
 
 
 def at(requests: Sequence[SearchRequest], lam: float, k: int) -> list[SearchRequest]:

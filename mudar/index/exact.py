@@ -10,6 +10,7 @@ Shapes: N rows, Q query segments, D = E + R, M rotated numbers.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -148,9 +149,7 @@ class ExactIndex:
         fast = self.accelerated
         if fast is not None and depth <= (_DEVICE_DEPTH if fast.rotation is None else _BATCH_ROWS):
             start = fast.rows
-            if (
-                fast.rotation is None
-            ):  # FAISS's GPU indexes take no selector: what is not allowed is left out afterwards
+            if fast.rotation is None:  # FAISS's GPU indexes take no selector: others are left out afterwards
                 scores, labels = fast.index.search(queries, min(depth, start))
                 parts.append(_hits(scores, labels, first, start, None if allowed is None else allowed.rows))
             else:
@@ -166,11 +165,11 @@ class ExactIndex:
 
     def above(self, queries: Array, score: float, allowed: Selection | None) -> Hits:
         """Finds all allowed rows that score at least so much with a query (Q, D)."""
-        fast, start, found = self.accelerated, 0, []
+        fast, start, matches = self.accelerated, 0, []
         if fast is not None and fast.rotation is not None:
             start, params = fast.rows, _params(allowed, 0, fast.rows)
             limits, scores, rows = fast.index.range_search(fast.rotation.queries(queries), score, params=params)
-            found.append((np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), rows, scores))
+            matches.append((np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), rows, scores))
         if start < len(self):
             block = max(1, _BLOCK_SCORES // len(queries))
             for at in range(start, len(self), block):
@@ -178,8 +177,8 @@ class ExactIndex:
                 if allowed is not None:
                     products[:, ~allowed.rows[at : at + block]] = -np.inf
                 query, row = np.nonzero(products >= score)
-                found.append((query, row + at, products[query, row]))
-        query, row, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+                matches.append((query, row + at, products[query, row]))
+        query, row, scores = (np.concatenate(column) for column in zip(*matches, strict=True))
         return Hits(query, row, scores, np.full(len(queries), -np.inf, np.float32))
 
 
@@ -187,52 +186,44 @@ def accelerate(index: ExactIndex, device: Device | None = None) -> ExactIndex:
     """Makes an index of all rows on the device, or a Panorama if a short test finds it quicker than Flat."""
     rows = index.vectors
     if device is not None:
-        made = device(faiss.IndexFlatIP(rows.shape[1]))
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            made.add(np.ascontiguousarray(rows[start : start + _BLOCK_ROWS]))
-        return replace(index, accelerated=Accelerated(made, len(rows), None), tried_rows=len(rows))
-    rng = np.random.default_rng(_SEED)
-    sample = rows[np.sort(rng.choice(len(rows), min(len(rows), _SAMPLE_ROWS), replace=False))]
+        return _with(index, _filled(device(faiss.IndexFlatIP(rows.shape[1])), rows, None), None)
+    chosen = np.random.default_rng(_SEED).choice(len(rows), min(len(rows), _SAMPLE_ROWS), replace=False)
+    sample, dim = rows[np.sort(chosen)], rows.shape[1]
     rotation = BlockPCA.fit(sample, index.split)
-    panorama = _panorama(rotation, sample)
-    if not _quicker(panorama, rotation, sample, index.split):
+    if not _quicker(_filled(_panorama(dim), sample, rotation), rotation, sample, index.split):
         return replace(index, accelerated=None, tried_rows=len(rows))
-    del panorama
-    fast = Accelerated(_panorama(rotation, rows), len(rows), rotation)
-    return replace(index, accelerated=fast, tried_rows=len(rows))
+    return _with(index, _filled(_panorama(dim), rows, rotation), rotation)
 
 
-def _panorama(rotation: BlockPCA, rows: Array) -> Any:
-    dim = rotation.axes.shape[1]
-    made = faiss.IndexFlatIPPanorama(dim, -(-dim // _LEVEL_DIMS), _BATCH_ROWS)
+def _with(index: ExactIndex, made: Any, rotation: BlockPCA | None) -> ExactIndex:
+    return replace(index, accelerated=Accelerated(made, len(index), rotation), tried_rows=len(index))
+
+
+def _panorama(dim: int) -> Any:
+    return faiss.IndexFlatIPPanorama(dim, -(-dim // _LEVEL_DIMS), _BATCH_ROWS)
+
+
+def _filled(made: Any, rows: Array, rotation: BlockPCA | None) -> Any:
     for start in range(0, len(rows), _BLOCK_ROWS):
-        made.add(rotation.rotate(rows[start : start + _BLOCK_ROWS]))
+        block = rows[start : start + _BLOCK_ROWS]
+        made.add(np.ascontiguousarray(block) if rotation is None else rotation.rotate(block))
     return made
 
 
 def _quicker(panorama: Any, rotation: BlockPCA, sample: Array, split: int) -> bool:
     """Whether a Panorama of the sample finds some of its own rows, at both ends of λ and between, sooner than Flat."""
-    queries = np.concatenate([
-        sample[:_TRIAL_QUERIES] * np.repeat([lam, 1 - lam], [split, sample.shape[1] - split]).astype(np.float32)
-        for lam in (0.0, 0.5, 1.0)
-    ])  # fmt: skip
-    depth = min(_TRIAL_DEPTH, len(sample))
-
-    def flat() -> None:
-        for query in queries:
-            _flat(query[None], sample, depth, None)
-
-    def pruned() -> None:
-        for query in queries:
-            panorama.search(rotation.queries(query[None]), depth)
-
-    spent = [float("inf"), float("inf")]
+    spent = np.full(2, np.inf)
     for _ in range(3):  # in turns, so that a noisy moment hits both
-        for place, work in enumerate((flat, pruned)):
+        once = np.zeros(2)
+        for lam, row in itertools.product((0.0, 0.5, 1.0), sample[:_TRIAL_QUERIES]):
+            query = (row * np.repeat([lam, 1 - lam], [split, len(row) - split]).astype(np.float32))[None]
             started = time.thread_time()
-            work()
-            spent[place] = min(spent[place], time.thread_time() - started)
-    return spent[1] < spent[0]
+            _flat(query, sample, _TRIAL_DEPTH, None)
+            between = time.thread_time()
+            panorama.search(rotation.queries(query), _TRIAL_DEPTH)
+            once += between - started, time.thread_time() - between
+        spent = np.minimum(spent, once)
+    return bool(spent[1] < spent[0])
 
 
 def _params(allowed: Selection | None, start: int, stop: int) -> Any:

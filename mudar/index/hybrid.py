@@ -74,10 +74,13 @@ class IndexSnapshot:
         first = self.in_lists
         if self.base is None:
             return self.exact.vectors[rows]
-        found = np.empty((len(rows), self.exact.vectors.shape[1]), np.float32)
+        joined = np.empty((len(rows), self.exact.vectors.shape[1]), np.float32)
         listed = rows < first
-        found[listed], found[~listed] = self.base.vectors(rows[listed]), self.exact.vectors[rows[~listed] - first]
-        return found
+        joined[listed], joined[~listed] = (
+            self.base.vectors(rows[listed]),
+            self.exact.vectors[rows[~listed] - first],
+        )
+        return joined
 
     def search(self, requests: Sequence[SearchRequest], params: SearchParams | None = None) -> list[SearchResults]:
         """Answers requests that share k and filters."""
@@ -87,29 +90,21 @@ class IndexSnapshot:
         if self.base is not None:
             return [self._approximate(self.base, request, allowed, params) for request in requests]
         vectors = [request.vectors() for request in requests]
-        depth = _first_depth(first.k)
-        if len(requests) == 1:
-            return [self._certain(first, vectors[0], self.exact.search(vectors[0], depth, allowed), allowed)]
-        hits = self.exact.search(np.concatenate(vectors), depth, allowed)
-        ends = np.cumsum([0, *map(len, vectors)])
-        return [
-            self._certain(request, own, _of_queries(hits, start, start + len(own)), allowed)
-            for request, own, start in zip(requests, vectors, ends[:-1].tolist(), strict=True)
-        ]
+        hits = self.exact.search(np.concatenate(vectors), _first_depth(first.k), allowed).split([*map(len, vectors)])
+        return [self._certain(*each, allowed) for each in zip(requests, vectors, hits, strict=True)]
 
     def _certain(self, request: SearchRequest, queries: Array, hits: Hits, allowed: Selection | None) -> SearchResults:
         """Ranks what surely holds the k best items: the hits, or more where a missing row could be one of them."""
         depth = _first_depth(request.k)
-        while True:
-            bar = kth_item_score(self.table.codes[hits.row], hits.score, request.k) - _SLACK
+        while len(queries):
+            bar = self._bar(hits, request.k)
             if hits.floor.max() < max(bar, _LOWEST):
                 break
             if bar > -np.inf:
-                hits = self.exact.above(queries, bar, allowed)
-                break
+                return self._ranked(request, self.exact.above(queries, bar, allowed))
             depth *= _DEEPER
             hits = self.exact.search(queries, depth, allowed)
-        return self._ranked(request, hits, bar)
+        return self._ranked(request, hits)
 
     def _approximate(
         self, base: IvfIndex, request: SearchRequest, allowed: Selection | None, params: SearchParams | None
@@ -122,14 +117,12 @@ class IndexSnapshot:
         tried = params or base.points.at(request.lam, k)
         if tried != ALL_ROWS and share >= _FEW_ROWS:
             wider = tried._replace(nprobe=int(tried.nprobe / share), refine_k=max(tried.refine_k, 16 * k))
-            for wanted in (ROWS_AN_ITEM * k, wider.refine_k):
-                hits = Hits.join([base.search(queries, wanted, wider, allowed), *beside])
-                bar = kth_item_score(self.table.codes[hits.row], hits.score, k) - _SLACK
-                if bar > -np.inf or (params and wanted == wider.refine_k):
-                    return self._ranked(request, hits, bar)
+            for count in (ROWS_AN_ITEM * k, wider.refine_k):
+                hits = Hits.join([base.search(queries, count, wider, allowed), *beside])
+                if self._bar(hits, k) > -np.inf or (params and count == wider.refine_k):
+                    return self._ranked(request, hits)
         rows = np.arange(first) if allowed is None else np.flatnonzero(allowed.rows[:first])
-        hits = Hits.join([base.scan(queries, max(_SCAN_DEPTH, 16 * k), rows), *beside])
-        return self._ranked(request, hits, kth_item_score(self.table.codes[hits.row], hits.score, k) - _SLACK)
+        return self._ranked(request, Hits.join([base.scan(queries, max(_SCAN_DEPTH, 16 * k), rows), *beside]))
 
     @cached_property
     def _alive(self) -> Selection | None:
@@ -140,14 +133,13 @@ class IndexSnapshot:
         rows = self.table.allowed(request.exclude, request.allow)
         return self._alive if rows is None else Selection(rows)
 
-    def _ranked(self, request: SearchRequest, hits: Hits, bar: float) -> SearchResults:
-        chosen = hits.score >= bar
-        return self._rank(request, hits.query[chosen], hits.row[chosen])
+    def _bar(self, hits: Hits, k: int) -> float:
+        """What a pair must score to be of one of the k best items."""
+        return kth_item_score(self.table.codes[hits.row], hits.score, k) - _SLACK
 
-    def _rank(self, request: SearchRequest, query: Ints, row: Ints) -> SearchResults:
-        if not len(row):
-            return SearchResults()
-        table = self.table
+    def _ranked(self, request: SearchRequest, hits: Hits) -> SearchResults:
+        chosen, table = hits.score >= self._bar(hits, request.k), self.table
+        query, row = hits.query[chosen], hits.row[chosen]
         return rank(request, Candidates(query, row, table.codes[row], table.start_s[row], table.names), self.vectors)
 
 
@@ -226,9 +218,9 @@ class HybridIndex(Searchable):
         table = now.table
         if now.base is not None or table.dead <= max(1024, _MOST_DEAD * len(table)):
             return now
-        kept = np.flatnonzero(table.alive)
-        exact = ExactIndex.empty(self.embed_dim, self.rhythm_dim).appended(now.exact.vectors[kept])
-        return IndexSnapshot(self.embed_dim, table.compacted(kept), exact, None, now.generation + 1)
+        chosen = np.flatnonzero(table.alive)
+        exact = ExactIndex.empty(self.embed_dim, self.rhythm_dim).appended(now.exact.vectors[chosen])
+        return IndexSnapshot(self.embed_dim, table.compacted(chosen), exact, None, now.generation + 1)
 
     def swap_exact(self, before: IndexSnapshot, exact: ExactIndex) -> bool:
         """Takes an accelerated copy of `before.exact`, unless rows got other numbers; says whether it did."""
@@ -240,8 +232,8 @@ class HybridIndex(Searchable):
             self._snapshot = replace(now, exact=taken)
             return True
 
-    def swap_base(self, before: IndexSnapshot, base: IvfIndex, kept: Ints) -> bool:
-        """Takes lists that hold the rows `kept` of `before`, and all that was added since beside them.
+    def swap_base(self, before: IndexSnapshot, base: IvfIndex, chosen: Ints) -> bool:
+        """Takes lists that hold the rows `chosen` of `before`, and all that was added since beside them.
 
         Says whether it did: not when rows got other numbers meanwhile.
         """
@@ -249,7 +241,7 @@ class HybridIndex(Searchable):
             now, count = self._snapshot, len(before.table)
             if now.generation != before.generation:
                 return False
-            table = now.table.compacted(np.concatenate([kept, np.arange(count, len(now.table))]))
+            table = now.table.compacted(np.concatenate([chosen, np.arange(count, len(now.table))]))
             rest = now.exact.vectors[count - now.in_lists :]
             exact = ExactIndex.empty(self.embed_dim, self.rhythm_dim).appended(rest)
             self._snapshot = IndexSnapshot(self.embed_dim, table, exact, base, now.generation + 1)
@@ -281,9 +273,3 @@ class HybridIndex(Searchable):
 def _first_depth(k: int) -> int:
     """How many rows hold k items, mostly, and surely some rows below them."""
     return max(_LEAST_DEPTH, min(ROWS_AN_ITEM * k, max(_MOST_DEPTH, k + 1)))
-
-
-def _of_queries(hits: Hits, start: int, stop: int) -> Hits:
-    """Selects the pairs of some queries, and numbers these from 0."""
-    own = (hits.query >= start) & (hits.query < stop)
-    return Hits(hits.query[own] - start, hits.row[own], hits.score[own], hits.floor[start:stop])

@@ -11,7 +11,7 @@ gives a larger copy. Knows numpy and FAISS. Shapes: N rows, Q query segments, D 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from mudar.records import Array
 TRAIN_ROWS = 262_144
 LOST = 1e-3  # a row that loses more of its squared norm was not foreseen when the axes were chosen
 BY_EMBEDDING, BY_RHYTHM, BY_BOTH = 0, 1, 2
-_ROWS_A_LIST = 64  # to place its centroid with
+ROWS_A_LIST = 64  # to train its centroid with
 _CODE_ROWS = 65_536
 _BLOCK_ROWS = 16_384
 _ITERATIONS = 8
@@ -76,38 +76,33 @@ class IvfIndex:
         """Reconstructs rows (n, D), right to float16."""
         return self.rotation.back(self._rotated()[rows].astype(np.float32))
 
-    def blocks(self) -> Iterator[Array]:
-        """Yields all rows (n, D), some at a time."""
-        for start in range(0, len(self), _BLOCK_ROWS):
-            yield self.vectors(slice(start, start + _BLOCK_ROWS))
-
-    def search(self, queries: Array, wanted: int, params: SearchParams, allowed: Selection | None) -> Hits:
-        """Finds the `wanted` best rows of each query (Q, D), as far as these parameters reach."""
+    def search(self, queries: Array, count: int, params: SearchParams, allowed: Selection | None) -> Hits:
+        """Finds the `count` best rows of each query (Q, D), as far as these parameters reach."""
         selector = None if allowed is None else allowed.selector(0, len(self))
         nprobe = max(1, min(params.nprobe, self.nlist))
         inner = faiss.IVFSearchParameters(nprobe=nprobe, sel=selector)  # type: ignore[call-arg]
         outer = faiss.IndexRefineSearchParameters(  # type: ignore[call-arg]
-            k_factor=max(params.refine_k, wanted) / wanted, base_index_params=inner
+            k_factor=max(params.refine_k, count) / count, base_index_params=inner
         )
-        scores, rows = self._refined[params.by].search(self.rotation.queries(queries), wanted, params=outer)
-        query, place = np.nonzero(rows >= 0)
+        scores, rows = self._refined[params.by].search(self.rotation.queries(queries), count, params=outer)
+        query, position = np.nonzero(rows >= 0)
         floor = np.full(len(queries), -np.inf, np.float32)
-        return Hits(query, rows[query, place], self._of_whole(queries, query, scores[query, place]), floor)
+        return Hits(query, rows[query, position], self._with_mean(queries, query, scores[query, position]), floor)
 
-    def scan(self, queries: Array, wanted: int, rows: Ints) -> Hits:
-        """Finds the `wanted` best of some rows for each query (Q, D) by scoring all of them."""
+    def scan(self, queries: Array, count: int, rows: Ints) -> Hits:
+        """Finds the `count` best of some rows for each query (Q, D) by scoring all of them."""
         rotated, halves = self.rotation.queries(queries), self._rotated()
         parts: list[tuple[Any, ...]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
         for start in range(0, len(rows), _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]
-            scores, best = rotated @ halves[block].astype(np.float32).T, min(wanted, len(block))
-            place = np.argpartition(scores, len(block) - best, axis=1)[:, len(block) - best :]
+            scores, best = rotated @ halves[block].astype(np.float32).T, min(count, len(block))
+            position = np.argpartition(scores, len(block) - best, axis=1)[:, len(block) - best :]
             query = np.repeat(np.arange(len(queries)), best)
-            parts.append((query, block[place.ravel()], np.take_along_axis(scores, place, axis=1).ravel()))
+            parts.append((query, block[position.ravel()], np.take_along_axis(scores, position, axis=1).ravel()))
         query, row, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Hits(query, row, self._of_whole(queries, query, score), np.full(len(queries), -np.inf, np.float32))
+        return Hits(query, row, self._with_mean(queries, query, score), np.full(len(queries), -np.inf, np.float32))
 
-    def _of_whole(self, queries: Array, query: Ints, scores: Array) -> Array:
+    def _with_mean(self, queries: Array, query: Ints, scores: Array) -> Array:
         """Adds the product with the mean, which rotated rows lack."""
         return scores + (queries @ self.rotation.mean)[query]
 
@@ -117,7 +112,7 @@ class IvfIndex:
         larger = replace(self, lists=lists, halves=faiss.clone_index(self.halves), lost=0.0, _refined=[])
         return larger.filled([(rows, alive)])
 
-    def filled(self, blocks: Iterator[tuple[Array, Bools]] | Sequence[tuple[Array, Bools]]) -> IvfIndex:
+    def filled(self, blocks: Iterable[tuple[Array, Bools]]) -> IvfIndex:
         """Adds rows, with whether they are alive, to an index that nobody searches yet."""
         lost = self.lost
         nearest = [faiss.IndexFlatL2(each.d) for each in self.lists]
@@ -135,17 +130,17 @@ class IvfIndex:
         return replace(self, lost=lost, _refined=[])
 
     def _lost(self, rows: Array, rotated: Array) -> float:
-        whole, shown = np.square(rows - self.rotation.mean), np.square(rotated)
+        squares, shown = np.square(rows - self.rotation.mean), np.square(rotated)
         part = self.rotation.of_embedding
         split = int(np.flatnonzero(self.rotation.axes[:, part].any(axis=1)).max(initial=-1)) + 1
-        pairs = (whole[:, :split], shown[:, part]), (whole[:, split:], shown[:, ~part])
+        pairs = (squares[:, :split], shown[:, part]), (squares[:, split:], shown[:, ~part])
         return float(max((a.sum(axis=1) - b.sum(axis=1)).max(initial=0.0) for a, b in pairs))
 
 
 def train(sample: Array, split: int, lists: int) -> IvfIndex:
     """Makes an index without rows that suits rows like these (n, D)."""
     rotation = BlockPCA.fit(sample, split, compact=True)
-    rotated, embedding = rotation.rotate(sample[: _ROWS_A_LIST * lists]), rotation.of_embedding
+    rotated, embedding = rotation.rotate(sample[: ROWS_A_LIST * lists]), rotation.of_embedding
     dim = rotated.shape[1]
     made = tuple(
         _trained(rotated, axes, by, lists) for by, axes in enumerate((embedding, ~embedding, np.ones(dim, bool)))
@@ -178,7 +173,7 @@ def _trained(rotated: Array, axes: Bools, by: int, lists: int) -> Any:
 def _add(lists: Any, nearest: Any, rows: Array, numbers: Ints) -> None:
     """Adds rows to the lists with the nearest centroids; the quantizer of the index would take the largest product."""
     if len(rows):
-        _, place = nearest.search(rows, 1)
+        _, position = nearest.search(rows, 1)
         numbers = np.ascontiguousarray(numbers, np.int64)
-        pointers = (faiss.swig_ptr(each) for each in (rows, numbers, place))
+        pointers = (faiss.swig_ptr(each) for each in (rows, numbers, position))
         lists.add_core(len(rows), *pointers, None)

@@ -2,9 +2,8 @@
 
 The collection has one FLOAT_VECTOR field with the rows [E ; R] and the metric IP, so one index serves every λ: the
 query is [λE ; (1−λ)R]. (Milvus's own hybrid search fuses two lists by their ranks or normalised scores and misses a
-tenth of the true answers and more: docs/experiments/SCALING.md.) What Milvus finds is scored again in float64 from its
-vectors.
-A row with id 0 says up to which change of the library the collection is filled: follow_milvus.py writes it.
+tenth of the true answers and more: docs/experiments/SCALING.md.) What Milvus finds is scored again in float64.
+A row with id 0 says up to which change of the library the collection is filled: milvus_replica.py writes it.
 
 Knows pymilvus and numpy; no database, no web. Every trouble with the engine is IndexUnavailable.
 Shapes: S query segments; N rows; E embedding; R rhythm vector; D = E + R.
@@ -147,10 +146,10 @@ class MilvusIndex(Searchable):
             if not client.has_collection(self.name, timeout=TIMEOUT_S):
                 return None
             client.load_collection(self.name, timeout=TIMEOUT_S)
-            found = client.get(
+            answer_rows = client.get(
                 self.name, [_MARK], output_fields=["item_id"], consistency_level="Strong", timeout=TIMEOUT_S
             )
-        return Mark(*json.loads(found[0]["item_id"])) if found else None
+        return Mark(*json.loads(answer_rows[0]["item_id"])) if answer_rows else None
 
     def set_mark(self, mark: Mark) -> None:
         """Say what the collection is filled up to, after it was."""
@@ -161,11 +160,11 @@ class MilvusIndex(Searchable):
     def count(self) -> None:
         """Look how many segments there are."""
         with self.engine.client() as client:
-            found = client.query(
+            answer_rows = client.query(
                 self.name, filter=f"id > {_MARK}", output_fields=["count(*)"], consistency_level="Strong",
                 timeout=TIMEOUT_S,
             )  # fmt: skip
-        self._count = int(found[0]["count(*)"])
+        self._count = int(answer_rows[0]["count(*)"])
 
     def replace(
         self, old_item_ids: Collection[str], segment_ids: SegmentIds, item_ids: Sequence[str],
@@ -179,8 +178,8 @@ class MilvusIndex(Searchable):
             for first in range(0, len(data), _ROWS_AT_ONCE):
                 client.upsert(self.name, data[first : first + _ROWS_AT_ONCE], timeout=6 * TIMEOUT_S)
             if old_item_ids:
-                kept = f" and id not in {[row['id'] for row in data]}" if data else ""
-                client.delete(self.name, filter=f"item_id in {_words(old_item_ids)}{kept}", timeout=TIMEOUT_S)
+                others = f" and id not in {[row['id'] for row in data]}" if data else ""
+                client.delete(self.name, filter=f"item_id in {_words(old_item_ids)}{others}", timeout=TIMEOUT_S)
 
     def search_alike(self, requests: Sequence[SearchRequest]) -> list[SearchResults]:
         """Answers requests that share k and filters in one request to Milvus. IndexUnavailable."""
@@ -237,17 +236,15 @@ class MilvusIndex(Searchable):
     def _level(self) -> str:
         return "Strong" if self.fresh else "Bounded"
 
-    def _ranked(self, request: SearchRequest, found: Sequence[Hits], first: int) -> SearchResults:
+    def _ranked(self, request: SearchRequest, answer_rows: Sequence[Hits], first: int) -> SearchResults:
         """Ranks the items of one request, whose segments are numbered from `first`, from lists that hold the best."""
-        query = np.repeat([hits.segment - first for hits in found], [len(hits.score) for hits in found]).astype(
-            np.int64
-        )
-        if not len(query):
+        if not any(len(hits.score) for hits in answer_rows):
             return SearchResults()
+        query = np.repeat([hits.segment - first for hits in answer_rows], [len(hits.score) for hits in answer_rows])
         ids, start_s, score = (
-            np.concatenate([getattr(hits, name) for hits in found]) for name in ("segment_id", "start_s", "score")
+            np.concatenate([getattr(hits, name) for hits in answer_rows]) for name in ("segment_id", "start_s", "score")
         )
-        names, code = np.unique([name for hits in found for name in hits.item_id], return_inverse=True)
+        names, code = np.unique([name for hits in answer_rows for name in hits.item_id], return_inverse=True)
         chosen = np.flatnonzero(score >= kth_item_score(code, score, request.k) - 2 * MARGIN)
         known, row = np.unique(ids[chosen], return_inverse=True)
         vectors, there = self._vectors(known)
@@ -293,9 +290,9 @@ def _filters(exclude: Collection[str], allow: Collection[str] | None) -> Iterato
     if allow is None:
         yield f"id > {_MARK}" + (f" and item_id not in {_words(exclude)}" if exclude else "")
         return
-    wanted = sorted(set(allow) - set(exclude))
-    for first in range(0, len(wanted), _IDS_AT_ONCE):
-        yield f"item_id in {_words(wanted[first : first + _IDS_AT_ONCE])}"
+    passing = sorted(set(allow) - set(exclude))
+    for first in range(0, len(passing), _IDS_AT_ONCE):
+        yield f"item_id in {_words(passing[first : first + _IDS_AT_ONCE])}"
 
 
 def _words(ids: Collection[str]) -> str:

@@ -46,15 +46,27 @@ class Hits:
         score: Array = np.concatenate([part.score for part in parts])
         return Hits(query, row, score, np.max([part.floor for part in parts], axis=0))
 
+    def split(self, counts: Sequence[int]) -> list[Hits]:
+        """Parts the pairs by runs of so many query segments, each numbered from 0."""
+        if len(counts) == 1:
+            return [self]
+        parts, start = [], 0
+        for count in counts:
+            own = (self.query >= start) & (self.query < start + count)
+            floor = self.floor[start : start + count]
+            parts.append(Hits(self.query[own] - start, self.row[own], self.score[own], floor))
+            start += count
+        return parts
+
 
 def kth_item_score(codes: NDArray[Any], scores: NDArray[Any], k: int) -> float:
     """Finds the score of the k-th best item among pairs of item `codes` (P,); minus infinity if there are fewer."""
     order = np.argsort(-scores, kind="stable")
     items = set()
-    for place, code in enumerate(codes[order].tolist()):
+    for position, code in enumerate(codes[order].tolist()):
         items.add(code)
         if len(items) == k:
-            return float(scores[order[place]])
+            return float(scores[order[position]])
     return -np.inf
 
 
@@ -74,6 +86,8 @@ def rank(request: SearchRequest, pairs: Candidates, vectors: Callable[[Ints], Ar
 
     vectors: gives the rows (n, D) of n row numbers.
     """
+    if not len(pairs.row):
+        return SearchResults()
     embedding, rhythm = _scores(request, pairs, vectors)
     score = request.lam * embedding + (1 - request.lam) * rhythm
     query_start_s = np.asarray(request.start_s, np.float32)[pairs.query]
@@ -84,20 +98,20 @@ def rank(request: SearchRequest, pairs: Candidates, vectors: Callable[[Ints], Ar
     np.not_equal(code[1:], code[:-1], out=first[1:])
     best = order[first]  # the best pair of each item
     ids, scores = [pairs.names[code] for code in pairs.code[best].tolist()], rounded[best].tolist()
-    ranked = sorted(range(len(best)), key=lambda place: (-scores[place], ids[place]))[: request.k]
+    ranked = sorted(range(len(best)), key=lambda position: (-scores[position], ids[position]))[: request.k]
     best = best[ranked]
     columns = (column[best].tolist() for column in (score, embedding, rhythm, pairs.start_s, query_start_s))
-    return SearchResults(map(SearchHit, [ids[place] for place in ranked], *columns))
+    return SearchResults(map(SearchHit, [ids[position] for position in ranked], *columns))
 
 
 def _scores(request: SearchRequest, pairs: Candidates, vectors: Callable[[Ints], Array]) -> tuple[Doubles, Doubles]:
     """Computes ⟨E_q, E_x⟩ and ⟨R_q, R_x⟩, (P,) each, in float64; each sum depends on nothing but the pair."""
     embedding, rhythm = np.empty(len(pairs.row)), np.empty(len(pairs.row))
-    asked = request.embeddings.astype(np.float64), request.rhythms.astype(np.float64)
-    split = asked[0].shape[1]
+    queries64 = request.embeddings.astype(np.float64), request.rhythms.astype(np.float64)
+    split = queries64[0].shape[1]
     for start in range(0, len(pairs.row), _BLOCK_PAIRS):
         part = slice(start, start + _BLOCK_PAIRS)
         rows, query = vectors(pairs.row[part]).astype(np.float64), pairs.query[part]
-        embedding[part] = np.einsum("pd,pd->p", asked[0][query], rows[:, :split])
-        rhythm[part] = np.einsum("pd,pd->p", asked[1][query], rows[:, split:])
+        embedding[part] = np.einsum("pd,pd->p", queries64[0][query], rows[:, :split])
+        rhythm[part] = np.einsum("pd,pd->p", queries64[1][query], rows[:, split:])
     return embedding, rhythm

@@ -94,10 +94,10 @@ class RowTable:
         alive = buffers[3].append(0, marked)
         return replace(self, alive=alive, dead=self.dead + len(gone), _buffers=buffers)
 
-    def compacted(self, kept: Ints) -> RowTable:
+    def compacted(self, chosen: Ints) -> RowTable:
         """Copies the rows of these numbers into a table of their own, in this order, dead ones too."""
         columns = (self.codes, self.segment_ids, self.start_s, self.alive)
-        return RowTable.of(self.names, *(column[kept] for column in columns))
+        return RowTable.of(self.names, *(column[chosen] for column in columns))
 
     def allowed(self, exclude: Collection[str], allow: Collection[str] | None) -> Bools | None:
         """Says which rows may be found, (N,): alive, of items in `allow` (None = all), not in `exclude`.
@@ -106,10 +106,10 @@ class RowTable:
         """
         if allow is None and not any(item_id in self.code_of for item_id in exclude):
             return None
-        wanted = np.full(len(self.names), allow is None)
+        by_code = np.full(len(self.names), allow is None)
         for item_ids, value in ((allow or (), True), (exclude, False)):
-            wanted[[self.code_of[item_id] for item_id in item_ids if item_id in self.code_of]] = value
-        return wanted[self.codes] & self.alive
+            by_code[[self.code_of[item_id] for item_id in item_ids if item_id in self.code_of]] = value
+        return by_code[self.codes] & self.alive
 
     def _codes(self, item_ids: Iterable[str]) -> list[int]:
         codes = []

@@ -89,7 +89,7 @@ def load(path: Path, expected: SnapshotHeader, embed_dim: int, rhythm_dim: int) 
     """Reads the index and what it covers: `expected`, or a smaller `seq` of it. SnapshotUnusable says why not."""
     try:
         with path.open("rb") as file:
-            _check_whole(file)
+            _check_digest(file)
             return _read(file, expected, embed_dim, rhythm_dim)
     except FileNotFoundError as error:
         raise SnapshotUnusable("there is no snapshot") from error
@@ -97,7 +97,7 @@ def load(path: Path, expected: SnapshotHeader, embed_dim: int, rhythm_dim: int) 
         raise SnapshotUnusable(f"the snapshot is damaged: {error}") from error
 
 
-def _check_whole(file: IO[bytes]) -> None:
+def _check_digest(file: IO[bytes]) -> None:
     """Checks the digest before anything is read: FAISS must not be given bytes that nobody checked."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise SnapshotUnusable("this is no snapshot of this version")

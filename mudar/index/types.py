@@ -77,14 +77,16 @@ class Searchable(ABC):
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResults]:
         """Answers many requests, in their order."""
         alike: dict[tuple[int, frozenset[str], int], list[int]] = {}
-        for place, request in enumerate(requests):
+        for position, request in enumerate(requests):
             request.check()
             allow = -1 if request.allow is None else id(request.allow)
-            alike.setdefault((request.k, frozenset(request.exclude), allow), []).append(place)
+            alike.setdefault((request.k, frozenset(request.exclude), allow), []).append(position)
         answers = [SearchResults()] * len(requests)
         for places in alike.values():
-            for place, found in zip(places, self.search_alike([requests[place] for place in places]), strict=True):
-                answers[place] = found
+            for position, results in zip(
+                places, self.search_alike([requests[position] for position in places]), strict=True
+            ):
+                answers[position] = results
         return answers
 
     @abstractmethod

@@ -28,19 +28,19 @@ from service.settings import Settings
 MODEL, DIMS = "m@1", (256, 64)
 
 
-def replica(url: str, folder: str, poll_s: float, seen: Any, ending: Event) -> None:
+def replica(url: str, folder: str, poll_s: float, events: Any, ending: Event) -> None:
     """Puts (item, time) into `seen` for each item that appears in its index, and (-item, time) when it goes."""
     database = Database(url)
     follower = IndexReplica(database, MODEL, *DIMS, Path(folder), poll_s=poll_s)
     follower.start()
     known: set[str] = set()
-    seen.put(("ready", time.time()))
+    events.put(("ready", time.time()))
     while not ending.is_set():
-        found = follower.index("dance").item_ids()
+        item_ids = follower.index("dance").item_ids()
         now = time.time()
-        for item_id in found ^ known:
-            seen.put((item_id, now))
-        known = found
+        for item_id in item_ids ^ known:
+            events.put((item_id, now))
+        known = item_ids
         time.sleep(0.002)
     follower.stop()
     database.close()
@@ -49,25 +49,26 @@ def replica(url: str, folder: str, poll_s: float, seen: Any, ending: Event) -> N
 def measure(url: str, replicas: int, changes: int, folder: Path) -> list[float]:
     """Milliseconds from each commit (half are deletions) until the last replica has it."""
     context = multiprocessing.get_context("spawn")
-    seen, ending = context.Queue(), context.Event()
+    events, ending = context.Queue(), context.Event()
     database, poll_s = Database(url), Settings(_env_file=None).index_refresh_s
     database.migrate()
     running = [
-        context.Process(target=replica, args=(url, str(folder / str(n)), poll_s, seen, ending)) for n in range(replicas)
+        context.Process(target=replica, args=(url, str(folder / str(n)), poll_s, events, ending))
+        for n in range(replicas)
     ]
     for process in running:
         process.start()
     for _ in running:
-        seen.get(timeout=60)
+        events.get(timeout=60)
     time.sleep(1.0)
-    rng, taken, held = np.random.default_rng(0), [], list[str]()
+    rng, taken, stored = np.random.default_rng(0), [], list[str]()
     for number in range(changes):
         time.sleep(float(rng.uniform(0.05, 0.4)))
-        item_id = _delete(database, held.pop()) if number % 2 else _put(database, number)
+        item_id = _delete(database, stored.pop()) if number % 2 else _put(database, number)
         committed = time.time()
-        taken.append(1000 * (max(seen.get(timeout=60)[1] for _ in running) - committed))
+        taken.append(1000 * (max(events.get(timeout=60)[1] for _ in running) - committed))
         if not number % 2:
-            held.append(item_id)
+            stored.append(item_id)
     ending.set()
     for process in running:
         process.join(30)
@@ -82,8 +83,8 @@ def _put(database: Database, number: int) -> str:
         item_id = str(
             items.create_item(session, items.NewItem(hashlib.sha256(str(number).encode()).hexdigest(), "dance"))["id"]
         )
-        found = Analysis("dance", 8.0, MODEL, Rhythm(none, none, none, 15.0, 120.0), segments)
-        analyses.store_analysis(session, item_id, MODEL, found)
+        item_ids = Analysis("dance", 8.0, MODEL, Rhythm(none, none, none, 15.0, 120.0), segments)
+        analyses.store_analysis(session, item_id, MODEL, item_ids)
     return item_id
 
 

@@ -39,21 +39,21 @@ CLIENTS = ((1, 400), (8, 2000), (64, 2000))  # clients, questions in all
 _BATCH = 20_000
 
 
-def fill(database: Database, model: str, found: vectors.Vectors) -> list[str]:
+def fill(database: Database, model: str, made: vectors.Vectors) -> list[str]:
     """Dances and SONGS pieces of music of one segment each; returns the ids of the music."""
-    dances, count = found.names(), len(found.item)
+    dances, count = made.names(), len(made.item)
     songs = [f"music-{number:09d}" for number in range(SONGS)]
     with database.begin() as session:
         for first in range(0, count, _BATCH):
             part = range(first, min(first + _BATCH, count))
             names = list(dict.fromkeys(dances[row] for row in part if row % vectors.SEGMENTS == 0))
             _items(session, names, "dance", model)
-            rows = [_segment(dances[row], row % vectors.SEGMENTS, found.embeddings[row], found.rhythms[row], model)
+            rows = [_segment(dances[row], row % vectors.SEGMENTS, made.embeddings[row], made.rhythms[row], model)
                     for row in part]  # fmt: skip
             session.execute(insert(t.segments), rows)
         _items(session, songs, "music", model)
-        asked = zip(songs, found.query_embeddings, found.query_rhythms, strict=True)
-        session.execute(insert(t.segments), [_segment(name, 0, e, r, model) for name, e, r in asked])
+        queries = zip(songs, made.query_embeddings, made.query_rhythms, strict=True)
+        session.execute(insert(t.segments), [_segment(name, 0, e, r, model) for name, e, r in queries])
     return songs
 
 
@@ -86,17 +86,17 @@ def load(address: str, paths: Sequence[str], clients: int, questions: int) -> tu
 
 
 def _load(address: str, paths: list[str], clients: int, questions: int) -> tuple[list[float], int]:
-    place = urlsplit(address)
+    address_parts = urlsplit(address)
     taken: list[float] = []
     failed = 0
 
     async def client(number: int) -> None:
         nonlocal failed
-        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        reader, writer = await asyncio.open_connection(address_parts.hostname, address_parts.port)
         for turn in range(questions // clients):
             path = paths[(number * 37 + turn) % len(paths)]
             began = time.perf_counter()
-            writer.write(f"POST {path} HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 0\r\n\r\n".encode())
+            writer.write(f"POST {path} HTTP/1.1\r\nhost: {address_parts.netloc}\r\ncontent-length: 0\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             await reader.readexactly(int(length.split(b":")[1]))
@@ -119,8 +119,8 @@ def rows(folder: Path, exact_rows: int, processes: int, segments: int = SEGMENTS
     database.migrate()
     songs = fill(database, card.id, vectors.make(segments, card.model.embed_dim, SONGS))
     database.close()
-    told = {"INDEX_EXACT_ROWS": exact_rows, "INDEX_SNAPSHOT_S": 100_000, "API_PROCESSES": processes}
-    stack = start_stack(data, **{f"MUDAR_{name}": str(value) for name, value in told.items()})
+    settings = {"INDEX_EXACT_ROWS": exact_rows, "INDEX_SNAPSHOT_S": 100_000, "API_PROCESSES": processes}
+    stack = start_stack(data, **{f"MUDAR_{name}": str(value) for name, value in settings.items()})
     try:
         paths = [f"/retrieve?music_id={song}&k=10" for song in songs]
         _warm(stack.url, paths, processes, approximate=exact_rows < segments)
@@ -139,8 +139,8 @@ def _warm(url: str, paths: Sequence[str], processes: int, approximate: bool) -> 
     in_row, deadline = 0, time.monotonic() + 600
     while in_row < 10 * processes and time.monotonic() < deadline:
         lines = httpx.get(f"{url}/metrics", timeout=60).text.splitlines()
-        told = [line for line in lines if line.startswith("mudar_index_approximate{") and "dance" in line]
-        ready = any(line.endswith(" 1.0") for line in told) if approximate else bool(told)
+        gauges = [line for line in lines if line.startswith("mudar_index_approximate{") and "dance" in line]
+        ready = any(line.endswith(" 1.0") for line in gauges) if approximate else bool(gauges)
         in_row = in_row + 1 if ready else 0
         time.sleep(0.02 if ready else 0.5)
 
@@ -167,10 +167,10 @@ def _row(url: str, pid: int, paths: Sequence[str], clients: int, questions: int)
     p50, p99 = cut[49], cut[98]
     reached = failed == 0 and (clients != 8 or (p50 <= 15 and p99 <= 60))
     goal = {8: "p50 <= 15 ms, p99 <= 60 ms", 64: "no error"}.get(clients, "")
-    told = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(taken) / wall_s:.0f}/s, {failed} errors"
+    figures = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(taken) / wall_s:.0f}/s, {failed} errors"
     return Row(
         f"POST /retrieve, {clients} clients",
-        told,
+        figures,
         f"{1000 * cpu_s / len(taken):.1f} ms of CPU each",
         p50,
         None,

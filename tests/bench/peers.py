@@ -27,13 +27,13 @@ Search = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any], float], list[int]
 
 def rows(v: Vectors) -> list[tuple[str, Iterator[dict[str, Any]]]]:
     """Name and records of each engine that is installed."""
-    found = []
+    engines = []
     for name, module, make in ENGINES:
         if importlib.util.find_spec(module) is None:
             print(f"{name}: skipped, {module} is not installed", file=sys.stderr)
         else:
-            found.append((name, _measured(v, name, make)))
-    return found
+            engines.append((name, _measured(v, name, make)))
+    return engines
 
 
 def _measured(v: Vectors, name: str, make: Callable[[Vectors, Path], Search]) -> Iterator[dict[str, Any]]:
@@ -145,11 +145,11 @@ def _milvus_weighted(v: Vectors, folder: Path) -> Search:
     client, _ = _milvus(v, folder)
 
     def search(e: Any, r: Any, lam: float) -> list[int]:
-        asked = [
+        searches = [
             AnnSearchRequest([x], name, {"metric_type": "IP"}, limit=DEPTH)
             for name, x in (("embedding", e), ("rhythm", r))
         ]
-        return [hit["id"] for hit in client.hybrid_search("s", asked, WeightedRanker(lam, 1 - lam), limit=DEPTH)[0]]
+        return [hit["id"] for hit in client.hybrid_search("s", searches, WeightedRanker(lam, 1 - lam), limit=DEPTH)[0]]
 
     return search
 

@@ -45,10 +45,10 @@ def cpu_s(*works: Callable[[], object], rounds: int = 5) -> list[float]:
     """Least CPU seconds of one call of each; they take turns."""
     best = [float("inf")] * len(works)
     for _ in range(rounds):
-        for place, work in enumerate(works):
+        for position, work in enumerate(works):
             started = time.process_time()
             work()
-            best[place] = min(best[place], time.process_time() - started)
+            best[position] = min(best[position], time.process_time() - started)
     return best
 
 
@@ -89,9 +89,9 @@ def exact_rows(v: Vectors, index: HybridIndex, flat: Any) -> Iterator[Record]:
     for lam in LAMBDAS:
         requests = builder.at([v.query(i) for i in range(QUERIES)], lam, K)
         alone = [index.search_many([request])[0].item_ids for request in requests]
-        together = [results.item_ids for results in index.search_many(requests)]
+        batched = [results.item_ids for results in index.search_many(requests)]
         truth = list(float64_ids(v, lam, QUERIES))
-        same = [found == true for each in (alone, together) for found, true in zip(each, truth, strict=True)]
+        same = [results == true for each in (alone, batched) for results, true in zip(each, truth, strict=True)]
         ms, flat_ms = timed(v, index, flat, lam)
         yield {"lambda": lam, "ms": ms, "recall": float(np.mean(same)), "speed_vs_flat": flat_ms / ms}
 
@@ -120,7 +120,7 @@ def approximate_rows(v: Vectors, index: HybridIndex, flat: Any) -> Iterator[Reco
 def shared(answers: Sequence[SearchResults], truth: Sequence[SearchResults]) -> float:
     """Mean share of the true items that the answers hold."""
     pairs = zip(answers, truth, strict=True)
-    return float(np.mean([len({*found.item_ids} & {*true.item_ids}) / len(true) for found, true in pairs]))
+    return float(np.mean([len({*results.item_ids} & {*true.item_ids}) / len(true) for results, true in pairs]))
 
 
 def restart_s(index: HybridIndex) -> float:

@@ -81,10 +81,10 @@ def make(count: int, embed_dim: int, queries: int = 200, kind: str = "measured",
     """N = `count` rows of `embed_dim` + 64 numbers."""
     rng = np.random.default_rng(seed)
     item = np.arange(count) // SEGMENTS
-    found = Vectors(*_room(count, embed_dim), item, *_room(queries, embed_dim))
-    parts = [(found.embeddings, found.rhythms), (found.query_embeddings, found.query_rhythms)]
+    vectors = Vectors(*_room(count, embed_dim), item, *_room(queries, embed_dim))
+    parts = [(vectors.embeddings, vectors.rhythms), (vectors.query_embeddings, vectors.query_rhythms)]
     {"measured": _measured, "crowded": _crowded, "uniform": _uniform}[kind](rng, *parts)
-    return found
+    return vectors
 
 
 Part = tuple[Array, Array]  # embeddings and rhythms to fill
@@ -94,31 +94,31 @@ def _room(count: int, embed_dim: int) -> Part:
     return np.empty((count, embed_dim), np.float32), np.empty((count, RHYTHM_DIM), np.float32)
 
 
-def _uniform(rng: np.random.Generator, rows: Part, asked: Part) -> None:
-    for part in (*rows, *asked):
+def _uniform(rng: np.random.Generator, rows: Part, queries_part: Part) -> None:
+    for part in (*rows, *queries_part):
         for block in _blocks(part):
             block[:] = _unit(rng.standard_normal(block.shape, np.float32))
 
 
-def _measured(rng: np.random.Generator, rows: Part, asked: Part) -> None:
+def _measured(rng: np.random.Generator, rows: Part, queries_part: Part) -> None:
     at = np.arange(6, RANK)
     tail = np.where(at <= 24, 0.0016 * (at / 5.0) ** -1.75, 1e-4 * 10 ** ((24 - at) / 41))
     embedding = np.array([*_EMBEDDING_AXES, *tail])
     rhythm = _RHYTHM_FALL ** np.arange(RHYTHM_AXES - 1)
     spectra = (embedding, _EMBEDDING_MEAN, _EMBEDDING_WITHIN), (rhythm, _RHYTHM_MEAN, _RHYTHM_WITHIN)
     shares = (_QUERY_EMBEDDING, _QUERY_RHYTHM)
-    for out, query, (variance, mean, within), share in zip(rows, asked, spectra, shares, strict=True):
+    for out, query, (variance, mean, within), share in zip(rows, queries_part, spectra, shares, strict=True):
         axes = np.linalg.qr(rng.normal(size=(out.shape[1], out.shape[1])))[0].T.astype(np.float32)
         spread = np.sqrt((1 - mean) * variance / variance.sum()).astype(np.float32)
-        middle, held = np.sqrt(mean) * axes[0], axes[1 : 1 + len(spread)]
+        middle, axes_used = np.sqrt(mean) * axes[0], axes[1 : 1 + len(spread)]
         for block in _blocks(out):
             items = -(-len(block) // SEGMENTS)
-            place = np.repeat(rng.standard_normal((items, len(spread)), np.float32), SEGMENTS, 0)[: len(block)]
-            own = rng.standard_normal(place.shape, np.float32)
-            block[:] = _unit(middle + ((np.sqrt(1 - within) * place + np.sqrt(within) * own) * spread) @ held)
-        asked_for = rng.standard_normal(query.shape, np.float32)
-        asked_for[:, 0] = 1.0
-        query[:] = _unit((asked_for * _standing(share, len(axes))) @ axes)
+            centres = np.repeat(rng.standard_normal((items, len(spread)), np.float32), SEGMENTS, 0)[: len(block)]
+            own = rng.standard_normal(centres.shape, np.float32)
+            block[:] = _unit(middle + ((np.sqrt(1 - within) * centres + np.sqrt(within) * own) * spread) @ axes_used)
+        direction = rng.standard_normal(query.shape, np.float32)
+        direction[:, 0] = 1.0
+        query[:] = _unit((direction * _standing(share, len(axes))) @ axes)
 
 
 def _standing(share: tuple[tuple[int, float], ...], dim: int) -> Array:
@@ -131,17 +131,17 @@ def _standing(share: tuple[tuple[int, float], ...], dim: int) -> Array:
     return np.sqrt(sizes).astype(np.float32)
 
 
-def _crowded(rng: np.random.Generator, rows: Part, asked: Part) -> None:
+def _crowded(rng: np.random.Generator, rows: Part, queries_part: Part) -> None:
     axes = np.linalg.qr(rng.normal(size=(rows[0].shape[1], RANK)))[0].T * (np.arange(1, RANK + 1) ** -0.5)[:, None]
     styles, tempi = rng.standard_normal((STYLES, RANK), np.float32), rng.uniform(85, 150, STYLES)
     lags = lags_s(RHYTHM_DIM, *TEMPO_LAGS_S).astype(np.float32)
-    for (embeddings, rhythms), of_one, noise in ((rows, SEGMENTS, 0.0), (asked, 1, 0.4)):
+    for (embeddings, rhythms), of_one, noise in ((rows, SEGMENTS, 0.0), (queries_part, 1, 0.4)):
         for e, r in zip(_blocks(embeddings), _blocks(rhythms), strict=True):
             items = -(-len(e) // of_one)
             style, mine = rng.integers(0, STYLES, items), np.arange(len(e)) // of_one
-            place = styles[style] + 0.6 * rng.standard_normal((items, RANK), np.float32)
+            centres = styles[style] + 0.6 * rng.standard_normal((items, RANK), np.float32)
             own = (0.35 + noise) * rng.standard_normal((len(e), RANK), np.float32)
-            e[:] = _unit((place[mine] + own) @ axes.astype(np.float32))
+            e[:] = _unit((centres[mine] + own) @ axes.astype(np.float32))
             bpm, swing = tempi[style] + 6 * rng.normal(size=items), rng.uniform(0.2, 1, (items, 4)).astype(np.float32)
             period = 60 / bpm[mine, None] * (1 + 0.01 * rng.normal(size=(len(e), 1)))
             turns = (2 * np.pi * lags / period).astype(np.float32)

@@ -26,8 +26,8 @@ QUERIES, K = 200, 10
 def main() -> int:
     """See the module."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-    place = to_device("cuda")
-    assert place is not None
+    device = to_device("cuda")
+    assert device is not None
     v = vectors.make(count, 256, QUERIES)
     index, queries = v.index(), [v.query(i) for i in range(QUERIES)]
     builder.add_acceleration(index)
@@ -36,7 +36,7 @@ def main() -> int:
     for name, put in (("cpu", False), ("card", True)):
         if put:
             index = v.index()
-            builder.add_acceleration(index, place)
+            builder.add_acceleration(index, device)
         for kind, batches in (("single_ms", [[q] for q in queries[:50]]), ("batched_ms", [queries])):
             started = time.perf_counter()
             for batch in batches:

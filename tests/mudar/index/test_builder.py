@@ -52,13 +52,13 @@ def true_first(
     """The k best items by both matrices in float64."""
     score = lam * (query.embeddings.astype(float) @ e.astype(float).T)
     score += (1 - lam) * (query.rhythms.astype(float) @ r.astype(float).T)
-    found: dict[str, None] = {}
+    results: dict[str, None] = {}
     for row in np.argsort(-score.max(axis=0), kind="stable"):
         if names[row] not in gone:
-            found[names[row]] = None
-        if len(found) == k:
+            results[names[row]] = None
+        if len(results) == k:
             break
-    return list(found)
+    return list(results)
 
 
 @pytest.mark.parametrize("kind", ["clumps", "uniform"])
@@ -89,12 +89,12 @@ def test_acceleration_changes_nothing(kind: str, quicker: bool, monkeypatch: pyt
     for k, each in ((10, few), (60, deep)):
         assert index.search_many(at(5 * queries, 5 * mixed, k, exclude=excluded)) == 5 * each
     for lam in LAMBDAS:
-        together = index.search_many(at(queries, lam, 10))
-        for query, found in zip(queries, together, strict=True):
-            assert [m.item_id for m in found] == true_first(names, e, r, query, lam, 10, gone)
-            assert found == index.search_many(at([query], lam, 10))[0]
-        (found,) = index.search_many(at(queries[:1], lam, 10, exclude=excluded))
-        assert [m.item_id for m in found] == true_first(names, e, r, queries[0], lam, 10, gone | excluded)
+        batched = index.search_many(at(queries, lam, 10))
+        for query, results in zip(queries, batched, strict=True):
+            assert [m.item_id for m in results] == true_first(names, e, r, query, lam, 10, gone)
+            assert results == index.search_many(at([query], lam, 10))[0]
+        (results,) = index.search_many(at(queries[:1], lam, 10, exclude=excluded))
+        assert [m.item_id for m in results] == true_first(names, e, r, queries[0], lam, 10, gone | excluded)
 
 
 def test_a_block_pca_keeps_every_score_and_puts_what_weighs_most_first() -> None:
@@ -131,8 +131,8 @@ def approximate() -> tuple[HybridIndex, list[str], np.ndarray, np.ndarray]:
 
     def ask() -> None:
         while not over.is_set():
-            found = index.search(e[-1:], r[-1:], 0.5, 3)
-            assert found[0].item_id == names[-1]
+            results = index.search(e[-1:], r[-1:], 0.5, 3)
+            assert results[0].item_id == names[-1]
             answered[0] += 1
 
     threads = [threading.Thread(target=work) for work in (change, ask)]
@@ -161,14 +161,14 @@ def test_lists_hold_the_floor_at_every_lambda(
     queries = [SearchRequest(qe[i : i + 1], qr[i : i + 1], [0.0]) for i in range(60)]
     for lam in LAMBDAS:
         hits = [
-            len({m.item_id for m in found} & set(true_first(names, e, r, query, lam, 10, GONE)))
-            for query, found in zip(queries, index.search_many(at(queries, lam, 10)), strict=True)
+            len({m.item_id for m in results} & set(true_first(names, e, r, query, lam, 10, GONE)))
+            for query, results in zip(queries, index.search_many(at(queries, lam, 10)), strict=True)
         ]
         assert sum(hits) / 600 >= 0.97
         every = index.search_alike(at(queries[:5], lam, 10), ALL_ROWS)
-        for query, found in zip(queries, every, strict=False):  # float16 may swap what differs by less than 1e-3
+        for query, results in zip(queries, every, strict=False):  # float16 may swap what differs by less than 1e-3
             true = true_first(names, e, r, query, lam, 12, GONE)
-            assert {m.item_id for m in found[:8]} <= set(true)
+            assert {m.item_id for m in results[:8]} <= set(true)
 
 
 def test_rows_that_the_axes_of_lists_cannot_show_are_found_beside_them_and_in_new_lists() -> None:
@@ -204,12 +204,12 @@ def test_filters_lose_nothing_in_lists(approximate: tuple[HybridIndex, list[str]
     qe, qr = rows_like("clumps", 3, 8)
     few = set(sorted(set(names) - GONE)[::97])
     for i in range(3):
-        found = index.search(qe[i : i + 1], qr[i : i + 1], 0.5, len(few), allow=few)
-        assert {m.item_id for m in found} == few
+        results = index.search(qe[i : i + 1], qr[i : i + 1], 0.5, len(few), allow=few)
+        assert {m.item_id for m in results} == few
         most = set(names) - few
-        found = index.search(qe[i : i + 1], qr[i : i + 1], 0.5, 20, allow=most)
-        assert len(found) == 20
-        assert not few & {m.item_id for m in found}
+        results = index.search(qe[i : i + 1], qr[i : i + 1], 0.5, 20, allow=most)
+        assert len(results) == 20
+        assert not few & {m.item_id for m in results}
 
 
 def test_a_snapshot_of_lists_comes_back(
@@ -226,9 +226,9 @@ def test_a_snapshot_of_lists_comes_back(
     name = sorted(loaded.item_ids())[0]
     loaded.remove(name)
     assert name not in {m.item_id for m in loaded.search(qe, qr, 0.5, len(index))}
-    whole = (tmp_path / "x").read_bytes()
-    for place in range(100, len(whole), len(whole) // 40):
-        (tmp_path / "x").write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
+    content = (tmp_path / "x").read_bytes()
+    for position in range(100, len(content), len(content) // 40):
+        (tmp_path / "x").write_bytes(content[:position] + bytes([content[position] ^ 0x11]) + content[position + 1 :])
         with pytest.raises(SnapshotUnusable):
             load(tmp_path / "x", stamp, E_DIM, R_DIM)
 

@@ -46,49 +46,49 @@ class Counting:
     """An index that counts what it is asked."""
 
     def __init__(self, index: Any) -> None:
-        self._index, self.asked = index, 0
+        self._index, self.requests = index, 0
 
     def __getattr__(self, name: str) -> Any:
-        self.asked += name == "search"
+        self.requests += name == "search"
         return getattr(self._index, name)
 
 
 @pytest.mark.parametrize("copies", [False, True])
 def test_a_card_changes_no_answer(copies: bool) -> None:
-    plain, index, asked = library(copies), library(copies), questions()
+    plain, index, requests = library(copies), library(copies), questions()
     if copies:
         rows = plain.freeze().exact.vectors
-        asked.append(SearchRequest(rows[:1, :E_DIM].copy(), rows[:1, E_DIM:].copy(), [0.0]))
+        requests.append(SearchRequest(rows[:1, :E_DIM].copy(), rows[:1, E_DIM:].copy(), [0.0]))
     made: list[Counting] = []
 
-    def place(empty: Any) -> Any:
+    def device(empty: Any) -> Any:
         made.append(Counting(empty))
         return made[-1]
 
-    assert builder.add_acceleration(index, place)
-    assert not builder.add_acceleration(index, place)
+    assert builder.add_acceleration(index, device)
+    assert not builder.add_acceleration(index, device)
     for lam in LAMBDAS:
         for k in (1, 10, 100):
-            expected = plain.search_many(at(asked, lam, k))
-            assert same(index.search_many(at(asked, lam, k)), expected)
-            assert same([index.search_many(at([q], lam, k))[0] for q in asked[-3:]], expected[-3:])
-    assert made[0].asked >= 2 * len(LAMBDAS) * 3
+            expected = plain.search_many(at(requests, lam, k))
+            assert same(index.search_many(at(requests, lam, k)), expected)
+            assert same([index.search_many(at([q], lam, k))[0] for q in requests[-3:]], expected[-3:])
+    assert made[0].requests >= 2 * len(LAMBDAS) * 3
 
 
 def test_rows_that_come_are_on_the_card_and_rows_that_go_take_it_off() -> None:
-    plain, index, asked = library(), library(), questions(10)
+    plain, index, requests = library(), library(), questions(10)
     assert builder.add_acceleration(index, lambda empty: empty)
     rng = np.random.default_rng(6)
     more = (np.arange(40), [f"new{n:02d}" for n in range(40)], unit(rng, 40, E_DIM), unit(rng, 40, R_DIM), np.zeros(40))
     for each in (plain, index):
         each.add(*more)
-    assert same(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
+    assert same(index.search_many(at(requests, 0.5, 10)), plain.search_many(at(requests, 0.5, 10)))
     exclude = {"new03", "i00007"}
-    without = [each.search_many(at(asked, 0.5, 10, exclude=exclude)) for each in (index, plain)]
+    without = [each.search_many(at(requests, 0.5, 10, exclude=exclude)) for each in (index, plain)]
     assert same(*without)
     for each in (plain, index):
         each.remove("i00003")
-    assert same(index.search_many(at(asked, 0.5, 10)), plain.search_many(at(asked, 0.5, 10)))
+    assert same(index.search_many(at(requests, 0.5, 10)), plain.search_many(at(requests, 0.5, 10)))
 
 
 @pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS knows cards")

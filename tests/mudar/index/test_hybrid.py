@@ -75,11 +75,11 @@ class Library:
         """Same items in the same order, same seconds, same scores."""
         names = (set(self.names) if allow is None else set(allow)) - set(exclude)
         expected = self.ranking(lam, k, names)
-        found = index.search(
+        results = index.search(
             self.query_e, self.query_r, lam, k, query_start_s=self.query_s, exclude=exclude, allow=allow
         )
-        assert [m.item_id for m in found] == [m.item_id for m in expected]
-        for a, b in zip(found, expected, strict=True):
+        assert [m.item_id for m in results] == [m.item_id for m in expected]
+        for a, b in zip(results, expected, strict=True):
             assert (a.start_s, a.query_start_s) == (b.start_s, b.query_start_s)
             np.testing.assert_allclose(
                 [a.score, a.embedding_score, a.rhythm_score], [b.score, b.embedding_score, b.rhythm_score], atol=1e-6
@@ -117,10 +117,10 @@ def test_long_items_do_not_push_others_out(lam: float) -> None:
         np.repeat(library.query_r[:1], n, 0),
         np.zeros(n),
     )
-    found = index.search(library.query_e, library.query_r, lam, 10)
-    assert found[0].item_id == "zz"
-    assert found[0].score == pytest.approx(1, abs=1e-6)
-    assert [m.item_id for m in found[1:]] == [m.item_id for m in library.ranking(lam, 9, set(library.names))]
+    results = index.search(library.query_e, library.query_r, lam, 10)
+    assert results[0].item_id == "zz"
+    assert results[0].score == pytest.approx(1, abs=1e-6)
+    assert [m.item_id for m in results[1:]] == [m.item_id for m in library.ranking(lam, 9, set(library.names))]
 
 
 @pytest.mark.slow
@@ -131,8 +131,8 @@ def test_a_library_of_copies_is_ranked_by_id() -> None:
     index = HybridIndex(E_DIM, R_DIM)
     shuffled = rng.permutation(n)
     index.add(shuffled, [f"i{i:05d}" for i in shuffled], e, r, np.zeros(n))
-    found = index.search(e[:300], r[:300], 0.3, 5)
-    assert [m.item_id for m in found] == [f"i{i:05d}" for i in range(5)]
+    results = index.search(e[:300], r[:300], 0.3, 5)
+    assert [m.item_id for m in results] == [f"i{i:05d}" for i in range(5)]
 
 
 def test_removing_and_replacing_leave_exactly_the_rest() -> None:

@@ -32,8 +32,8 @@ def empty(engine: Milvus) -> Iterator[MilvusIndex]:
 
 
 def vectors(seed: int, count: int, size: int) -> np.ndarray:
-    found = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    results = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
+    return results / np.linalg.norm(results, axis=1, keepdims=True)
 
 
 @dataclass
@@ -57,11 +57,11 @@ class Both:
 
     def agree(self, k: int = 10, seed: int = 5, segments: int = 3, **narrow: Any) -> list[SearchHit]:
         """The answer of both at the last λ, once they agreed at all."""
-        asked = (vectors(seed, segments, E), vectors(seed + 1, segments, R))
+        queries = (vectors(seed, segments, E), vectors(seed + 1, segments, R))
         for lam in LAMBDAS:
             start_s = 4.0 * np.arange(segments)
-            mine = self.milvus.search(*asked, lam, k, query_start_s=start_s, **narrow)
-            theirs = self.faiss.search(*asked, lam, k, query_start_s=start_s, **narrow)
+            mine = self.milvus.search(*queries, lam, k, query_start_s=start_s, **narrow)
+            theirs = self.faiss.search(*queries, lam, k, query_start_s=start_s, **narrow)
             assert [m.item_id for m in mine] == [m.item_id for m in theirs]
             np.testing.assert_allclose([m[1:] for m in mine], [m[1:] for m in theirs], atol=1e-6)
             for match in mine:
@@ -91,11 +91,11 @@ def test_questions_asked_together_are_answered_as_alone(both: Both) -> None:
     both.fill([1, 2, 3, 4, 5] * 12)
     sizes, lams = (1, 4, 2), (0.0, 0.7, 1.0)
     queries = [SearchRequest(vectors(size, size, E), vectors(size + 9, size, R), np.arange(size)) for size in sizes]
-    found = both.milvus.search_many(at(queries, lams, 7))
-    for query, lam, matches in zip(queries, lams, found, strict=True):
+    results = both.milvus.search_many(at(queries, lams, 7))
+    for query, lam, matches in zip(queries, lams, results, strict=True):
         assert matches == both.milvus.search(query.embeddings, query.rhythms, lam, 7, query_start_s=query.start_s)
         assert len(matches) == 7
-    places = [[(m.item_id, m.start_s, m.query_start_s) for m in matches] for matches in found]
+    places = [[(m.item_id, m.start_s, m.query_start_s) for m in matches] for matches in results]
     exact = both.faiss.search_many(at(queries, lams, 7))
     assert places == [[(m.item_id, m.start_s, m.query_start_s) for m in matches] for matches in exact]
 
@@ -123,8 +123,8 @@ def test_items_with_very_many_segments_do_not_crowd_out_others(both: Both, monke
 def test_equal_scores_are_ordered_by_item_then_by_seconds(both: Both) -> None:
     one, other = np.tile(vectors(1, 1, E), (6, 1)), np.tile(vectors(2, 1, R), (6, 1))
     both.replace((), np.arange(1, 7), ["c", "a", "b", "a", "c", "b"], one, other, [4.0, 8.0, 0.0, 0.0, 0.0, 4.0])
-    found = both.agree(k=3)
-    assert [(match.item_id, match.start_s) for match in found] == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
+    results = both.agree(k=3)
+    assert [(match.item_id, match.start_s) for match in results] == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
 
 
 def test_doing_a_change_twice_does_no_harm(both: Both) -> None:
@@ -148,11 +148,11 @@ def test_the_mark_is_kept_and_never_found(both: Both) -> None:
 
 
 def test_questions_out_of_range_are_refused(empty: MilvusIndex) -> None:
-    asked = (vectors(0, 1, E), vectors(1, 1, R))
+    queries = (vectors(0, 1, E), vectors(1, 1, R))
     for lam, k in ((1.1, 5), (float("nan"), 5), (0.5, 0)):
         with pytest.raises(OutOfRange):
-            empty.search(*asked, lam, k)
-    assert empty.search(*asked, 0.5, 3) == []
+            empty.search(*queries, lam, k)
+    assert empty.search(*queries, 0.5, 3) == []
 
 
 def test_an_engine_that_is_away_is_said_to_be(free_address: str) -> None:

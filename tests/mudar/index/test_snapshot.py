@@ -13,7 +13,7 @@ from mudar.index.hybrid import HybridIndex
 from mudar.index.snapshot import SnapshotHeader, SnapshotUnusable, load, save
 
 HEADER = SnapshotHeader(library=77, model="m@1", kind="dance", seq=12, at=1234567890.123456)
-WANTED = dataclasses.replace(HEADER, seq=20)
+EXPECTED = dataclasses.replace(HEADER, seq=20)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def index() -> HybridIndex:
 def test_what_was_saved_comes_back(index: HybridIndex, tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "x.index"
     save(index, path, HEADER)
-    loaded, stamp = load(path, WANTED, 6, 4)
+    loaded, stamp = load(path, EXPECTED, 6, 4)
     assert (stamp, len(loaded), loaded.item_ids()) == (HEADER, 45, index.item_ids())
     query = np.full((1, 6), 0.2, np.float32), np.full((1, 4), 0.2, np.float32)
     for lam in (0.0, 0.4, 1.0):
@@ -40,59 +40,59 @@ def test_what_was_saved_comes_back(index: HybridIndex, tmp_path: Path) -> None:
 
 def test_an_empty_index_too(tmp_path: Path) -> None:
     save(HybridIndex(6, 4), tmp_path / "x", HEADER)
-    assert len(load(tmp_path / "x", WANTED, 6, 4)[0]) == 0
+    assert len(load(tmp_path / "x", EXPECTED, 6, 4)[0]) == 0
 
 
 @pytest.mark.parametrize(
-    ("wanted", "dims", "why"),
+    ("expected", "dims", "why"),
     [
-        (dataclasses.replace(WANTED, library=78), (6, 4), "library"),
-        (dataclasses.replace(WANTED, model="m@2"), (6, 4), "model"),
-        (dataclasses.replace(WANTED, kind="music"), (6, 4), "kind"),
-        (dataclasses.replace(WANTED, seq=11), (6, 4), "covers change 12"),
-        (WANTED, (4, 6), "embed_dim"),
+        (dataclasses.replace(EXPECTED, library=78), (6, 4), "library"),
+        (dataclasses.replace(EXPECTED, model="m@2"), (6, 4), "model"),
+        (dataclasses.replace(EXPECTED, kind="music"), (6, 4), "kind"),
+        (dataclasses.replace(EXPECTED, seq=11), (6, 4), "covers change 12"),
+        (EXPECTED, (4, 6), "embed_dim"),
     ],
 )
 def test_what_is_not_ours_is_not_used(
-    index: HybridIndex, tmp_path: Path, wanted: SnapshotHeader, dims: tuple[int, int], why: str
+    index: HybridIndex, tmp_path: Path, expected: SnapshotHeader, dims: tuple[int, int], why: str
 ) -> None:
     save(index, tmp_path / "x", HEADER)
     with pytest.raises(SnapshotUnusable, match=why):
-        load(tmp_path / "x", wanted, *dims)
+        load(tmp_path / "x", expected, *dims)
 
 
 def test_every_cut_and_every_flipped_byte_is_noticed(index: HybridIndex, tmp_path: Path) -> None:
     path = tmp_path / "x"
     save(index, path, HEADER)
-    whole = path.read_bytes()
-    for size in [*range(0, 400, 7), *range(400, len(whole), 101), len(whole) - 1]:
-        path.write_bytes(whole[:size])
+    content = path.read_bytes()
+    for size in [*range(0, 400, 7), *range(400, len(content), 101), len(content) - 1]:
+        path.write_bytes(content[:size])
         with pytest.raises(SnapshotUnusable):
-            load(path, WANTED, 6, 4)
-    for at in [*range(0, 400, 3), *range(400, len(whole), 67), len(whole) - 1]:
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x11]) + whole[at + 1 :])
+            load(path, EXPECTED, 6, 4)
+    for at in [*range(0, 400, 3), *range(400, len(content), 67), len(content) - 1]:
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x11]) + content[at + 1 :])
         with pytest.raises(SnapshotUnusable):
-            load(path, WANTED, 6, 4)
-    path.write_bytes(whole + b"\0")
+            load(path, EXPECTED, 6, 4)
+    path.write_bytes(content + b"\0")
     with pytest.raises(SnapshotUnusable):
-        load(path, WANTED, 6, 4)
+        load(path, EXPECTED, 6, 4)
     path.unlink()
     with pytest.raises(SnapshotUnusable, match="no snapshot"):
-        load(path, WANTED, 6, 4)
+        load(path, EXPECTED, 6, 4)
 
 
 def test_a_failed_save_leaves_the_old_snapshot(index: HybridIndex, tmp_path: Path) -> None:
     path = tmp_path / "x"
     save(index, path, HEADER)
-    whole = path.read_bytes()
+    content = path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, hard))
     try:
         with pytest.raises(OSError, match="too large"):
             save(index, path, dataclasses.replace(HEADER, seq=13))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
@@ -105,8 +105,8 @@ def test_a_frozen_index_is_saved_as_it_was_whatever_changes_meanwhile(index: Hyb
     for n in range(2900):  # and enough to number rows anew
         index.remove(f"new{n}")
     save(frozen, tmp_path / "x", HEADER)
-    assert load(tmp_path / "x", WANTED, 6, 4)[0].item_ids() == items
+    assert load(tmp_path / "x", EXPECTED, 6, 4)[0].item_ids() == items
     save(index, tmp_path / "x", HEADER)
     left = items - {"i4"} | {f"new{n}" for n in range(2900, 3000)}
-    assert load(tmp_path / "x", WANTED, 6, 4)[0].item_ids() == left
+    assert load(tmp_path / "x", EXPECTED, 6, 4)[0].item_ids() == left
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
