@@ -30,10 +30,10 @@ demo: $(VENV)/.run ## embed, retrieve, retarget, end to end: make demo [DANCE=cl
 
 test: $(VENV)/.dev ## set up and run the whole suite
 	@tests/install-browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-fast: $(VENV)/.dev ## the unit tests that are quick: under a minute
-	$(BIN)/python -m pytest -m "unit and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "unit and not slow" $(ARGS)
 
 test-random: $(VENV)/.dev ## the tests of drawn examples, with a new seed and many more examples
 	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -m hypothesis --hypothesis-seed=random $(ARGS)

@@ -12,19 +12,11 @@ from tests.names import CODE, ROOT, python_files
 FILE_LINES: Final = 400
 FOLDER_FILES: Final = 12
 PARAMETERS: Final = 6
-SUM_OF_LINES: Final = 32_000
+SUM_OF_LINES: Final = 30_100
 # What a decorator of these names reads (FastAPI's endpoints, typer's commands) has as many parameters as it offers.
 SIGNATURES: Final = frozenset({"get", "post", "put", "patch", "delete", "command", "callback"})
 # Rooms that are still too large; the list only shrinks.
-NOT_YET: Final[tuple[str, ...]] = (
-    "mudar/embed.py",
-    "mudar/index",
-    "mudar/library",
-    "mudar/model",
-    "mudar/retarget",
-    "service/cli",
-    "training/",
-)
+NOT_YET: Final[tuple[str, ...]] = ("mudar/embed.py", "mudar/library", "mudar/model", "service/cli", "training/")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SOURCES: Final = {str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)}
