@@ -20,9 +20,9 @@ from typing import Any
 
 import tomli_w
 
-from model_store.card import CARD_FILE, Card, is_word, read_card
 from mudar.atomic_write import write_atomically
 from mudar.errors import CardInvalid, UnknownModel
+from mudar.model.checkpoint import CARD_FILE, Card, is_word, read_card
 
 ALIASES_FILE = "aliases.toml"
 SERVED = "served"  # the alias that a bare name stands for

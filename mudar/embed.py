@@ -1,7 +1,7 @@
-"""Embedder: a file to its Analysis, that is segments, rhythm and tempo. Where media, features and network meet.
+"""Embeds a file: media, features and network make its Analysis, that is segments, rhythm and tempo.
 
-Streaming: a file of any length is held as its descriptors only. Knows no shelf (model_store hands it a model), no
-database and no queue. Sections 3 and 4.3.
+Streaming: of a file of any length only its descriptors are in memory. Knows no names of models, no database and no
+queue. Sections 3 and 4.3.
 
 Shapes: T model frames; M motion features; S segments; W frames of one; E, R the lengths of its vectors; H rhythm
 heads; k, C positions and channels of a frame's map.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.motion import Motion, extract_motion
 from mudar.features.windows import Window, overlap_add, windows
 from mudar.media.decode.audio import decode_audio
+from mudar.model.checkpoint import LoadedModel
 from mudar.model.frame_features import FrameFeatureExtractor
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar
@@ -44,21 +45,13 @@ _SEGMENTS_AT_ONCE = 16
 SPEED_FPS = 30.0  # of the speed that a retargeting looks at: braking lies below 4 Hz
 
 
-class Loaded(Protocol):
-    """What the shelf hands out: a network, what it is fed, its name@version, and PWC-Net's weights if it needs them."""
-
-    @property
-    def model(self) -> Mudar: ...
-    @property
-    def spec(self) -> FeatureSpec: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def flow_weights(self) -> Path | None: ...
-
-
 class Embedder:
-    """One model, ready for files. Not for several threads at once: give each worker its own."""
+    """Embeds files with one model. Not for several threads at once: give each worker its own.
+
+    >>> embedder = Embedder.from_loaded(load("model_store/checkpoints/mudar-small/0.5.0"))
+    >>> len(embedder.music("song.wav").rhythm.beats_s) > 4
+    True
+    """
 
     def __init__(self, model: Mudar, spec: FeatureSpec, name: str, flow: FlowEstimator | None = None) -> None:
         self.model, self.spec, self.name = model.eval(), spec, name
@@ -66,156 +59,152 @@ class Embedder:
         self._flow = flow or make_flow(spec.video)
 
     @classmethod
-    def from_loaded(cls, loaded: Loaded) -> Embedder:
-        """The embedder of a model from the shelf."""
+    def from_loaded(cls, loaded: LoadedModel) -> Embedder:
+        """Makes the embedder of a checkpoint that was loaded."""
         device = str(next(loaded.model.parameters()).device)
         flow = make_flow(loaded.spec.video, loaded.flow_weights, device)
         return cls(loaded.model, loaded.spec, loaded.name, flow)
 
     def warm_up(self) -> None:
-        """Pay now what the first file would: librosa's compiled kernels, the network's first pass over music."""
+        """Pays now what the first file would: librosa's compiled kernels, the network's first pass over music."""
         audio, segment = self.spec.audio, self.spec.segment
         clicks = np.zeros(round(segment.window_s * audio.sample_rate_hz), np.float32)
         clicks[:: audio.sample_rate_hz // 2] = 1.0
         where = windows(segment.window_s, self.spec.frames_per_segment, self.spec)
-        self._hear(music_features(clicks, audio), where, ignore)
+        self._embed_music(music_features(clicks, audio), where, ignore)
 
     def file(self, path: str | Path, kind: Kind, progress: Progress = ignore) -> Analysis:
-        """`dance` or `music`, by `kind`."""
+        """Analyses a file by `dance` or by `music`, as `kind` says."""
         return self.dance(path, progress) if kind == "dance" else self.music(path, progress)
 
     def dance(self, path: str | Path, progress: Progress = ignore) -> Analysis:
-        """Analysis of a video's picture. Raises NoVideoStream, StillVideo, MediaTooShort and other MediaErrors.
+        """Analyses a video's picture. Raises NoVideoStream, StillVideo, MediaTooShort and other MediaErrors.
 
         A progress callback that raises ends the work there; nothing is left behind.
         """
-        clock = _Clock()
-        reader = FrameFeatureExtractor(self.model) if self.model.config.needs_frames else None
+        timer = _StageTimer()
+        frames = FrameFeatureExtractor(self.model) if self.model.config.needs_frames else None
         motion = extract_motion(
             path,
             self.spec,
             flow=self._flow,
-            look=reader,
-            look_size_px=self.config.appearance_size_px if reader else None,
+            look=frames,
+            look_size_px=self.config.appearance_size_px if frames else None,
             progress=scaled(progress, 0.0, 0.9),
         )
         where = windows(motion.duration_s, motion.frames, self.spec)
-        with clock.stage("network"):
-            embeddings, curves = self._see(
-                motion, reader.maps() if reader else None, where, scaled(progress, 0.9, 0.97)
+        with timer.stage("network"):
+            embeddings, curves = self._embed_dance(
+                motion, frames.maps() if frames else None, where, scaled(progress, 0.9, 0.97)
             )
-        with clock.stage("rhythm"):
+        with timer.stage("rhythm"):
             stitched = overlap_add(curves, where, motion.frames)  # (T, H)
             rows = motion_input(motion.between, self.spec.video)
             rhythm = self._dance_rhythm(stitched, rows, motion)
             vectors = dance_descriptor(self.config, self.spec.video, rows, rhythm.curve, where)
         progress(1.0, "rhythm")
-        return self._analysis("dance", motion.duration_s, rhythm, where, (embeddings, vectors), clock, motion.stage_s)
+        segments = _segments(where, embeddings, vectors)
+        stage_s = motion.stage_s | timer.seconds()
+        return Analysis("dance", motion.duration_s, self.name, rhythm, segments, stage_s)
 
     def music(self, path: str | Path, progress: Progress = ignore) -> Analysis:
-        """Analysis of a file's sound. Raises NoAudioStream, SilentAudio, MediaTooShort and other MediaErrors."""
-        clock = _Clock()
+        """Analyses a file's sound. Raises NoAudioStream, SilentAudio, MediaTooShort and other MediaErrors."""
+        timer = _StageTimer()
         progress(0.0, "decode")
-        with clock.stage("decode"):
+        with timer.stage("decode"):
             samples = decode_audio(path, self.spec.audio.sample_rate_hz).samples
         duration_s = len(samples) / self.spec.audio.sample_rate_hz
         if duration_s < self.spec.segment.min_s - 1e-3:
             raise MediaTooShort(f"{Path(path).name} sounds for {duration_s:.2f} s.")
         progress(0.3, "listen")
-        with clock.stage("features"):
-            heard = music_features(samples, self.spec.audio)
+        with timer.stage("features"):
+            features = music_features(samples, self.spec.audio)
         progress(0.7, "network")
         frames = max(round(duration_s * self.spec.video.fps), 1)
         where = windows(duration_s, frames, self.spec)
-        with clock.stage("network"):
-            embeddings = self._hear(heard, where, scaled(progress, 0.7, 0.95))
-        with clock.stage("rhythm"):
-            rhythm = self._music_rhythm(heard, frames)
-            pulses = curve_at(heard.beat_curve, self.spec.audio, self.spec.video.fps, frames)
+        with timer.stage("network"):
+            embeddings = self._embed_music(features, where, scaled(progress, 0.7, 0.95))
+        with timer.stage("rhythm"):
+            rhythm = self._music_rhythm(features, frames)
+            pulses = curve_at(features.beat_curve, self.spec.audio, self.spec.video.fps, frames)
             vectors = music_descriptor(self.config, self.spec.video, rhythm.curve, pulses, where)
         progress(1.0, "rhythm")
-        return self._analysis("music", duration_s, rhythm, where, (embeddings, vectors), clock, {})
+        segments = _segments(where, embeddings, vectors)
+        return Analysis("music", duration_s, self.name, rhythm, segments, timer.seconds())
 
-    def _see(self, motion: Motion, maps: Maps | None, where: list[Window], progress: Progress) -> tuple[Array, Array]:
-        """Embeddings (S, E) and rhythm curves (S, W, H) in 0..1."""
+    def _embed_dance(
+        self, motion: Motion, maps: Maps | None, where: list[Window], progress: Progress
+    ) -> tuple[Array, Array]:
+        """Returns embeddings (S, E) and rhythm curves (S, W, H) in 0..1."""
         rows = motion_input(motion.between, self.spec.video)  # (T, M)
         embeddings, curves = [], []
         for batch in _batches(where, progress):
-            seen = self._tensor(_cut(rows, batch))
-            looked = None if maps is None else self._tensor(_cut(maps, batch).astype(np.float32))
+            windowed = self._tensor(_cut(rows, batch))
+            cells = None if maps is None else self._tensor(_cut(maps, batch).astype(np.float32))
             with torch.inference_mode():
-                embeddings.append(self.model.encode_dance(seen, looked).embedding.cpu().numpy())
-                curves.append(torch.sigmoid(self.model.rhythm_logits(seen, looked)).cpu().numpy())
+                embeddings.append(self.model.encode_dance(windowed, cells).embedding.cpu().numpy())
+                curves.append(torch.sigmoid(self.model.rhythm_logits(windowed, cells)).cpu().numpy())
         return np.concatenate(embeddings), np.concatenate(curves)
 
-    def _hear(self, heard: MusicFeatures, where: list[Window], progress: Progress) -> Array:
-        """Embeddings (S, E)."""
-        whole = model_input(heard)  # (Ta, F)
+    def _embed_music(self, features: MusicFeatures, where: list[Window], progress: Progress) -> Array:
+        """Returns embeddings (S, E)."""
+        rows = model_input(features)  # (Ta, F)
         rate_hz, frames = self.spec.audio.frame_rate_hz, where[0].frames
-        length = min(round(frames / self.spec.video.fps * rate_hz), len(whole))
+        length = min(round(frames / self.spec.video.fps * rate_hz), len(rows))
         embeddings = []
         for batch in _batches(where, progress):
-            firsts = [min(round(w.first_frame / self.spec.video.fps * rate_hz), len(whole) - length) for w in batch]
-            audio = self._tensor(np.stack([whole[first : first + length] for first in firsts]))
+            firsts = [min(round(w.first_frame / self.spec.video.fps * rate_hz), len(rows) - length) for w in batch]
+            audio = self._tensor(np.stack([rows[first : first + length] for first in firsts]))
             with torch.inference_mode():
                 embeddings.append(self.model.encode_music(audio, frames).embedding.cpu().numpy())
         return np.concatenate(embeddings)
 
     def _dance_rhythm(self, curves: Array, rows: Array, motion: Motion) -> Rhythm:
-        """Strokes at the file's own frame rate, from (T, H) curves and (T, M) rows of the whole clip."""
+        """Reads strokes at the file's own frame rate off (T, H) curves and (T, M) rows of the clip."""
         fps = self.spec.video.fps
         read = postprocess(self.config, curves, self.model.filtered(rows), fps)
-        strokes = _placed(read.times_s, read.strengths, motion, fps)
-        peaks = _placed(read.peaks_s, read.peak_strengths, motion, fps)
+        strokes = _at_native_rate(read.times_s, read.strengths, motion, fps)
+        peaks = _at_native_rate(read.peaks_s, read.peak_strengths, motion, fps)
         impacts_s = braking_s(motion.native_times_s, motion.native_displacement)
         speed = picture_speed(motion.native_times_s, motion.native_directed, SPEED_FPS)
         tempi = read.tempo_bpm, read.tempo_alternatives
         points = *strokes, read.curve, fps, *tempi, read.beats_s, read.bars_s, impacts_s
         return Rhythm(*points, speed, SPEED_FPS, *peaks)
 
-    def _music_rhythm(self, heard: MusicFeatures, frames: int) -> Rhythm:
+    def _music_rhythm(self, features: MusicFeatures, frames: int) -> Rhythm:
         fps = self.spec.video.fps
         return Rhythm(
-            times_s=heard.onset_times_s,
-            strengths=heard.onset_strengths,
-            curve=curve_at(heard.envelope, self.spec.audio, fps, frames),
+            times_s=features.onset_times_s,
+            strengths=features.onset_strengths,
+            curve=curve_at(features.envelope, self.spec.audio, fps, frames),
             fps=fps,
-            tempo_bpm=heard.beats.tempo_bpm,
-            tempo_alternatives=heard.beats.alternatives,
-            beats_s=heard.beats.times_s,
-            downbeats_s=heard.downbeats_s,
+            tempo_bpm=features.beats.tempo_bpm,
+            tempo_alternatives=features.beats.alternatives,
+            beats_s=features.beats.times_s,
+            downbeats_s=features.downbeats_s,
         )
-
-    def _analysis(
-        self,
-        kind: Kind,
-        duration_s: float,
-        rhythm: Rhythm,
-        where: list[Window],
-        vectors: tuple[Array, Array],
-        clock: _Clock,
-        stage_s: dict[str, float],
-    ) -> Analysis:
-        cut = zip(where, *vectors, strict=True)
-        segments = tuple(Segment(w.start_s, w.end_s, embedding, vector) for w, embedding, vector in cut)
-        return Analysis(kind, duration_s, self.name, rhythm, segments, {**stage_s, **clock.seconds()})
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(next(self.model.parameters()).device)
 
 
-def _placed(times_s: Array, strengths: Array, motion: Motion, fps: float) -> tuple[Array, Array]:
-    """Points read at `fps` at the file's own frame rate, those outside of the file left out."""
+def _at_native_rate(times_s: Array, strengths: Array, motion: Motion, fps: float) -> tuple[Array, Array]:
+    """Moves points read at `fps` to the file's own frame rate; those outside of the file are left out."""
     if not len(times_s):
         return times_s, strengths
     native = motion.native_times_s, motion.native_displacement
     moved = snap_and_smooth(times_s, *native, window_s=1 / fps)
-    kept = (moved >= 0) & (moved <= motion.duration_s)
-    return moved[kept], strengths[kept]
+    inside = (moved >= 0) & (moved <= motion.duration_s)
+    return moved[inside], strengths[inside]
 
 
-class _Clock:
-    """Seconds spent in each stage, and in all."""
+def _segments(where: list[Window], embeddings: Array, vectors: Array) -> tuple[Segment, ...]:
+    parts = zip(where, embeddings, vectors, strict=True)
+    return tuple(Segment(window.start_s, window.end_s, embedding, vector) for window, embedding, vector in parts)
+
+
+class _StageTimer:
+    """Measures the seconds spent in each stage, and in all."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -238,5 +227,5 @@ def _batches(where: list[Window], progress: Progress) -> Iterator[list[Window]]:
 
 
 def _cut(rows: NDArray[D], where: list[Window]) -> NDArray[D]:
-    """(S, W, ...) windows of (T, ...)."""
+    """Cuts (S, W, ...) windows out of (T, ...)."""
     return np.stack([rows[w.first_frame : w.first_frame + w.frames] for w in where])

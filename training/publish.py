@@ -27,11 +27,11 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from model_store.card import Card
 from model_store.loader import load, save_checkpoint
 from model_store.registry import SERVED, Registry
 from mudar.embed import Embedder
 from mudar.errors import ModelError, UnknownModel, WorseThanServed
+from mudar.model.checkpoint import Card
 from mudar.model.mudar import Mudar
 from training.checkpoint import load_run
 from training.data.records import ClipFeatures, RecordStore

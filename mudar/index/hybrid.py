@@ -144,7 +144,13 @@ class IndexSnapshot:
 
 
 class HybridIndex(Searchable):
-    """Holds segments of many items. Safe to search from many threads while one changes it."""
+    """Holds segments of many items. Safe to search from many threads while one changes it.
+
+    >>> index = HybridIndex(embed_dim=2, rhythm_dim=1)
+    >>> index.add([1, 2], ["a", "b"], np.eye(2), np.ones((2, 1)), [0.0, 0.0])
+    >>> index.search(np.eye(2)[:1], np.ones((1, 1)), lam=0.5, k=2).item_ids
+    ['a', 'b']
+    """
 
     def __init__(self, embed_dim: int, rhythm_dim: int, snapshot: IndexSnapshot | None = None) -> None:
         self.embed_dim, self.rhythm_dim = embed_dim, rhythm_dim

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_store.card import Card
 from model_store.registry import Registry
 from mudar.errors import MudarError
+from mudar.model.checkpoint import Card
 from service.models.schemas import Model
 
 CACHE_S = 1.0  # how long an answer of the disk is believed: a promotion takes hold within that

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_store.card import CARD_FILE, Card, read_card
-from model_store.loader import FLOW_FILE, WEIGHTS_FILE, load, save_checkpoint
+from model_store.loader import FLOW_FILE, load, save_checkpoint
 from model_store.registry import Registry
 from mudar.embed import Embedder
 from mudar.errors import CardInvalid, ChecksumMismatch, ModelError
+from mudar.model.checkpoint import CARD_FILE, WEIGHTS_FILE, Card, read_card
 from mudar.model.config import small
 from mudar.model.mudar import Mudar, build
 from mudar.spec import FeatureSpec, VideoSpec

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from model_store.card import CARD_FILE, Card
 from model_store.registry import ALIASES_FILE, Registry
 from mudar.errors import CardInvalid, UnknownModel
+from mudar.model.checkpoint import CARD_FILE, Card
 from mudar.model.config import small
 from mudar.spec import FeatureSpec
 

@@ -39,8 +39,8 @@ SHORT = {
 @pytest.fixture(scope="session")
 def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shelf with one checkpoint, mudar-small@0.0.0, of random weights."""
-    from model_store.card import Card
     from model_store.loader import save_checkpoint
+    from mudar.model.checkpoint import Card
     from mudar.model.config import small
     from mudar.model.mudar import build
     from mudar.spec import FeatureSpec

@@ -11,10 +11,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from model_store.card import Card
 from model_store.loader import load
 from model_store.registry import Registry
 from mudar.errors import ModelError, WorseThanServed
+from mudar.model.checkpoint import Card
 from mudar.model.mudar import build
 from training import publish
 from training.checkpoint import load_run

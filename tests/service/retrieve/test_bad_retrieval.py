@@ -28,9 +28,9 @@ def lone(
     run_api: Callable[[Settings], AbstractContextManager[Any]],
 ) -> Iterator[Any]:
     """An API with a library and a shelf of its own: two models, of which one has embedded nothing."""
-    from model_store.card import Card
-    from model_store.loader import load_weights, save_checkpoint
+    from model_store.loader import save_checkpoint
     from model_store.registry import Registry
+    from mudar.model.checkpoint import Card, load_weights
 
     folder = tmp_path_factory.mktemp("lone")
     shutil.copytree(model_root, folder / "models")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from model_store.card import Card, is_word
 from mudar import spec as specs
 from mudar.errors import CardInvalid
+from mudar.model.checkpoint import Card, is_word
 from mudar.model.config import paper, small
 from mudar.spec import FeatureSpec
 
