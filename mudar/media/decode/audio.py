@@ -6,6 +6,7 @@ Knows nothing of mel, onsets or silence.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,8 +14,6 @@ from typing import cast
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mudar.errors import TruncatedMedia, UnreadableMedia
@@ -47,93 +46,87 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> Waveform:
     name = Path(path).name
     start_s = stream_start_s(path)
     with open_media(path) as container:
+        promised_s, stated_s = promised_end_s(container, select_audio(container, name)), length_s(container)
+    buffer = np.zeros(int(min(stated_s, 3600.0) + 2) * sample_rate_hz, np.float32)
+    count = 0
+    for at, block in sound_pieces(path, sample_rate_hz, "mono", options=UNIT_GAIN):
+        start = max(at, count)  # an overlap is dropped; a gap stays zero, as the buffer was born
+        end = max(at + block.shape[1], count)
+        if end > len(buffer):  # resize grows in place where it can; concatenation would hold everything twice
+            buffer.resize(int(end * 1.25) + sample_rate_hz, refcheck=False)
+        buffer[start:end] = block[0, start - at :]
+        count = end
+    if not count:
+        raise UnreadableMedia(f"No sound in {name} could be decoded.")
+    end_s = count / sample_rate_hz + start_s
+    if ends_early(end_s, promised_s):
+        raise TruncatedMedia(f"The sound of {name} ends at {end_s:.1f} s of {promised_s:.1f} s.")
+    buffer.resize(count, refcheck=False)
+    return Waveform(buffer, sample_rate_hz)
+
+
+def sound_pieces(
+    path: str | Path, rate_hz: int, layout: str, options: dict[str, str] | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Decodes (number of the first sample on the file's clock, (C, n) float32), with the file's gaps and overlaps.
+
+    A format that changes on the way is followed. NoAudioStream, UnreadableMedia.
+    """
+    name = Path(path).name
+    start_s = stream_start_s(path)
+    with open_media(path) as container:
         stream = select_audio(container, name)
-        samples = _Samples(sample_rate_hz, container, start_s)
+        runs = _Runs(rate_hz, layout, options or {}, length_s(container), start_s)
         try:
             for frame in decoded_frames(container, stream, name):
                 assert isinstance(frame, av.AudioFrame)
-                samples.add(frame)
-            samples.end_run()
+                yield from runs.add(frame)
+            yield from runs.end_run()
         except av.FFmpegError as error:  # decoding errors are dealt with above; this is sound that nobody can convert
             raise UnreadableMedia(f"The sound of {name} has an impossible format.") from error
-        _check_end(container, stream, samples, start_s, name)
-    return Waveform(samples.finish(), sample_rate_hz)
 
 
-def _check_end(container: InputContainer, stream: AudioStream, samples: _Samples, start_s: float, name: str) -> None:
-    if not samples.count:
-        raise UnreadableMedia(f"No sound in {name} could be decoded.")
-    promised_s = promised_end_s(container, stream)
-    end_s = samples.count / samples.rate_hz + start_s
-    if ends_early(end_s, promised_s):
-        raise TruncatedMedia(f"The sound of {name} ends at {end_s:.1f} s of {promised_s:.1f} s.")
+class _Runs:
+    """Resamples decoded sound in runs that are contiguous and of one format, each placed by its time stamp."""
 
-
-class _Samples:
-    """Collects resampled runs of contiguous sound, each at its time stamp, in a buffer that grows."""
-
-    def __init__(self, rate_hz: int, container: InputContainer, start_s: float) -> None:
-        stated_s = length_s(container)
-        self.rate_hz = rate_hz
-        self.count = 0
+    def __init__(self, rate_hz: int, layout: str, options: dict[str, str], stated_s: float, start_s: float) -> None:
+        self._rate_hz, self._layout, self._options = rate_hz, layout, options
         self._limit_s = stated_s + 1.0 if stated_s else float("inf")  # no time stamp may pad beyond the file's end
         self._start_s = start_s
-        self._buffer = np.zeros(int(min(stated_s, 3600.0) + 2) * rate_hz, np.float32)
         self._resampler: AudioResampler | None = None
         self._format: tuple[object, ...] = ()
         self._expected_s = 0.0  # where the next frame of this run should lie
-        self._skip = 0  # samples of this run that lie before what is already there
+        self._at = 0  # the sample that the resampler gives next
 
-    def add(self, frame: av.AudioFrame) -> None:
-        """Appends one decoded frame of any format."""
+    def add(self, frame: av.AudioFrame) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Resamples one decoded frame of any format."""
         time_s = self._expected_s if frame.time is None else frame.time - self._start_s
         slip_s = time_s - self._expected_s
-        if time_s > self._limit_s or slip_s > MAX_GAP_S or (slip_s < -JUMP_S and self.count):
+        if time_s > self._limit_s or slip_s > MAX_GAP_S or (slip_s < -JUMP_S and self._at):
             self._start_s += slip_s  # the file's clock jumped; ours goes on
             time_s, slip_s = self._expected_s, 0.0
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         slipped = abs(slip_s) > SLIP_S
         if self._resampler is None or form != self._format or slipped:
-            self.end_run()
+            yield from self.end_run()
             self._begin_run(time_s if slipped else self._expected_s, form)
         self._expected_s += frame.samples / frame.sample_rate
         frame.pts = None  # its position is ours; the resampler must not fill or cut on its own
-        self._resample(frame)
+        yield from self._resample(frame)
 
     def _begin_run(self, time_s: float, form: tuple[object, ...]) -> None:
-        start = round(time_s * self.rate_hz)
-        if start > self.count:
-            self._reserve(start)
-            self.count = start  # the buffer is born zero: a gap is silence
-        self._skip = self.count - start
-        self._expected_s = time_s
-        self._format = form
-        self._resampler = AudioResampler(format="flt", layout="mono", rate=self.rate_hz, options=UNIT_GAIN)
+        self._at, self._expected_s, self._format = round(time_s * self._rate_hz), time_s, form
+        self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate_hz, options=self._options)
 
-    def end_run(self) -> None:
-        """Appends what the resampler still buffers."""
+    def end_run(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yields what the resampler still buffers."""
         if self._resampler is not None:
-            self._resample(None)
+            yield from self._resample(None)
             self._resampler = None
 
-    def _resample(self, frame: av.AudioFrame | None) -> None:
+    def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
         assert self._resampler is not None
-        for out in self._resampler.resample(frame):
-            self._append(cast("NDArray[np.float32]", out.to_ndarray()).reshape(-1))
-
-    def _append(self, block: NDArray[np.float32]) -> None:
-        skipped = min(self._skip, len(block))
-        self._skip -= skipped
-        block = block[skipped:]
-        self._reserve(self.count + len(block))
-        self._buffer[self.count : self.count + len(block)] = block
-        self.count += len(block)
-
-    def _reserve(self, count: int) -> None:
-        if count > len(self._buffer):  # resize grows in place where it can; concatenation would hold everything twice
-            self._buffer.resize(int(count * 1.25) + self.rate_hz, refcheck=False)
-
-    def finish(self) -> NDArray[np.float32]:
-        """Returns the (N,) samples."""
-        self._buffer.resize(self.count, refcheck=False)
-        return self._buffer
+        for piece in self._resampler.resample(frame):
+            samples = cast("NDArray[np.float32]", piece.to_ndarray())
+            yield self._at, samples
+            self._at += samples.shape[1]

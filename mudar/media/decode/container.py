@@ -19,6 +19,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from mudar.errors import NoAudioStream, NoVideoStream, UnreadableMedia
+from mudar.media.decode.joined_clock import RESTARTING, JoinedClock, mend_duration
 
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,"
@@ -98,15 +99,27 @@ def select_audio(container: InputContainer, name: str) -> AudioStream:
 
 
 def discard_others(container: InputContainer, *streams: VideoStream | AudioStream) -> None:
-    """Lets the demuxer skip every stream but these."""
+    """Lets the demuxer skip every stream but these, and those whose stamps are needed to mend theirs."""
+    needed = {s.index for s in (*streams, *_clock_streams(container))}
     for stream in container.streams:
-        if stream.index not in {s.index for s in streams}:
+        if stream.index not in needed:
             stream.discard = Discard.all
 
 
+def may_restart(container: InputContainer) -> bool:
+    """Tells whether the time stamps of this format may begin again in mid-file."""
+    return container.format.name in RESTARTING
+
+
+def _clock_streams(container: InputContainer) -> list[VideoStream | AudioStream]:
+    """Chooses the streams that together say how a clock went on that may begin again; none for other formats."""
+    chosen = (video_stream(container), audio_stream(container)) if may_restart(container) else ()
+    return [stream for stream in chosen if stream is not None]
+
+
 def length_s(container: InputContainer) -> float:
-    """Seconds that the container states as its length, 0 where it states none."""
-    return (container.duration or 0) / av.time_base
+    """Seconds that the container states as its length, 0 where it states none or only its last stamp tells."""
+    return 0.0 if may_restart(container) else (container.duration or 0) / av.time_base
 
 
 def decoded_frames(
@@ -129,13 +142,23 @@ def decoded_frames(
 
 
 def packets(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator[av.Packet[Any]]:
-    """Reads packets until the file ends or cannot be read on; the time stamps say whether that was too early.
+    """Reads packets, on one clock, until the file ends or cannot be read on; the stamps say whether that was too early.
 
     PyAV's own loop ends in an IndexError when a stream turned up in mid-file, as in some transport streams.
     """
-    demuxed = container.demux(*streams)
+    chosen = {stream.index for stream in streams}
+    clock = JoinedClock() if may_restart(container) else None
+    demuxed = container.demux(*streams, *(s for s in _clock_streams(container) if s.index not in chosen))
+    usual: dict[int, int] = {}
     while True:
         try:
-            yield next(demuxed)
+            packet = next(demuxed)
         except (StopIteration, av.FFmpegError, IndexError):
             return
+        index = packet.stream_index
+        mend_duration(packet, usual.get(index, 0))
+        usual[index] = packet.duration or usual.get(index, 0)
+        if clock is not None:
+            clock.mend(packet)
+        if index in chosen:
+            yield packet

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -75,6 +76,27 @@ def promised_end_s(container: InputContainer, stream: Stream) -> float | None:
     if not stream.duration or not stream.time_base:
         return None
     return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+
+
+def measured_end_s(path: str | Path, kind: str) -> float:
+    """Reads a file's packets to find the time stamp at which its `video` or `audio` track ends; 0 without any."""
+    with open_media(path) as container:
+        stream = video_stream(container) if kind == "video" else audio_stream(container)
+        end_s = 0.0
+        if stream is not None:
+            discard_others(container, stream)
+            for packet in packets(container, stream):
+                if packet.size:
+                    end_s = max(end_s, sum(packet_span_s(packet, end_s, container.format.name == "avi")))
+    return end_s
+
+
+def packet_span_s(packet: av.Packet[Any], expected_s: float, is_avi: bool) -> tuple[float, float]:
+    """Returns (start, duration) of a packet, by the stream's rate where the file does not state them."""
+    rate = getattr(packet.stream, "average_rate", None)
+    duration_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
+    stamp = packet.dts if packet.pts is None or is_avi else packet.pts
+    return (expected_s if stamp is None else float(stamp * packet.time_base)), duration_s
 
 
 def _parse_clock_time(text: str) -> float | None:

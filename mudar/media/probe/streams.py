@@ -21,7 +21,13 @@ from av.video.stream import VideoStream as AvVideoStream
 from mudar.errors import MediaTooLong, PictureTooLarge, TruncatedMedia, UnreadableMedia
 from mudar.media.decode.container import audio_stream, discard_others, length_s, open_media, packets, video_stream
 from mudar.media.decode.orientation import display_size, orientation, pixel_aspect
-from mudar.media.decode.timestamps import container_start_s, ends_early, first_sound_s, promised_end_s
+from mudar.media.decode.timestamps import (
+    container_start_s,
+    ends_early,
+    first_sound_s,
+    packet_span_s,
+    promised_end_s,
+)
 from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream
 
 TRIES = 300  # packets that may fail before a stream counts as one that cannot be decoded
@@ -81,6 +87,22 @@ def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
             video=_describe_video(video, picture, counts[video.index], origin_s) if video and picture else None,
             audio=_describe_audio(audio, counts[audio.index], origin_s) if audio and counts[audio.index].any else None,
         )
+
+
+def is_hidden(packet: av.Packet[Any]) -> bool:
+    """Tells whether a packet of VP8 or VP9 only holds a frame that others refer to and nobody sees (alt-ref).
+
+    By the first byte of the frame's header: RFC 6386, section 9.1; VP9 bitstream specification, section 6.2.
+    """
+    name = packet.stream.codec_context.name
+    if name not in {"vp8", "libvpx", "vp9", "libvpx-vp9"} or not packet.size:
+        return False
+    first = memoryview(packet)[0]
+    if "9" not in name:
+        return not first & 0x10
+    profile_bits = 1 if first & 0x30 == 0x30 else 0  # profile 3 has a reserved bit more
+    shows_existing = first >> (3 - profile_bits) & 1
+    return not shows_existing and not first >> (1 - profile_bits) & 1
 
 
 def _check_size(container: InputContainer, limits: ProbeLimits, name: str) -> None:
@@ -146,10 +168,10 @@ def _from_packets(
     first_s: float | None = None
     is_avi = container.format.name == "avi"
     for packet in packets(container, *streams):
-        if not packet.size:
+        if not packet.size or is_hidden(packet):
             continue
         count = counts[packet.stream_index]
-        start_s, duration_s = _packet_span_s(packet, is_avi, count)
+        start_s, duration_s = packet_span_s(packet, count.end_s if count.any else 0.0, is_avi)
         first_s = start_s if first_s is None else first_s
         count.add(start_s, duration_s, packet.stream.type == "video")
         if start_s - first_s > limits.max_duration_s + 1:
@@ -157,16 +179,6 @@ def _from_packets(
     if not any(c.end_s > c.start_s for c in counts.values()):
         raise UnreadableMedia(f"{name} holds no media with time stamps.")
     return counts
-
-
-def _packet_span_s(packet: av.Packet[Any], is_avi: bool, count: PacketCount) -> tuple[float, float]:
-    """Returns (start, duration) of a packet, by the stream's rate where the file does not state them."""
-    rate = getattr(packet.stream, "average_rate", None)
-    duration_s = float(packet.duration * packet.time_base) if packet.duration else float(1 / rate) if rate else 0.0
-    stamp = packet.dts if packet.pts is None or is_avi else packet.pts
-    if stamp is None:
-        return (count.end_s if count.any else 0.0), duration_s
-    return float(stamp * packet.time_base), duration_s
 
 
 def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: PacketCount, name: str) -> None:
@@ -220,5 +232,7 @@ def _frame_rate(stream: AvVideoStream, times_s: array[float]) -> tuple[float, bo
     steps = sorted(b - a for a, b in itertools.pairwise(ordered))
     usual = steps[len(steps) // 2]
     slack = JITTER * usual + 1.5 * float(stream.time_base or 0)
-    is_vfr = sum(abs(step - usual) > slack for step in steps) > max(VFR_SHARE * len(steps), VFR_COUNT)
-    return (stated if not is_vfr and abs(stated - measured) < 0.01 * measured else measured), is_vfr
+    steady = [step for step in steps if abs(step - usual) <= slack]
+    is_vfr = len(steps) - len(steady) > max(VFR_SHARE * len(steps), VFR_COUNT)
+    confirmed = abs(stated * sum(steady) - len(steady)) < 0.01 * len(steady)  # whatever gap a join left
+    return (stated if not is_vfr and confirmed else measured), is_vfr

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import cast
 
-import av
 import numpy as np
 
-from mudar.media.decode.container import decoded_frames, length_s, open_media, select_audio
-from mudar.media.decode.timestamps import stream_start_s
+from mudar.media.decode.audio import sound_pieces
+from mudar.media.decode.container import length_s, may_restart, open_media, select_audio
+from mudar.media.decode.timestamps import measured_end_s, stream_start_s
 from mudar.media.render.format import AudioFormat, Block
 
 BLOCK_SAMPLES = 1024  # an AAC frame
@@ -29,10 +28,9 @@ def inspect_audio(path: str | Path) -> AudioFormat:
     with open_media(path) as container:
         stream = select_audio(container, Path(path).name)
         rate_hz, channels = int(stream.codec_context.sample_rate), stream.codec_context.channels
-        if stream.duration and stream.time_base:
-            duration_s = float(stream.duration * stream.time_base)
-        else:
-            duration_s = length_s(container)
+        stated = stream.duration if stream.time_base and not may_restart(container) else None
+        duration_s = float(stated * stream.time_base) if stated and stream.time_base else length_s(container)
+    duration_s = duration_s or measured_end_s(path, "audio") - stream_start_s(path)
     return AudioFormat(
         rate_hz if rate_hz in COMMON_RATES_HZ else 48_000, "mono" if channels == 1 else "stereo", duration_s
     )
@@ -48,7 +46,7 @@ def song_blocks(
     rate_hz = form.sample_rate_hz
     fade_in = round(FADE_IN_S * rate_hz) if start_s > 0.02 else 0
     fade_out = min(round(fade_s * rate_hz), samples // 2)
-    pieces = decode_pieces(path, form)
+    pieces = sound_pieces(path, rate_hz, form.layout)
     for at, block in _fill_blocks(pieces, form.channels, round(start_s * rate_hz), samples):
         if at >= fade_in and at + block.shape[1] < samples - fade_out:
             yield block
@@ -60,27 +58,6 @@ def song_blocks(
         if fade_out:
             gain = np.minimum(gain, (samples - position - 1) / fade_out)
         yield (block * np.clip(gain, 0, 1)).astype(np.float32)
-
-
-def decode_pieces(path: str | Path, form: AudioFormat) -> Iterator[tuple[int, Block]]:
-    """Decodes (number of the first sample on the file's clock, (C, n)), with the gaps and overlaps of the file."""
-    start_s = stream_start_s(path)
-    name = Path(path).name
-    resampler = av.AudioResampler(format="fltp", layout=form.layout, rate=form.sample_rate_hz)
-    with open_media(path) as container:
-        stream = select_audio(container, name)
-        at: int | None = None
-        for frame in decoded_frames(container, stream, name):
-            assert isinstance(frame, av.AudioFrame)
-            if at is None:
-                at = round(((frame.time or 0.0) - start_s) * form.sample_rate_hz)
-            frame.pts = None  # its position is ours; the resampler must not fill or cut on its own
-            for piece in resampler.resample(frame):
-                samples = cast(Block, piece.to_ndarray())
-                yield at, samples
-                at += samples.shape[1]
-        for piece in resampler.resample(None):
-            yield at or 0, cast(Block, piece.to_ndarray())
 
 
 def _fill_blocks(

@@ -15,9 +15,9 @@ import av
 from av.video.stream import VideoStream
 
 from mudar.errors import UnreadableMedia
-from mudar.media.decode.container import decoded_frames, length_s, open_media, packets, select_video
+from mudar.media.decode.container import decoded_frames, length_s, may_restart, open_media, packets, select_video
 from mudar.media.decode.orientation import orientation
-from mudar.media.decode.timestamps import frames_on_clock, promised_end_s, stream_start_s
+from mudar.media.decode.timestamps import frames_on_clock, measured_end_s, promised_end_s, stream_start_s
 from mudar.media.probe.streams import HDR_TRANSFERS, has_alpha
 from mudar.media.render.filters import FilterGraph
 from mudar.media.render.format import BT709, UNSAID, UNSPECIFIED, USUAL_PEAK, SourceFrame, VideoFormat, output_rate
@@ -45,6 +45,8 @@ def inspect_video(path: str | Path) -> VideoFormat:
         hdr = HDR_TRANSFERS.get(transfer, "")
         end_s = promised_end_s(container, stream)
         stated_s = end_s - file_start_s if end_s is not None else length_s(container)
+        if may_restart(container):
+            stated_s = measured_end_s(path, "video") - file_start_s
         rate = output_rate(stream.average_rate or stream.guessed_rate)
         return VideoFormat(
             width=max(2, width - width % 2),

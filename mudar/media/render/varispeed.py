@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mudar.media.decode.audio import sound_pieces
 from mudar.media.decode.container import audio_stream, open_media
-from mudar.media.render.audio import BLOCK_SAMPLES, decode_pieces
+from mudar.media.render.audio import BLOCK_SAMPLES
 from mudar.media.render.format import AudioFormat, Block
 
 
@@ -30,7 +31,7 @@ def varispeed(
     gain_db: float,
 ) -> Iterator[Block]:
     """Yields blocks (C, <= 1024), `samples` in all: the sound of source second source_s(t) at output second t."""
-    tape = _Tape(decode_pieces(path, form), form.channels)
+    tape = _Tape(sound_pieces(path, form.sample_rate_hz, form.layout), form.channels)
     gain = np.float32(10 ** (gain_db / 20))
     for start in range(0, samples, BLOCK_SAMPLES):
         at = np.arange(start, min(start + BLOCK_SAMPLES, samples)) / form.sample_rate_hz

@@ -74,7 +74,7 @@ def write_clip(path: Path, recipe: Recipe | None = None, **changes: Any) -> Path
     recipe = replace(recipe or Recipe(), **changes)
     container = av.open(str(path), "w", format=recipe.format, options=recipe.container_options)
     video = _video_track(container, recipe) if recipe.video else None
-    sound = container.add_stream(recipe.audio, rate=recipe.rate_hz, layout=recipe.layout) if recipe.audio else None
+    sound = _sound_track(container, recipe) if recipe.audio else None
     if video is not None:
         for frame in _frames(recipe):
             container.mux(video.encode(frame))
@@ -99,6 +99,11 @@ def _video_track(container: Any, recipe: Recipe) -> Any:
     if recipe.aspect is not None:
         track.codec_context.sample_aspect_ratio = recipe.aspect
     return track
+
+
+def _sound_track(container: Any, recipe: Recipe) -> Any:
+    options = recipe.codec_options if recipe.video is None else {}
+    return container.add_stream(recipe.audio, rate=recipe.rate_hz, layout=recipe.layout, options=options)
 
 
 def _frames(recipe: Recipe) -> Any:
