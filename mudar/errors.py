@@ -6,6 +6,8 @@ MudarError
 │   ├── MediaTooLong · PictureTooLarge · UploadTooLarge
 │   ├── NoVideoStream · NoAudioStream
 │   └── SilentAudio · StillVideo
+├── ProbeFailed               what went wrong on our side before we knew a file
+│   └── ProbeTimeout
 ├── BadRequest                what is wrong with a question
 │   ├── OutOfRange · UnknownMethod · WrongKind
 │   └── UnknownItem · UnknownJob · UnknownModel · NotReady · EmptyLibrary
@@ -135,6 +137,20 @@ class StillVideo(MediaError):
 
     code = "still_video"
     hint = "Send a video in which somebody dances."
+
+
+class ProbeFailed(MudarError):
+    """We could not find out what the file holds; that is a fault of ours and not of the file."""
+
+    code = "probe_failed"
+    hint = "Try again; if it fails the same way, report it with the file."
+
+
+class ProbeTimeout(ProbeFailed):
+    """There was no time to look into the file, because the machine is busy."""
+
+    code = "probe_timeout"
+    hint = "Send it again in a while."
 
 
 class BadRequest(MudarError):

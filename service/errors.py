@@ -23,12 +23,15 @@ from mudar import errors
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 15  # what is told with every 503: none of them lasts
 
 STATUS: dict[type[errors.MudarError], int] = {
     errors.MudarError: 500,
     errors.MediaError: 422,
     errors.UploadTooLarge: 413,
     errors.UnreadableMedia: 415,
+    errors.ProbeFailed: 500,
+    errors.ProbeTimeout: 503,
     errors.BadRequest: 422,
     errors.UnknownItem: 404,
     errors.UnknownJob: 404,
@@ -101,7 +104,8 @@ def _problem(code: str, title: str, status: int, detail: str, hint: str) -> Prob
 
 def respond(body: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The body as a response with its own status."""
-    return JSONResponse(body.model_dump(), body.status, headers, media_type=MEDIA_TYPE)
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if body.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return JSONResponse(body.model_dump(), body.status, {**retry, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def on_mudar_error(request: Request, error: Exception) -> JSONResponse:

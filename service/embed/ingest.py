@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from mudar.errors import BadRequest, MediaError, WrongKind
+from mudar.errors import BadRequest, MudarError, WrongKind
 from mudar.library.db import Session
 from mudar.library.items import NewItem, create_item
 from mudar.media.probe.models import MediaInfo, ProbeLimits, require_dance, require_music
@@ -45,13 +45,13 @@ class UploadMetadata:
 
 
 def probe_upload(container: Container, upload: Upload) -> MediaInfo:
-    """Finds out what the file holds; raises the media error that says why it cannot be used."""
+    """Finds out what the file holds; raises the error that says why it cannot be used."""
     settings = container.settings
     limits = ProbeLimits(max_duration_s=settings.max_duration_s, max_pixels=settings.max_pixels)
     name = upload.filename or "The file"  # the sender knows the file by its own name, not by ours
     try:
         info = probe_in_child(upload.path, limits, timeout_s=settings.probe_timeout_s)
-    except MediaError as error:
+    except MudarError as error:
         raise type(error)(error.detail.replace(upload.path.name, name), hint=error.hint) from error
     return dataclasses.replace(info, path=name)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mudar import errors
-from service.errors import problem, problem_of_job, status_of
+from service.errors import problem, problem_of_job, respond, status_of
 
 
 def leaves(kind: type[errors.MudarError] = errors.MudarError) -> Iterator[type[errors.MudarError]]:
@@ -37,6 +37,13 @@ def test_a_failed_job_says_why_in_the_same_form() -> None:
     stored = {"code": "silent_audio", "detail": "no sound", "hint": "check"}
     assert problem_of_job(stored) == problem(errors.SilentAudio("no sound", hint="check"))
     assert problem_of_job(None) is None
+
+
+def test_a_busy_machine_is_told_when_to_ask_again() -> None:
+    answer = respond(problem(errors.ProbeTimeout("Looking took long.")))
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "retry-after" not in respond(problem(errors.UnreadableMedia("no"))).headers
 
 
 @pytest.mark.parametrize(

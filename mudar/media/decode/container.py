@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
@@ -31,6 +32,17 @@ DAMAGED_SHARE = 0.25  # of the packets; above, the result would be more inventio
 DAMAGED_COUNT = 20
 S = TypeVar("S", VideoStream, AudioStream)
 NOT_A_PICTURE_TRACK = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+
+def _unknown_side_data(kind: Any, value: int) -> Any:
+    """Makes a member for a type of side data that FFmpeg knows and PyAV's enumeration does not."""
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return kind._value2member_map_.setdefault(value, member)
+
+
+# Else a frame with one unknown piece of side data (a second view, EXIF) raises ValueError for all of them.
+SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[assignment]
 
 
 @contextmanager

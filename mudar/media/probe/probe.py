@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,8 @@ from mudar.errors import (
     MediaTooShort,
     MudarError,
     PictureTooLarge,
+    ProbeFailed,
+    ProbeTimeout,
     StillVideo,
     TruncatedMedia,
     UnreadableMedia,
@@ -31,6 +35,8 @@ from mudar.errors import (
 from mudar.media.probe.models import MediaInfo, ProbeLimits
 from mudar.media.probe.sniff import Header, read_header
 from mudar.media.probe.streams import probe_streams
+
+log = logging.getLogger(__name__)
 
 CHILD_MEMORY_BYTES = 3 << 30  # address space, of which Python and FFmpeg's libraries take a third of a GiB
 ROOT = Path(__file__).resolve().parents[3]
@@ -80,18 +86,25 @@ def _check_length(info: MediaInfo, header: Header, limits: ProbeLimits, name: st
 
 
 def probe_in_child(path: str | Path, limits: ProbeLimits = DEFAULT_LIMITS, timeout_s: float = 15.0) -> MediaInfo:
-    """Runs `probe` in a process of its own, with limited memory; killed, with UnreadableMedia, after `timeout_s`."""
+    """Runs `probe` in a process of its own, with limited memory and at most `timeout_s` of processor time.
+
+    UnreadableMedia for a file that needs more. ProbeTimeout where a busy machine did not give it that much in twice the
+    time; ProbeFailed, logged with its trace, for whatever else the process ends with: neither is the file's fault.
+    """
     name = Path(path).name
     command = [sys.executable, "-m", "mudar.media.probe.probe", str(Path(path).absolute())]
     command.append(json.dumps({**dataclasses.asdict(limits), "cpu_s": timeout_s}))
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=2 * timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise UnreadableMedia(f"Looking into {name} took more than {timeout_s:g} s.") from error
+        raise ProbeTimeout(f"Looking into {name} took more than {2 * timeout_s:g} s.") from error
+    if done.returncode == -signal.SIGXCPU:
+        raise UnreadableMedia(f"Looking into {name} took more than {timeout_s:g} s of computing.")
     try:
         answer = json.loads(done.stdout)
     except ValueError as error:
-        raise UnreadableMedia(f"{name} could not be looked into (the reader ended with {done.returncode}).") from error
+        log.error("the probe of %s ended with %d:\n%s", name, done.returncode, done.stderr.decode(errors="replace"))
+        raise ProbeFailed(f"{name} could not be looked into (the reader ended with {done.returncode}).") from error
     if "code" in answer:
         raise from_code(answer["code"], answer["detail"], answer["hint"])
     return MediaInfo.from_dict(answer)
@@ -99,7 +112,7 @@ def probe_in_child(path: str | Path, limits: ProbeLimits = DEFAULT_LIMITS, timeo
 
 def _limit_this_process(cpu_s: float) -> None:
     """Allows no more memory and time than a header needs, and no core file."""
-    seconds = math.ceil(cpu_s) + 1
+    seconds = math.ceil(cpu_s)
     for kind, most in (
         (resource.RLIMIT_AS, CHILD_MEMORY_BYTES),
         (resource.RLIMIT_CPU, seconds),

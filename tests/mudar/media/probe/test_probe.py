@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
+from mudar.media.probe.models import ProbeLimits
 from mudar.media.probe.probe import probe
 
 Clip = Callable[..., Path]
@@ -147,3 +150,35 @@ def test_starts_lie_on_one_clock(clip: Clip) -> None:
     assert late_picture.video is not None
     assert late_picture.video.start_s == pytest.approx(0.4, abs=TICK_S)
     assert late_picture.duration_s == pytest.approx(2.4, abs=TICK_S)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (160, 96)), (6, (96, 160))])
+def test_exif_in_motion_jpeg_is_no_fault(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
+    """FFmpeg gives EXIF as side data of a type that PyAV's enumeration does not know."""
+    path = tmp_path / "camera.mkv"
+    image = Image.fromarray(np.full((96, 160, 3), 90, np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "A camera"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
+        for number in range(45):
+            jpeg = io.BytesIO()
+            image.save(jpeg, "JPEG", exif=exif)
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream, packet.time_base = stream, Fraction(1, 30)
+            packet.pts = packet.dts = number
+            out.mux(packet)
+    video = probe(path).video
+    assert video is not None
+    assert (video.width, video.height) == size
+
+
+def test_spatial_video_of_the_shared_cases() -> None:
+    path = Path(__file__).resolve().parents[5] / "shared" / "cases" / "mvhevc_5frames.mov"
+    if not path.exists():
+        pytest.skip("the folder of cases is not beside the checkout")
+    video = probe(path, ProbeLimits(min_duration_s=0.0)).video
+    assert video is not None
+    assert video.frames == 5
