@@ -30,7 +30,8 @@ from mudar.index.tuning import ALL_ROWS, SearchParams
 from mudar.index.types import Ints, Searchable, SearchRequest, Seconds, SegmentIds
 from mudar.records import Array
 
-ROWS_AN_ITEM, _LEAST_DEPTH, _MOST_DEPTH = 8, 64, 512  # rows that are looked at first, in all and for each item
+ROWS_AN_ITEM = 8  # that are looked at in lists
+_LEAST_DEPTH, _DEPTH_AN_ITEM, _MOST_DEPTH = 24, 3, 512  # rows that an exact search looks at first
 _DEEPER = 8  # times as deep, when they are of too few items
 _FEW_ROWS = 0.1  # of the rows in lists: so few allowed ones are all scored
 _SCAN_DEPTH = 1000
@@ -95,16 +96,17 @@ class IndexSnapshot:
 
     def _certain(self, request: SearchRequest, queries: Array, hits: Hits, allowed: Selection | None) -> SearchResults:
         """Ranks what surely holds the k best items: the hits, or more where a missing row could be one of them."""
-        depth = _first_depth(request.k)
+        depth, bar = _first_depth(request.k), -np.inf
         while len(queries):
             bar = self._bar(hits, request.k)
             if hits.floor.max() < max(bar, _LOWEST):
                 break
             if bar > -np.inf:
-                return self._ranked(request, self.exact.above(queries, bar, allowed))
+                hits = self.exact.above(queries, bar, allowed)
+                break
             depth *= _DEEPER
             hits = self.exact.search(queries, depth, allowed)
-        return self._ranked(request, hits)
+        return self._ranked(request, hits, bar)
 
     def _approximate(
         self, base: IvfIndex, request: SearchRequest, allowed: Selection | None, params: SearchParams | None
@@ -113,16 +115,18 @@ class IndexSnapshot:
         queries, k, first = request.vectors(), request.k, len(base)
         filtered = allowed is not None and allowed is not self._alive
         share = float(allowed.rows[:first].mean()) if allowed is not None and filtered else 1.0
-        beside = [self.exact.search(queries, _first_depth(k), allowed, first)] if len(self.exact) else []
+        beside = [self.exact.search(queries, ROWS_AN_ITEM * k, allowed, first)] if len(self.exact) else []
         tried = params or base.points.at(request.lam, k)
         if tried != ALL_ROWS and share >= _FEW_ROWS:
             wider = tried._replace(nprobe=int(tried.nprobe / share), refine_k=max(tried.refine_k, 16 * k))
             for count in (ROWS_AN_ITEM * k, wider.refine_k):
                 hits = Hits.join([base.search(queries, count, wider, allowed), *beside])
-                if self._bar(hits, k) > -np.inf or (params and count == wider.refine_k):
-                    return self._ranked(request, hits)
+                bar = self._bar(hits, k)
+                if bar > -np.inf or (params and count == wider.refine_k):
+                    return self._ranked(request, hits, bar)
         rows = np.arange(first) if allowed is None else np.flatnonzero(allowed.rows[:first])
-        return self._ranked(request, Hits.join([base.scan(queries, max(_SCAN_DEPTH, 16 * k), rows), *beside]))
+        hits = Hits.join([base.scan(queries, max(_SCAN_DEPTH, 16 * k), rows), *beside])
+        return self._ranked(request, hits, self._bar(hits, k))
 
     @cached_property
     def _alive(self) -> Selection | None:
@@ -137,8 +141,8 @@ class IndexSnapshot:
         """What a pair must score to be of one of the k best items."""
         return kth_item_score(self.table.codes[hits.row], hits.score, k) - _SLACK
 
-    def _ranked(self, request: SearchRequest, hits: Hits) -> SearchResults:
-        chosen, table = hits.score >= self._bar(hits, request.k), self.table
+    def _ranked(self, request: SearchRequest, hits: Hits, bar: float) -> SearchResults:
+        chosen, table = hits.score >= bar, self.table
         query, row = hits.query[chosen], hits.row[chosen]
         return rank(request, Candidates(query, row, table.codes[row], table.start_s[row], table.names), self.vectors)
 
@@ -278,4 +282,4 @@ class HybridIndex(Searchable):
 
 def _first_depth(k: int) -> int:
     """How many rows hold k items, mostly, and surely some rows below them."""
-    return max(_LEAST_DEPTH, min(ROWS_AN_ITEM * k, max(_MOST_DEPTH, k + 1)))
+    return max(_LEAST_DEPTH, min(_DEPTH_AN_ITEM * k, max(_MOST_DEPTH, k + 1)))
