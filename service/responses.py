@@ -16,6 +16,7 @@ class Accepted(BaseModel):
     job_id: str
     state: JobState
     items: list[str] = Field(description="Ids of the items that the job is about.")
+    notes: list[str] = Field(default=[], description="What the file was taken for, where that is not plain.")
 
 
 def accepted(response: Response, job: Accepted) -> Accepted:

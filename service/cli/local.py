@@ -41,7 +41,7 @@ def probe_kind(path: Path, requested: str | None) -> Kind:
     chosen = settings()
     limits = ProbeLimits(max_duration_s=chosen.max_duration_s, max_pixels=chosen.max_pixels)
     info = probe_in_child(path, limits, timeout_s=chosen.probe_timeout_s)
-    kind: Kind = "music" if requested == "music" or (requested is None and info.video is None) else "dance"
+    kind: Kind = "music" if requested == "music" or (requested is None and info.kind == "music") else "dance"
     (require_dance if kind == "dance" else require_music)(info)
     return kind
 

@@ -57,10 +57,10 @@ def probe_upload(container: Container, upload: Upload) -> MediaInfo:
 
 
 def kinds_of(info: MediaInfo, requested: str | None) -> list[Kind]:
-    """Which items the file makes: what was requested, else a dance if it has a picture, else music."""
+    """Which items the file makes: what was requested, else a dance if it has a picture that moves, else music."""
     if requested not in (None, "dance", "music", "both"):
         raise WrongKind(f"There is no kind {requested!r}.", hint="Use dance, music or both, or leave kind out.")
-    requested = requested or ("dance" if info.video else "music")
+    requested = requested or info.kind
     kinds: list[Kind] = ["dance", "music"] if requested == "both" else ["music"] if requested == "music" else ["dance"]
     for kind in kinds:
         (require_dance if kind == "dance" else require_music)(info)

@@ -15,6 +15,7 @@ class FileAccepted(BaseModel):
     job_id: str | None
     state: JobState | None
     items: list[str]
+    notes: list[str] = []
     error: Problem | None
 
 

@@ -32,7 +32,7 @@ def _embed_or_refuse(container: Container, form: Form, upload: Upload) -> FileAc
         raise
     except MudarError as error:
         return FileAccepted(filename=upload.filename, job_id=None, state=None, items=[], error=problem(error))
-    return FileAccepted(filename=upload.filename, job_id=job.job_id, state=job.state, items=job.items, error=None)
+    return FileAccepted(filename=upload.filename, **job.model_dump(), error=None)
 
 
 def _embed(container: Container, form: Form, upload: Upload) -> Accepted:
@@ -45,4 +45,5 @@ def _embed(container: Container, form: Form, upload: Upload) -> Accepted:
         ids = ingest.create_items(session, stored, kinds, metadata)
         spec = JobSpec("embed", {"model": model.id}, ids, key=f"embed:{model.id}:{'+'.join(ids)}")
         job = submit.create_job(container, session, spec, info.duration_s * len(ids))
-    return submit.enqueue(container, job)
+    accepted = submit.enqueue(container, job)
+    return accepted.model_copy(update={"notes": [] if form.one("kind") else list(info.notes)})

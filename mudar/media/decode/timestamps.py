@@ -107,9 +107,14 @@ def _parse_clock_time(text: str) -> float | None:
         return None
 
 
-def ends_early(end_s: float, promised_s: float | None) -> bool:
-    """Tells whether media that end here lack more than 0.5 s or 5 % of what was promised, in seconds."""
-    return promised_s is not None and promised_s - end_s > min(0.5, max(0.05 * promised_s, 0.1))
+def ends_early(end_s: float, promised_s: float | None, step_s: float = 0.0) -> bool:
+    """Tells whether media that end here lack more than 0.5 s or 5 % of what was promised, in seconds.
+
+    step_s: interval between the last frames. Where they are sparse, the last one may be shown for that long.
+    """
+    if promised_s is None:
+        return False
+    return promised_s - end_s > max(min(0.5, max(0.05 * promised_s, 0.1)), 1.5 * step_s)
 
 
 class FramePts:

@@ -82,14 +82,14 @@ def timed_frames(path: str | Path) -> Iterator[TimedFrame]:
         end_s = previous[0] + _last_frame_s(previous[1], step_s)
         yield TimedFrame(index, previous[0], end_s, previous[1], aspect)
         promised_s = promised_end_s(container, stream)
-    if ends_early(end_s + start_s, promised_s):
+    if ends_early(end_s + start_s, promised_s, step_s):
         raise TruncatedMedia(f"The picture of {name} ends at {end_s:.1f} s of {promised_s:.1f} s.")
 
 
 def _last_frame_s(frame: av.VideoFrame, step_s: float) -> float:
     """Returns how long the last frame is shown: its own duration if that is sane, else that of the one before."""
     own_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-    return own_s if 0.25 * step_s < own_s <= 1.0 else min(step_s, 1.0)
+    return own_s if 0.25 * step_s < own_s <= max(1.0, 1.5 * step_s) else min(step_s, 1.0)
 
 
 def iter_frames(path: str | Path, *, fps: float | None, size: Size | None, pixel: Pixel = "rgb24") -> Iterator[Frame]:

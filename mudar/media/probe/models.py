@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mudar.errors import MediaTooShort, NoAudioStream, NoVideoStream, StillVideo
 
@@ -15,7 +15,8 @@ class VideoStream:
     """Describes the picture track of a file.
 
     width, height: as displayed, upright and with square pixels. rotation_deg: clockwise turn from stored to upright.
-    fps: average rate. frames: counted, not estimated. start_s, duration_s: on the file's clock.
+    fps: average rate. frames: counted, not estimated. start_s, duration_s: on the file's clock. is_still: one picture
+    all the time, as far as a few frames under a sound track say.
     """
 
     width: int
@@ -31,6 +32,7 @@ class VideoStream:
     has_alpha: bool
     start_s: float = 0.0
     duration_s: float = 0.0
+    is_still: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ class MediaInfo:
     duration_s: float
     video: VideoStream | None
     audio: AudioStream | None
+
+    @property
+    def kind(self) -> Literal["dance", "music"]:
+        """What the file is taken for: music without a picture, or with one that stands still under sound."""
+        return "music" if self.video is None or (self.video.is_still and self.audio is not None) else "dance"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Says in words for people why a file with a picture was taken for music."""
+        still = self.kind == "music" and self.video is not None
+        return ("Its picture stands still, so the file was taken as music.",) if still else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Converts to a plain nested dict, for JSON."""

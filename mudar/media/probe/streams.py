@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mudar.media.decode.timestamps import (
     promised_end_s,
 )
 from mudar.media.probe.models import AudioStream, MediaInfo, ProbeLimits, VideoStream
+from mudar.media.probe.still import is_still
 
 TRIES = 300  # packets that may fail before a stream counts as one that cannot be decoded
 HDR_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: H.273 number to FFmpeg's name
@@ -80,11 +81,15 @@ def probe_streams(path: str | Path, limits: ProbeLimits) -> MediaInfo:
         counts = _count_packets(container, streams, limits, name)
         for stream in streams:
             _check_end(container, stream, counts[stream.index], name)
+        described = _describe_video(video, picture, counts[video.index], origin_s) if video and picture else None
+        if described is not None and audio is not None:
+            with open_media(path, limits.max_pixels) as again:
+                described = replace(described, is_still=described.frames == 1 or is_still(again))
         return MediaInfo(
             path=str(path),
             container=container.format.name,
             duration_s=max(0.0, max(c.end_s for c in counts.values()) - origin_s),
-            video=_describe_video(video, picture, counts[video.index], origin_s) if video and picture else None,
+            video=described,
             audio=_describe_audio(audio, counts[audio.index], origin_s) if audio and counts[audio.index].any else None,
         )
 
@@ -183,7 +188,9 @@ def _from_packets(
 
 def _check_end(container: InputContainer, stream: AvVideoStream | AvAudioStream, count: PacketCount, name: str) -> None:
     promised_s = promised_end_s(container, stream)
-    if ends_early(count.end_s, promised_s):
+    ordered = sorted(count.times_s)
+    step_s = ordered[-1] - ordered[-2] if len(ordered) > 1 else 0.0
+    if ends_early(count.end_s, promised_s, step_s):
         raise TruncatedMedia(f"The {stream.type} of {name} ends at {count.end_s:.1f} s of {promised_s:.1f} s.")
 
 

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mudar.media.decode.video import timed_frames
 from mudar.media.probe.models import ProbeLimits
 from mudar.media.probe.probe import probe
+from mudar.media.render.source import frames, inspect_video
 
 Clip = Callable[..., Path]
 TICK_S = 0.0011  # matroska and flv count milliseconds
@@ -182,3 +184,38 @@ def test_spatial_video_of_the_shared_cases() -> None:
     video = probe(path, ProbeLimits(min_duration_s=0.0)).video
     assert video is not None
     assert video.frames == 5
+
+
+def test_a_song_with_a_picture_that_stands_still_is_music(clip: Clip) -> None:
+    """The usual uploads of a song: one frame for its length, or the cover in every frame, compressed."""
+    cover = np.random.default_rng(1).integers(0, 255, (6, 10, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    options = {"codec_options": {"g": "30"}, "picture": cover}
+    for path in (
+        clip("one.mp4", times_s=[0.0], sound_seconds=6.0, video="libx264"),
+        clip("cover.mp4", seconds=6.0, video="libx264", **options),
+        clip("short.mp4", seconds=3.0, video="libx264", codec_options={"g": "250"}, picture=cover),
+        clip("slow.mp4", times_s=[0, 1, 2, 3, 4, 5], sound_seconds=6.0, video="libx264", **options),
+        clip("cover.webm", seconds=6.0, video="libvpx", audio="libopus", picture=cover),
+    ):
+        info = probe(path)
+        assert info.kind == "music", path
+        assert "stands still" in info.notes[0]
+
+
+def test_a_picture_that_moves_is_a_dance(clip: Clip) -> None:
+    for seconds, group in ((2.0, "250"), (6.0, "30"), (8.0, "12")):
+        info = probe(clip("moves.mp4", seconds=seconds, video="libx264", codec_options={"g": group}))
+        assert (info.kind, info.notes) == ("dance", ())
+    cover = np.zeros((96, 160, 3), np.uint8)
+    assert probe(clip("mute.mp4", seconds=2.0, picture=cover, audio=None)).kind == "dance"  # no song to be
+
+
+@pytest.mark.parametrize("name", ["slow.mp4", "slow.mkv", "slow.mov"])
+def test_half_a_frame_a_second_is_not_cut_off(clip: Clip, name: str) -> None:
+    path = clip(name, times_s=[2.0 * k for k in range(6)], audio="aac", sound_seconds=12.0, video="libx264")
+    video = probe(path).video
+    assert video is not None
+    assert video.fps == pytest.approx(0.5, rel=0.02)
+    assert [frame.time_s for frame in timed_frames(path)] == pytest.approx([0, 2, 4, 6, 8, 10], abs=0.03)
+    form = inspect_video(path)
+    assert sum(1 for _ in frames(path, form)) == 6
