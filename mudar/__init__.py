@@ -10,28 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mudar.embed import Embedder
-    from mudar.errors import MudarError
-    from mudar.index.hybrid import HybridIndex
-    from mudar.index.types import SearchRequest
-    from mudar.model.checkpoint import load
-    from mudar.records import Analysis, Rhythm, Segment
-    from mudar.retarget.retarget import AnalyzedFile, retarget
-    from mudar.retarget.settings import RetargetSettings
-
-__all__ = [
-    "Analysis",
-    "AnalyzedFile",
-    "Embedder",
-    "HybridIndex",
-    "MudarError",
-    "RetargetSettings",
-    "Rhythm",
-    "SearchRequest",
-    "Segment",
-    "load",
-    "retarget",
-]
+    from mudar.embed import Embedder as Embedder
+    from mudar.errors import MudarError as MudarError
+    from mudar.index.hybrid import HybridIndex as HybridIndex
+    from mudar.index.types import SearchRequest as SearchRequest
+    from mudar.model.checkpoint import load as load
+    from mudar.records import Analysis as Analysis
+    from mudar.records import Rhythm as Rhythm
+    from mudar.records import Segment as Segment
+    from mudar.retarget.retarget import AnalyzedFile as AnalyzedFile
+    from mudar.retarget.retarget import retarget as retarget
+    from mudar.retarget.settings import RetargetSettings as RetargetSettings
 
 _MODULES = {
     "Analysis": "records",
@@ -45,6 +34,7 @@ _MODULES = {
     "Segment": "records",
     "load": "model.checkpoint",
 }
+__all__ = [*_MODULES, "retarget"]
 
 
 def __getattr__(name: str) -> Any:

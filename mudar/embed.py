@@ -88,8 +88,8 @@ class Embedder:
             path,
             self.spec,
             flow=self._flow,
-            look=frames,
-            look_size_px=self.config.appearance_size_px if frames else None,
+            on_frame=frames,
+            frame_size_px=self.config.appearance_size_px if frames else None,
             progress=scaled(progress, 0.0, 0.9),
         )
         where = windows(motion.duration_s, motion.frames, self.spec)

@@ -1,4 +1,4 @@
-"""Every error that MuDaR raises on purpose, in one tree. Light: imports nothing.
+"""Defines every error that MuDaR raises on purpose, in one tree. Light: imports nothing.
 
 MudarError
 ├── MediaError                what is wrong with a file
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 
 class MudarError(Exception):
-    """Root of the tree; `code` is stable, `detail` is for people, `hint` says what to do."""
+    """Is the root of the tree; `code` is stable, `detail` is for people, `hint` says what to do."""
 
     code = "mudar_error"
     hint = ""
@@ -37,7 +37,7 @@ class MudarError(Exception):
             self.hint = hint
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive the trip between processes with code, detail and hint intact."""
+        """Survives the trip between processes with code, detail and hint intact."""
         return (_rebuild, (type(self), self.detail, self.hint))
 
 
@@ -46,7 +46,7 @@ def _rebuild(kind: type[MudarError], detail: str, hint: str) -> MudarError:
 
 
 def from_code(code: str, detail: str, hint: str = "") -> MudarError:
-    """The error of the tree with this `code` (MudarError itself if the code is unknown)."""
+    """Makes the error of the tree with this `code` (MudarError itself if the code is unknown)."""
     todo: list[type[MudarError]] = [MudarError]
     while todo:
         kind = todo.pop()

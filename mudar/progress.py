@@ -1,4 +1,4 @@
-"""How long work tells how far it is. A callback may raise (a cancelled job does): let it pass."""
+"""Defines how long work reports its progress. A callback may raise (a cancelled job does): let it pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Progress = Callable[[float, str], None]
 
 
 def ignore(fraction: float, stage: str) -> None:
-    """For callers who do not care."""
+    """Does nothing, for callers who do not care."""
 
 
 def scaled(progress: Progress, low: float, high: float) -> Progress:
-    """A callback whose 0..1 falls into low..high of `progress`."""
+    """Returns a callback whose 0..1 falls into low..high of `progress`."""
 
     def report(fraction: float, stage: str) -> None:
         progress(low + (high - low) * min(max(fraction, 0.0), 1.0), stage)

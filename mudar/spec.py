@@ -1,4 +1,4 @@
-"""Every number that training and serving must share. Light: imports no torch, no librosa.
+"""Defines every number that training and serving must share. Light: imports no torch, no librosa.
 
 A FeatureSpec travels inside each checkpoint's card, so a model is always fed what it was trained on.
 Knows nothing of files, networks or the queue.
@@ -16,7 +16,7 @@ FlowShape = Literal["square", "kept", "both"]
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """Music features, section 3.1.1: spectrogram (1), SuperFlux onset envelope (2), beat, tempogram.
+    """Defines the features of music, section 3.1.1: spectrogram (1), SuperFlux onset envelope (2), beat, tempogram.
 
     Peak picking is given in seconds and rounded to frames by us: librosa floor-divides its own defaults
     by the hop, so at 16 kHz / 512 two of them become 0 and a song gets twice its onsets.
@@ -48,18 +48,18 @@ class AudioSpec:
 
     @property
     def frame_rate_hz(self) -> float:
-        """Feature frames a second."""
+        """Returns the feature frames a second."""
         return self.sample_rate_hz / self.hop_samples
 
     @property
     def input_dim(self) -> int:
-        """F: mel, onset, beat and tempogram, side by side in one frame of the audio encoder's input."""
+        """Returns F: mel, onset, beat and tempogram, side by side in one frame of the audio encoder's input."""
         return self.n_mels + 2 + self.tempogram_bins
 
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """Dance features, section 3.1.2: frames, optical flow, HOOF (3)-(4), and a spatial grid of it."""
+    """Defines the features of dance, section 3.1.2: frames, optical flow, HOOF (3)-(4), and a grid of it."""
 
     fps: float = 15.0  # the paper: 8
     frame_size_px: int = 256  # frames are scaled to a square, as in the paper
@@ -77,13 +77,13 @@ class VideoSpec:
 
     @property
     def motion_dim(self) -> int:
-        """Length of one frame's motion descriptor: HOOF, magnitude, then the grid."""
+        """Returns the length of one frame's motion descriptor: HOOF, magnitude, then the grid."""
         return self.hoof_bins + 1 + self.grid * self.grid * self.grid_directions
 
 
 @dataclass(frozen=True)
 class SegmentSpec:
-    """How a file is cut: windows of `window_s`, every `hop_s`, the last one right-aligned."""
+    """Says how a file is cut: windows of `window_s`, every `hop_s`, the last one right-aligned."""
 
     window_s: float = 8.0
     hop_s: float = 4.0
@@ -92,7 +92,7 @@ class SegmentSpec:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """All of it; two specs that compare equal give the same features."""
+    """Holds all of it; two specs that compare equal give the same features."""
 
     audio: AudioSpec = field(default_factory=AudioSpec)
     video: VideoSpec = field(default_factory=VideoSpec)
@@ -100,16 +100,16 @@ class FeatureSpec:
 
     @property
     def frames_per_segment(self) -> int:
-        """T: model frames in one segment."""
+        """Returns T: model frames in one segment."""
         return round(self.segment.window_s * self.video.fps)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain nested dict, for a card."""
+        """Returns a plain nested dict, for a card."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FeatureSpec:
-        """The inverse of `to_dict`; unknown keys raise TypeError."""
+        """Parses what `to_dict` returned; unknown keys raise TypeError."""
         return cls(
             audio=AudioSpec(**data.get("audio", {})),
             video=VideoSpec(**data.get("video", {})),
@@ -118,7 +118,7 @@ class FeatureSpec:
 
 
 def paper() -> FeatureSpec:
-    """The paper's own numbers where it gives them: 16 kHz, 8 fps, 256x256, PWC-Net, global HOOF."""
+    """Returns the paper's own numbers where it gives them: 16 kHz, 8 fps, 256x256, PWC-Net, global HOOF."""
     return FeatureSpec(
         audio=AudioSpec(sample_rate_hz=16_000, n_fft=1024, hop_samples=200, fmax_hz=7_600.0, onset_lag_frames=2),
         video=VideoSpec(fps=8.0, flow="pwcnet", flow_size_px=256, remove_camera=False, grid=0),
@@ -126,7 +126,11 @@ def paper() -> FeatureSpec:
 
 
 def segment_starts(duration_s: float, spec: SegmentSpec) -> list[float]:
-    """Start times in seconds of the segments of a file: every hop, the last one right-aligned."""
+    """Lists the start times in seconds of the segments of a file: every hop, the last one right-aligned.
+
+    >>> segment_starts(14.0, SegmentSpec())
+    [0.0, 4.0, 6.0]
+    """
     last = duration_s - spec.window_s
     if last <= 1e-6:
         return [0.0]

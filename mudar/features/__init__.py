@@ -1,1 +1,1 @@
-"""Signals to features: mel, onsets, optical flow, HOOF."""
+"""Computes features of signals: mel, onsets, optical flow, HOOF."""

@@ -1,11 +1,11 @@
-"""Dense optical flow between two frames, by OpenCV's DIS or by PWC-Net: section 3.1.2's input to HOOF.
+"""Estimates dense optical flow between two frames, by OpenCV's DIS or by PWC-Net: section 3.1.2's input to HOOF.
 
-A card says which of the two a model was trained with; they never mix. Knows no files and no HOOF.
+A model card says which of the two a model was trained with; they never mix. Knows no files and no HOOF.
 Flow is (h, w, 2) float32: u to the right, v down, in pixels a frame of the returned grid itself (PWC-Net's is
 smaller than its picture), so that u / w is always in picture sides.
 
 A wide picture squeezed into a square has thin arms, and DIS loses them; what it loses on real clips is noise as well,
-and two looks together serve both (docs/experiments/RETARGET.md, docs/experiments/BEATS.md).
+and the mean of both serves both (docs/experiments/RETARGET.md, docs/experiments/BEATS.md).
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _DIS_PRESETS = {
 
 
 class FlowEstimator(Protocol):
-    """Two frames in, the motion from the first to the second out."""
+    """Estimates the motion from a first frame to a second."""
 
     pixel: Literal["gray", "rgb24"]  # the form of frame that costs least to decode for this estimator
 
     def size(self, shown: Size) -> Size:
-        """(width, height) of frames that lose nothing it would see, of a picture that is `shown` so large."""
+        """Returns the (width, height) at which it reads a picture that is `shown` so large."""
         ...
 
     def __call__(self, previous: Image, following: Image) -> tuple[Array, ...]:
-        """(H, W) gray or (H, W, 3) RGB frames to one (h, w, 2) flow in pixels of its grid, or one for each shape."""
+        """Estimates (h, w, 2) flows in pixels of the grid, one a shape, of (H, W) gray or (H, W, 3) RGB frames."""
         ...
 
 
 class DisFlow:
-    """Dense inverse search (Kroeger et al. 2016): 0.2-2 ms a pair at 128 x 128 on one core."""
+    """Runs dense inverse search (Kroeger et al. 2016): 0.2-2 ms a pair at 128 x 128 on one core."""
 
     pixel: Literal["gray", "rgb24"] = "gray"
 
@@ -63,7 +63,7 @@ class DisFlow:
         return scaled_size(shown, self._side_px, self._shape)
 
     def __call__(self, previous: Image, following: Image) -> tuple[Array, ...]:
-        """See `FlowEstimator`: a square, the kept shape, or that and the square."""
+        """See `FlowEstimator`: a square, the shape of the file, or that and the square."""
         height, width = previous.shape[:2]
         square = self._side_px, self._side_px
         size = self.size((width, height))
@@ -76,7 +76,7 @@ class DisFlow:
 
 
 class PwcFlow:
-    """PWC-Net, stopped at `net.stop_level`: the grid is size_px / 2^level a side. A square always, as in the paper."""
+    """Runs PWC-Net, stopped at `net.stop_level`: a square grid of size_px / 2^level a side, as in the paper."""
 
     pixel: Literal["gray", "rgb24"] = "rgb24"
 
@@ -90,20 +90,20 @@ class PwcFlow:
 
     def __call__(self, previous: Image, following: Image) -> tuple[Array, ...]:
         """See `FlowEstimator`; gray frames are shown to the network as gray RGB."""
-        return (self.sequence(np.stack([self._prepared(previous), self._prepared(following)]))[0],)
+        return (self.sequence(np.stack([self._as_rgb(previous), self._as_rgb(following)]))[0],)
 
     def sequence(self, frames: Image) -> Array:
-        """(N, H, W, 3) RGB frames to the (N-1, h, w, 2) flows between neighbours, each frame encoded once."""
+        """Estimates the (N-1, h, w, 2) flows between neighbours of (N, H, W, 3) RGB frames, each encoded once."""
         from mudar.model.pwcnet import flow_between_neighbours
 
-        return flow_between_neighbours(self._net, np.stack([self._prepared(frame) for frame in frames]))
+        return flow_between_neighbours(self._net, np.stack([self._as_rgb(frame) for frame in frames]))
 
-    def _prepared(self, frame: Image) -> Image:
+    def _as_rgb(self, frame: Image) -> Image:
         return as_square(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2), self._side_px)
 
 
 def scaled_size(shown: Size, side_px: int, shape: FlowShape) -> Size:
-    """(width, height) of a picture that is `shown` (width, height) large, as a square or with that shorter side."""
+    """Returns the (width, height) of a picture that is `shown` so large, as a square or with that shorter side."""
     if shape == "square":
         return side_px, side_px
     width, height = shown
@@ -112,8 +112,10 @@ def scaled_size(shown: Size, side_px: int, shape: FlowShape) -> Size:
 
 
 def make_flow(spec: VideoSpec, weights: Path | None = None, device: str = "cpu") -> FlowEstimator:
-    """The estimator that `spec.flow` names; PWC-Net reads its `weights` (public checkpoint or our safetensors) and
-    works on `device`, DIS always on the CPU."""
+    """Makes the estimator that `spec.flow` names.
+
+    PWC-Net reads its `weights` (public checkpoint or our safetensors) and works on `device`, DIS always on the CPU.
+    """
     if spec.flow == "dis":
         return DisFlow(spec)
     if weights is None:
@@ -128,7 +130,7 @@ def _gray(frame: Image) -> Image:
 
 
 def as_square(frame: Image, side_px: int) -> Image:
-    """The picture, (H, W) or (H, W, 3), squeezed into (side_px, side_px)."""
+    """Squeezes the picture, (H, W) or (H, W, 3), into (side_px, side_px)."""
     return _scaled(frame, (side_px, side_px))
 
 

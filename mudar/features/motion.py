@@ -1,8 +1,8 @@
-"""How a dance moves: a video file to motion descriptors at the model's rate and to native displacement, streaming.
+"""Extracts the motion of a video file, streaming: descriptors at the model's rate, and native displacement.
 
 One decode feeds both, in a thread ahead of the flow; what is held is the descriptors and a few frames, whatever the
 length. The laboratory and the Embedder both read real clips here. Knows no network: whoever wants the frames
-themselves passes `look`. Sections 3.1.2 and 4.1.
+themselves passes `on_frame`. Sections 3.1.2 and 4.1.
 
 Shapes: T model frames; M = spec.motion_dim; K native frames.
 """
@@ -29,7 +29,7 @@ from mudar.records import Array
 from mudar.spec import FeatureSpec, VideoSpec
 
 Image = NDArray[np.uint8]
-Look = Callable[[Image], None]
+FrameCallback = Callable[[Image], None]
 
 STILL_SIDES_S = 1e-3  # a dancer moves the mean pixel by 0.01-0.2 picture sides a second
 STILL_LEVELS = 6.0  # and changes the most changed hundredth of a small picture by 40-180 levels; grain, by up to 4
@@ -40,7 +40,7 @@ _REPORT_EVERY = 32  # native frames
 
 @dataclass(frozen=True)
 class Motion:
-    """between: (T - 1, M), row k the motion between frames k and k + 1 of a clock of `fps`, in sides a second.
+    """Holds the motion of a file. between: (T - 1, M), row k from frame k to k + 1 of `fps`, in sides a second.
 
     native_times_s: (K,) when each frame of the file is shown; native_directed: (K, 4) its mean motion from the one
     before, in picture sides, to the right, down, left and up; native_displacement: (K,) their sums. change_levels: of
@@ -58,12 +58,12 @@ class Motion:
 
     @property
     def native_displacement(self) -> NDArray[np.float64]:
-        """(K,)."""
+        """Sums the displacement over the directions: (K,)."""
         return self.native_directed.sum(axis=1)
 
     @property
     def frames(self) -> int:
-        """T."""
+        """Returns T, the number of model frames."""
         return len(self.between) + 1
 
 
@@ -72,16 +72,16 @@ def extract_motion(
     spec: FeatureSpec,
     *,
     flow: FlowEstimator | None = None,
-    look: Look | None = None,
-    look_size_px: int | None = None,
+    on_frame: FrameCallback | None = None,
+    frame_size_px: int | None = None,
     progress: Progress = ignore,
 ) -> Motion:
-    """All of a file's motion. Raises MediaTooShort, StillVideo and the decoder's MediaErrors.
+    """Extracts all of a file's motion. Raises MediaTooShort, StillVideo and the decoder's MediaErrors.
 
-    `look` is shown each of the T sampled frames in order, (look_size_px, look_size_px, 3) RGB; the flow is then
-    computed on what these are made of, scaled to its own size.
+    `on_frame` is called with each of the T sampled frames in order, (frame_size_px, frame_size_px, 3) RGB; the flow is
+    then computed on what these are made of, scaled to its own size.
     """
-    watcher = _MotionAccumulator(spec.video, flow or make_flow(spec.video), look, look_size_px)
+    accumulator = _MotionAccumulator(spec.video, flow or make_flow(spec.video), on_frame, frame_size_px)
     seconds = _stated_duration_s(path)
     spent = {"decode": 0.0}
 
@@ -89,30 +89,32 @@ def extract_motion(
         frames = iter_dual(
             path,
             fps=spec.video.fps,
-            size=watcher.size,
+            size=accumulator.size,
             native_size=(spec.video.native_size_px,) * 2,
             native_fps_max=spec.video.native_fps_max,
-            pixel="rgb24" if look else watcher.flow.pixel,
+            pixel="rgb24" if on_frame else accumulator.flow.pixel,
         )
         return _timed(frames, spent)
 
     with Prefetcher(produce, _AHEAD_FRAMES) as frames:
         for frame in frames:
-            watcher.see(frame)
+            accumulator.add(frame)
             if frame.index % _REPORT_EVERY == 0:
                 progress(frame.time_s / seconds if seconds else 0.0, "watch")
-    motion = watcher.motion(spent["decode"])
+    motion = accumulator.motion(spent["decode"])
     _check(motion, spec, Path(path).name)
     progress(1.0, "watch")
     return motion
 
 
 class _MotionAccumulator:
-    """Sees the frames one by one and keeps their motion."""
+    """Accumulates the motion of frames that come one by one."""
 
-    def __init__(self, spec: VideoSpec, flow: FlowEstimator, look: Look | None, look_size_px: int | None) -> None:
-        self.spec, self.flow, self.look = spec, flow, look
-        self._look_size_px = look_size_px
+    def __init__(
+        self, spec: VideoSpec, flow: FlowEstimator, on_frame: FrameCallback | None, frame_size_px: int | None
+    ) -> None:
+        self.spec, self.flow, self._on_frame = spec, flow, on_frame
+        self._frame_size_px = frame_size_px
         self._native_flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._small: Image | None = None
         self._sampled: tuple[float, Image] | None = None  # when it was really shown, and what
@@ -126,24 +128,24 @@ class _MotionAccumulator:
         self._busy_s = 0.0
 
     def size(self, shown: Size) -> Size:
-        """(width, height) of the samples that it wants of a file displayed at this size."""
-        if self._look_size_px is None:
+        """Returns the (width, height) at which a file displayed at this size is sampled."""
+        if self._frame_size_px is None:
             return self.flow.size(shown)
-        return scaled_size(shown, self._look_size_px, self.spec.flow_shape)
+        return scaled_size(shown, self._frame_size_px, self.spec.flow_shape)
 
-    def see(self, frame: NativeFrame) -> None:
-        """One more frame of the file."""
+    def add(self, frame: NativeFrame) -> None:
+        """Adds one more frame of the file."""
         began = time.perf_counter()
         self._native_times_s.append(frame.time_s)
         none = np.zeros(4)
-        self._directed.append(none if self._small is None else self._moved(self._small, frame.gray_small))
+        self._directed.append(none if self._small is None else self._displacement(self._small, frame.gray_small))
         self._small = frame.gray_small
         if frame.sampled:
             self._sample(frame)
         self._busy_s += time.perf_counter() - began
 
-    def _moved(self, before: Image, after: Image) -> NDArray[np.float64]:
-        """(4,) mean motion in picture sides by direction, without the camera's."""
+    def _displacement(self, before: Image, after: Image) -> NDArray[np.float64]:
+        """Returns the (4,) mean motion in picture sides by direction, without the camera's."""
         flow = self._native_flow.calc(before, after, None)  # type: ignore[call-overload]
         u, v = cv2.split(flow)
         if self.spec.remove_camera:
@@ -151,16 +153,16 @@ class _MotionAccumulator:
         return four_directions(u, v) / self.spec.native_size_px**3  # the mean of the picture's pixels
 
     def _sample(self, frame: NativeFrame) -> None:
-        """Frames are sampled from whatever the file has: their true distance, not 1/fps, makes a motion a speed.
+        """Compares a sample with the one before; their true distance in time, not 1/fps, makes a motion a speed.
 
         A file slower than the model's rate gives one frame for several samples: it is compared once.
         """
         image = frame.sampled[0].image
         self._samples += len(frame.sampled)
-        if self.look is not None:
-            square = as_square(image, self._look_size_px or image.shape[0])
+        if self._on_frame is not None:
+            square = as_square(image, self._frame_size_px or image.shape[0])
             for _ in frame.sampled:
-                self.look(square)
+                self._on_frame(square)
         if self._sampled is not None and frame.time_s > self._sampled[0]:
             before_s, before = self._sampled
             rate = 1.0 / (frame.time_s - before_s)
@@ -171,7 +173,7 @@ class _MotionAccumulator:
         self._sampled, self._sampled_small = (frame.time_s, image), frame.gray_small
 
     def motion(self, decode_s: float) -> Motion:
-        """Everything seen, on an even clock."""
+        """Returns the motion so far, on an even clock."""
         clock = np.arange(0.5, self._samples - 1, dtype=np.float64) / self.spec.fps
         times = np.array(self._native_times_s)
         step_s = float(np.median(np.diff(times))) if len(times) > 1 else 1 / self.spec.fps
@@ -187,7 +189,7 @@ class _MotionAccumulator:
 
 
 def _on_clock(clock: NDArray[np.float64], middles_s: NDArray[np.float64], rows: list[Array], dim: int) -> Array:
-    """(len(clock), M) rows between those known at `middles_s`, linearly; where the two clocks agree, the rows."""
+    """Interpolates (len(clock), M) rows linearly between those known at `middles_s`."""
     if not rows:
         return np.zeros((len(clock), dim), np.float32)
     known = np.stack(rows)
@@ -205,7 +207,7 @@ def _change_levels(before: Image, after: Image) -> float:
 
 
 def _check(motion: Motion, spec: FeatureSpec, name: str) -> None:
-    """Refuse what has no rhythm in it."""
+    """Refuses what has no rhythm in it."""
     if motion.duration_s < spec.segment.min_s - 1e-3:
         raise MediaTooShort(f"{name} shows {motion.duration_s:.2f} s; at least {spec.segment.min_s:g} s are needed.")
     speed = motion.between[:, spec.video.hoof_bins]
@@ -217,13 +219,13 @@ def _check(motion: Motion, spec: FeatureSpec, name: str) -> None:
 
 
 def _stated_duration_s(path: str | Path) -> float:
-    """What the header says, for the progress bar only; 0 if it says nothing."""
+    """Returns the duration of the header, for the progress bar only; 0 if it has none."""
     with open_media(path) as container:
         return (container.duration or 0) / 1e6
 
 
 def _timed(frames: Iterator[NativeFrame], spent: dict[str, float]) -> Iterator[NativeFrame]:
-    """The same frames; the seconds they took to make go into spent["decode"]."""
+    """Yields the same frames, and adds the seconds they took to spent["decode"]."""
     while True:
         began = time.perf_counter()
         frame = next(frames, None)

@@ -1,4 +1,4 @@
-"""Segments of a file as frame ranges, and a curve put together again from its overlapping windows. numpy only.
+"""Cuts a file into segments of frames, and adds the curves of its overlapping windows to one. numpy only.
 
 A file shorter than a window is one window of its own length: the network takes any length, so nothing is padded.
 Shapes: T frames of the file; W frames of a window; S windows; H curves side by side.
@@ -18,7 +18,7 @@ _SPARE_FRAMES = 2  # a file that rounds to a frame or two more than a window is 
 
 @dataclass(frozen=True)
 class Window:
-    """Where a segment lies: in seconds, and from `first_frame` for `frames` frames of the model's rate."""
+    """Says where a segment lies: in seconds, and from `first_frame` for `frames` frames of the model's rate."""
 
     start_s: float
     end_s: float
@@ -27,20 +27,20 @@ class Window:
 
 
 def windows(duration_s: float, frames: int, spec: FeatureSpec) -> list[Window]:
-    """The S segments of a file that lasts `duration_s` and has `frames` model frames; all of one length in frames."""
+    """Lists the S segments of a file that lasts `duration_s` and has `frames` model frames; all are as long."""
     usual = spec.frames_per_segment
     length = frames if frames <= usual + _SPARE_FRAMES else usual
     last = frames - length
-    found = []
+    segments = []
     for start_s in segment_starts(duration_s, spec.segment):
         first = min(round(start_s * spec.video.fps), last)
-        found.append(Window(start_s, min(start_s + spec.segment.window_s, duration_s), first, length))
-    found[-1] = replace(found[-1], first_frame=last)  # to the very last frame, however the seconds round
-    return found
+        segments.append(Window(start_s, min(start_s + spec.segment.window_s, duration_s), first, length))
+    segments[-1] = replace(segments[-1], first_frame=last)  # to the very last frame, however the seconds round
+    return segments
 
 
 def overlap_add(curves: Array, where: list[Window], frames: int) -> Array:
-    """(T, H) from the (S, W, H) curves of its windows, each weighted towards its middle, where it sees both sides."""
+    """Adds the (S, W, H) curves of windows to (T, H), each weighted towards its middle, where it sees both sides."""
     total = np.zeros((frames, curves.shape[2]), np.float64)
     weight = np.zeros((frames, 1), np.float64)
     for curve, window in zip(curves, where, strict=True):

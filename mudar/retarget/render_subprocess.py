@@ -1,7 +1,9 @@
-"""Rendering in a process of its own, for large pictures: its memory is the system's again when it ends, a decoder that
-crashes takes no worker with it, and whoever cancels need not wait for a thread to listen.
+"""Renders large pictures in a process of its own.
 
-The process is told what to do as JSON on its input. It answers in lines: `p SHARE` for progress, `e JSON` or `o ERRNO`
+Its memory is the system's again when it ends, a decoder that crashes takes no worker with it, and whoever cancels need
+not wait for a thread to listen.
+
+The process gets its task as JSON on its input. It answers in lines: `p SHARE` for progress, `e JSON` or `o ERRNO`
 for an error, or `r JSON` followed by the arrays of the result as npz until the end. `python -m
 mudar.retarget.render_subprocess`.
 """
@@ -31,14 +33,14 @@ from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.warp.time_map import TimeMap
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTEN_S = 0.25  # between two looks whether somebody wants it stopped
+LISTEN_S = 0.25  # between two checks whether somebody wants it stopped
 LARGE_PIXELS = 1_000_000  # up to here starting a process costs more than it saves
 ARRAYS = ("shown_s", "interpolated", "duplicate")
 
 
 @dataclass(frozen=True)
 class RenderTask:
-    """One rendering: what `Renderer.render` is given, as plain values."""
+    """Describes one rendering: what `Renderer.render` is given, as plain values."""
 
     dance: str
     music: str
@@ -50,14 +52,14 @@ class RenderTask:
     verify: bool
 
     def to_json(self) -> str:
-        """For the process."""
+        """Converts to JSON for the process."""
         nodes = {name: array.tolist() for name, array in vars(self.time_map).items()}
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return json.dumps(plain | {"settings": dataclasses.asdict(self.settings), "time_map": nodes})
 
     @classmethod
     def from_json(cls, text: str) -> RenderTask:
-        """The inverse."""
+        """Parses what `to_json` gives."""
         plain: dict[str, Any] = json.loads(text)
         nodes = {name: np.array(values) for name, values in plain["time_map"].items()}
         made = {"settings": RenderSettings(**plain["settings"]), "time_map": TimeMap(**nodes)}
@@ -65,7 +67,10 @@ class RenderTask:
 
 
 def render_in_subprocess(task: RenderTask, progress: Progress) -> tuple[RenderResult, RenderObserver | None]:
-    """As `Renderer.render`, with its errors; UnreadableMedia when the process crashed. Leaves a whole file or none."""
+    """Renders as `Renderer.render` does, with its errors; UnreadableMedia when the process crashed.
+
+    Leaves a complete file or none.
+    """
     child = subprocess.Popen(
         [sys.executable, "-m", "mudar.retarget.render_subprocess"],
         cwd=ROOT,
@@ -74,9 +79,9 @@ def render_in_subprocess(task: RenderTask, progress: Progress) -> tuple[RenderRe
     )
     assert child.stdin is not None
     try:
-        with child.stdin as told:
-            told.write(task.to_json().encode())
-        answer, arrays = _listened(child, progress)
+        with child.stdin as stdin:
+            stdin.write(task.to_json().encode())
+        answer, arrays = _read_answer(child, progress)
         status = child.wait()
         if answer is None or status:
             raise UnreadableMedia(f"The rendering of {Path(task.dance).name} broke off (it ended with {status}).")
@@ -89,11 +94,11 @@ def render_in_subprocess(task: RenderTask, progress: Progress) -> tuple[RenderRe
         remove_unfinished(task.out)
 
 
-def _listened(child: subprocess.Popen[bytes], progress: Progress) -> tuple[dict[str, Any] | None, bytes]:
-    """(what it answered, the bytes after it); asks `progress` several times a second whatever the process does."""
+def _read_answer(child: subprocess.Popen[bytes], progress: Progress) -> tuple[dict[str, Any] | None, bytes]:
+    """Returns what it answered and the bytes after it; calls `progress` several times a second."""
     share, rest = 0.0, b""
     answer: dict[str, Any] | None = None
-    for piece in _pieces(child):
+    for piece in _chunks(child):
         rest += piece
         while answer is None and b"\n" in rest:
             line, rest = rest.split(b"\n", 1)
@@ -108,8 +113,8 @@ def _listened(child: subprocess.Popen[bytes], progress: Progress) -> tuple[dict[
     return answer, rest
 
 
-def _pieces(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What the process writes, as it comes; nothing every quarter of a second."""
+def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Yields what the process writes, as it comes; nothing every quarter of a second."""
     assert child.stdout is not None
     with selectors.DefaultSelector() as ready:
         ready.register(child.stdout, selectors.EVENT_READ)
@@ -126,20 +131,20 @@ def _pieces(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
 def _error(kind: str, text: str) -> Exception:
     if kind == "o":
         return OSError(int(text), os.strerror(int(text)))
-    said = json.loads(text)
-    return from_code(said["code"], said["detail"], said["hint"])
+    error = json.loads(text)
+    return from_code(error["code"], error["detail"], error["hint"])
 
 
 def _result(answer: dict[str, Any], arrays: bytes) -> tuple[RenderResult, RenderObserver | None]:
-    with np.load(io.BytesIO(arrays)) as held:
-        found = {name: held[name] for name in ARRAYS}
-        seen = {name: held[name] for name in held.files if name not in ARRAYS}
-    rendered = RenderResult(**{**answer["rendered"], **found, "notes": tuple(answer["rendered"]["notes"])})
-    return rendered, RenderObserver.restored(seen) if answer["verified"] else None
+    with np.load(io.BytesIO(arrays)) as archive:
+        arrays_of_frames = {name: archive[name] for name in ARRAYS}
+        observed = {name: archive[name] for name in archive.files if name not in ARRAYS}
+    rendered = RenderResult(**{**answer["rendered"], **arrays_of_frames, "notes": tuple(answer["rendered"]["notes"])})
+    return rendered, RenderObserver.restored(observed) if answer["verified"] else None
 
 
 def main() -> int:
-    """The process: one task from the input, its answer to the output."""
+    """Runs in the process: reads one task from the input and writes its answer to the output."""
     cv2.setNumThreads(1)
     out = sys.stdout.buffer
 
@@ -148,14 +153,14 @@ def main() -> int:
         out.flush()  # a parent that is gone breaks the pipe here, and that ends the work
 
     task = RenderTask.from_json(sys.stdin.read())
-    witness = RenderObserver() if task.verify else None
+    observer = RenderObserver() if task.verify else None
     try:
         rendered = Renderer(task.dance, task.music, task.settings).render(
             task.out,
             task.time_map.source_s,
             offset_s=task.offset_s,
             duration_s=task.duration_s,
-            observer=witness,
+            observer=observer,
             progress=lambda share, _: tell(f"p {share:.6f}"),
         )
     except MudarError as error:
@@ -169,10 +174,10 @@ def main() -> int:
         tell(f"o {error.errno}")
         return 0
     plain = {f.name: getattr(rendered, f.name) for f in dataclasses.fields(rendered) if f.name not in ARRAYS}
-    tell("r " + json.dumps({"rendered": plain, "verified": witness is not None}))
+    tell("r " + json.dumps({"rendered": plain, "verified": observer is not None}))
     arrays: dict[str, Any] = {name: getattr(rendered, name) for name in ARRAYS}
     packed = io.BytesIO()
-    np.savez(packed, **arrays | (witness.kept() if witness is not None else {}))
+    np.savez(packed, **arrays | (observer.arrays() if observer is not None else {}))
     out.write(packed.getbuffer())
     out.flush()
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +137,5 @@ def dry_run(
 
 
 def _render_settings(settings: RetargetSettings) -> RenderSettings:
-    return RenderSettings(
-        settings.interpolation,
-        settings.crf,
-        settings.preset,
-        settings.fade_s,
-        settings.original_gain_db,
-        settings.encoder,
-    )
+    names = [field.name for field in fields(RenderSettings)]
+    return RenderSettings(**{name: getattr(settings, name) for name in names})

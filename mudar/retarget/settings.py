@@ -1,4 +1,4 @@
-"""What a caller may choose about a retargeting, checked once. Light: no file, no numpy.
+"""Defines what a caller may choose about a retargeting, checked once. Light: no file, no numpy.
 
 The paper (4.4) leaves every number open; the defaults are ours. Speeds are source seconds per output second.
 """
@@ -23,7 +23,7 @@ LOWEST_SPEED, HIGHEST_SPEED = 0.05, 20.0  # outside, a picture no longer moves o
 
 @dataclass(frozen=True)
 class RetargetSettings:
-    """How to retarget; raises OutOfRange or UnknownMethod when it makes no sense.
+    """Says how to retarget; raises OutOfRange or UnknownMethod when that makes no sense.
 
     method: `dtw` is ours; the paper's three patterns are `shift`, `acceleration` and `paper_dtw`.
     min_speed, max_speed: hard bounds; None = the method's own (dtw: 0.67 to 1.5; acceleration, paper_dtw: none, as in
@@ -31,7 +31,7 @@ class RetargetSettings:
     on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
     second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
     crf: quality of the picture, 0 best to 51. encoder: NVENC where it works (`auto`), or as said.
-    verify: let the independent detector watch (independent.py); it costs a few percent of the rendering.
+    verify: run the independent detector (report/impact_detector.py); it costs a few percent of the rendering.
     """
 
     method: Method = "dtw"
@@ -51,7 +51,7 @@ class RetargetSettings:
     encoder: Encoder = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what no retargeting could do."""
+        """Refuses what no retargeting could do."""
         if self.method not in get_args(Method):
             raise UnknownMethod(f"There is no method {self.method!r}.")
         _one_of("interpolation", self.interpolation, get_args(Interpolation))
@@ -73,7 +73,7 @@ class RetargetSettings:
 
     @property
     def speed_bounds(self) -> tuple[float, float]:
-        """(lowest, highest) speed for this method, source seconds per output second."""
+        """Returns the (lowest, highest) speed for this method, source seconds per output second."""
         free = self.method in ("acceleration", "paper_dtw")
         low = self.min_speed if self.min_speed is not None else (0.0 if free else DTW_MIN_SPEED)
         high = self.max_speed if self.max_speed is not None else (math.inf if free else DTW_MAX_SPEED)

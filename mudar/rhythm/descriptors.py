@@ -30,14 +30,14 @@ def dance_descriptor(config: ModelConfig, spec: VideoSpec, rows: Array, curve: A
     source = config.rhythm_vector_from
     if source == "grid":  # how hard it brakes in each cell and direction; without a grid, in each direction
         cells = rows[:, spec.hoof_bins + 1 :] if spec.grid else rows[:, : spec.hoof_bins]
-        return _repeats(config, spec, deceleration(cells), where)
+        return _repetition(config, spec, deceleration(cells), where)
     return _of_curve(config, spec, curve if source == "head" else deceleration(rows[:, spec.hoof_bins]), where)
 
 
 def music_descriptor(config: ModelConfig, spec: VideoSpec, envelope: Array, beats: Array, where: list[Window]) -> Array:
     """Returns the (S, R) vectors of music with these (T,) curves at the model's rate: onset strength, beat bumps."""
     if config.rhythm_vector == "repeats":
-        return _repeats(config, spec, np.stack([beats, envelope], axis=1), where, (_BEATS, _ONSETS))
+        return _repetition(config, spec, np.stack([beats, envelope], axis=1), where, (_BEATS, _ONSETS))
     return _of_curve(config, spec, envelope, where)
 
 
@@ -59,11 +59,11 @@ def rhythm_vector(curve: Array | Floats, fps: float, dim: int, kind: RhythmVecto
 def _of_curve(config: ModelConfig, spec: VideoSpec, curve: Array | Floats, where: list[Window]) -> Array:
     kind = config.rhythm_vector
     if kind == "repeats":
-        return _repeats(config, spec, curve[:, None], where)
+        return _repetition(config, spec, curve[:, None], where)
     return np.stack([rhythm_vector(curve[_frames(window)], spec.fps, config.rhythm_dim, kind) for window in where])
 
 
-def _repeats(
+def _repetition(
     config: ModelConfig,
     spec: VideoSpec,
     curves: Array | Floats,

@@ -30,7 +30,7 @@ PERIOD_S = 0.5
 TEXTURE = np.random.default_rng(0).integers(40, 216, (12, 12), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
 
 
-def place(time_s: float) -> float:
+def position(time_s: float) -> float:
     """Where the body is, in 0..1 from left to right: it hurries through the middle every half second."""
     return 0.5 + 0.12 * float(np.cos(np.pi * time_s / PERIOD_S))
 
@@ -38,7 +38,7 @@ def place(time_s: float) -> float:
 def scene(time_s: float) -> np.ndarray:
     """A textured square on grey, (180, 320)."""
     picture = np.full((180, 320), 90, np.uint8)
-    left = round(place(time_s) * (320 - 96))
+    left = round(position(time_s) * (320 - 96))
     picture[42:138, left : left + 96] = TEXTURE
     return picture
 
@@ -78,7 +78,7 @@ def dance(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(embedder: Embedder, dance: Path) -> Analysis:
+def analysis(embedder: Embedder, dance: Path) -> Analysis:
     return embedder.dance(dance)
 
 
@@ -87,21 +87,21 @@ def heard(embedder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Analy
     return embedder.music(song(tmp_path_factory.mktemp("song") / "song.wav", 20.0))
 
 
-def test_a_dance_is_whole(seen: Analysis) -> None:
-    assert (seen.kind, seen.model) == ("dance", "tiny@1")
-    assert seen.duration_s == pytest.approx(14.0, abs=0.02)
-    assert [segment.start_s for segment in seen.segments] == pytest.approx([0, 4, 6], abs=0.02)
-    rhythm = seen.rhythm
+def test_a_dance_is_whole(analysis: Analysis) -> None:
+    assert (analysis.kind, analysis.model) == ("dance", "tiny@1")
+    assert analysis.duration_s == pytest.approx(14.0, abs=0.02)
+    assert [segment.start_s for segment in analysis.segments] == pytest.approx([0, 4, 6], abs=0.02)
+    rhythm = analysis.rhythm
     assert len(rhythm.curve) == 210
     assert rhythm.curve.min() > 0
     assert len(rhythm.times_s) == len(rhythm.strengths)
     assert (np.diff(rhythm.times_s) > 0).all()
-    assert {"decode", "flow", "network", "rhythm", "total"} <= seen.stage_s.keys()
-    assert all(seconds >= 0 for seconds in seen.stage_s.values())
+    assert {"decode", "flow", "network", "rhythm", "total"} <= analysis.stage_s.keys()
+    assert all(seconds >= 0 for seconds in analysis.stage_s.values())
 
 
-def test_vectors_have_norm_one(seen: Analysis, heard: Analysis) -> None:
-    for segment in (*seen.segments, *heard.segments):
+def test_vectors_have_norm_one(analysis: Analysis, heard: Analysis) -> None:
+    for segment in (*analysis.segments, *heard.segments):
         assert segment.embedding.shape == (CONFIG.embed_dim,)
         assert segment.rhythm.shape == (CONFIG.rhythm_dim,)
         assert np.linalg.norm(segment.embedding) == pytest.approx(1, abs=1e-5)
@@ -119,15 +119,15 @@ def test_music_is_whole(heard: Analysis) -> None:
     assert on_beat.mean() > 4 * heard.rhythm.curve.mean()
 
 
-def test_the_same_file_gives_the_same_numbers(embedder: Embedder, seen: Analysis, dance: Path) -> None:
+def test_the_same_file_gives_the_same_numbers(embedder: Embedder, analysis: Analysis, dance: Path) -> None:
     again = embedder.file(dance, "dance")
-    np.testing.assert_array_equal(again.rhythm.times_s, seen.rhythm.times_s)
-    for one, two in zip(again.segments, seen.segments, strict=True):
+    np.testing.assert_array_equal(again.rhythm.times_s, analysis.rhythm.times_s)
+    for one, two in zip(again.segments, analysis.segments, strict=True):
         np.testing.assert_array_equal(one.embedding, two.embedding)
         np.testing.assert_array_equal(one.rhythm, two.rhythm)
 
 
-def test_a_segment_is_what_the_network_says_of_its_frames(embedder: Embedder, seen: Analysis, dance: Path) -> None:
+def test_a_segment_is_what_the_network_says_of_its_frames(embedder: Embedder, analysis: Analysis, dance: Path) -> None:
     """Against the network asked directly, for the middle window, alone."""
     from mudar.model.inputs import motion_input
 
@@ -135,17 +135,17 @@ def test_a_segment_is_what_the_network_says_of_its_frames(embedder: Embedder, se
     rows = motion_input(motion.between, SPEC.video)[60:180]
     with torch.no_grad():
         code = embedder.model.encode_dance(torch.from_numpy(rows)[None])
-    np.testing.assert_allclose(seen.segments[1].embedding, code.embedding[0], atol=1e-5)
+    np.testing.assert_allclose(analysis.segments[1].embedding, code.embedding[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("duration_s", [1.2, 5.0, 8.5])
 def test_short_clips_are_one_or_two_segments(embedder: Embedder, tmp_path: Path, duration_s: float) -> None:
-    found = embedder.dance(film(tmp_path / "short.mp4", duration_s))
-    assert len(found.segments) == (1 if duration_s <= 8 else 2)
-    assert found.segments[-1].end_s == pytest.approx(duration_s, abs=0.05)
-    assert len(found.rhythm.curve) == round(duration_s * 15)
+    segments = embedder.dance(film(tmp_path / "short.mp4", duration_s))
+    assert len(segments.segments) == (1 if duration_s <= 8 else 2)
+    assert segments.segments[-1].end_s == pytest.approx(duration_s, abs=0.05)
+    assert len(segments.rhythm.curve) == round(duration_s * 15)
     sound = embedder.music(song(tmp_path / "short.wav", duration_s))
-    assert len(sound.segments) == len(found.segments)
+    assert len(sound.segments) == len(segments.segments)
 
 
 @pytest.mark.parametrize("fps", [12, 24, 30, 60])
@@ -170,12 +170,12 @@ def test_native_motion_is_fastest_where_the_body_hurries(dance: Path) -> None:
 
 
 def test_progress_rises_to_one_and_may_stop_the_work(embedder: Embedder, dance: Path) -> None:
-    told: list[tuple[float, str]] = []
-    embedder.dance(dance, lambda fraction, stage: told.append((fraction, stage)))
-    fractions = [fraction for fraction, _ in told]
+    reported: list[tuple[float, str]] = []
+    embedder.dance(dance, lambda fraction, stage: reported.append((fraction, stage)))
+    fractions = [fraction for fraction, _ in reported]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
-    assert {stage for _, stage in told} == {"watch", "network", "rhythm"}
+    assert {stage for _, stage in reported} == {"watch", "network", "rhythm"}
 
     def stop(fraction: float, stage: str) -> None:
         if fraction > 0.2:
@@ -212,7 +212,7 @@ def test_a_still_camera_and_a_panning_one_see_the_same_dance(tmp_path: Path) -> 
 
     def panned(time_s: float) -> np.ndarray:
         picture = empty(time_s).copy()
-        left = round(place(time_s) * (320 - 96) + 40 * (1.5 - time_s))  # the room passes by, with the dancer in it
+        left = round(position(time_s) * (320 - 96) + 40 * (1.5 - time_s))  # the room passes by, with the dancer in it
         picture[42:138, left : left + 96] = TEXTURE
         return picture
 
@@ -230,13 +230,13 @@ def test_a_still_camera_and_a_panning_one_see_the_same_dance(tmp_path: Path) -> 
 
 
 def test_motion_of_a_wide_file_is_the_mean_of_both_shapes(dance: Path) -> None:
-    both, kept, square = (
+    both, strokes, square = (
         extract_motion(dance, replace(SPEC, video=replace(SPEC.video, flow_shape=shape))).between
-        for shape in ("both", "kept", "square")
+        for shape in ("both", "strokes", "square")
     )
-    assert not np.allclose(kept, square, atol=1e-3)
-    # The square is made of the kept shape here, and of the file itself there.
-    speeds = [rows[:, SPEC.video.hoof_bins] for rows in (both, (kept + square) / 2)]
+    assert not np.allclose(strokes, square, atol=1e-3)
+    # The square is made of the strokes shape here, and of the file itself there.
+    speeds = [rows[:, SPEC.video.hoof_bins] for rows in (both, (strokes + square) / 2)]
     np.testing.assert_allclose(*speeds, atol=0.05 * float(speeds[1].max()))
 
 
@@ -244,7 +244,7 @@ def test_motion_of_a_wide_file_is_the_mean_of_both_shapes(dance: Path) -> None:
 def test_frames_are_shown_square_whatever_the_flow_sees(dance: Path, shape: specs.FlowShape) -> None:
     shown: list[np.ndarray] = []
     spec = replace(SPEC, video=replace(SPEC.video, flow_shape=shape))
-    motion = extract_motion(dance, spec, look=shown.append, look_size_px=160)
+    motion = extract_motion(dance, spec, on_frame=shown.append, frame_size_px=160)
     assert len(shown) == motion.frames
     assert {picture.shape for picture in shown} == {(160, 160, 3)}
     alone = extract_motion(dance, spec).between[:, SPEC.video.hoof_bins]

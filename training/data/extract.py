@@ -135,7 +135,7 @@ def _of_file(
 def _read(path: Path, spec: FeatureSpec, sight: FrameSource, eye: _Eye) -> Array:
     flow, frames = make_flow(spec.video, sight.flow_weights), sight.frames
     side = spec.video.frame_size_px if frames else None
-    return extract_motion(path, spec, flow=flow, look=eye if frames else None, look_size_px=side).between
+    return extract_motion(path, spec, flow=flow, on_frame=eye if frames else None, frame_size_px=side).between
 
 
 class _Eye:

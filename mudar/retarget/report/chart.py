@@ -1,4 +1,4 @@
-"""The report as a picture: strokes and beats before and after, the map, the speed over time. Pillow only.
+"""Draws the report: strokes and beats before and after, the map, the speed over time. Pillow only.
 
 Drawn at twice the size and shrunk, which makes lines smooth. Knows the report, no media.
 """
@@ -18,10 +18,10 @@ from mudar.rhythm.metrics import distance_s
 
 WIDTH, HEIGHT, SCALE = 1280, 800, 2
 LEFT, RIGHT = 110, 1250
-INK, FAINT, BEAT, STROKE, MAP, SEEN = "#1d2330", "#c9ced8", "#e8a33d", "#2f6fde", "#169b62", "#b0368f"
+INK, FAINT, BEAT, STROKE, MAP, IMPACT = "#1d2330", "#c9ced8", "#e8a33d", "#2f6fde", "#169b62", "#b0368f"
 MISSED = "#f6dfb8"
 STROKE_ROWS = ((96, 126, "before"), (132, 162, "after"))
-SEEN_ROW = (168, 190)
+IMPACT_ROW = (168, 190)
 ONSET_ROW = (196, 203)
 TIGHT = 60  # beats in the picture above which lines get thinner
 MAP_TOP, MAP_BOTTOM = 246, 500
@@ -29,7 +29,7 @@ SPEED_TOP, SPEED_BOTTOM = 560, 740
 
 
 class _Sheet:
-    """A canvas with seconds from left to right."""
+    """Draws on a canvas with seconds from left to right."""
 
     def __init__(self, duration_s: float) -> None:
         self.image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), "white")
@@ -57,7 +57,7 @@ class _Sheet:
 
 
 def draw(report: Report, path: str | Path, title: str = "") -> None:
-    """Write the report as a PNG of 1280x800."""
+    """Writes the report as a PNG of 1280x800."""
     duration_s = float(report["duration_s"])
     sheet = _Sheet(duration_s)
     sheet.text(LEFT, 36, title or f"{report['method']}, accent {report['accent']:g}, {report['interpolation']}", 20)
@@ -83,14 +83,14 @@ def _three(score: dict[str, float]) -> str:
 
 
 def _strokes(sheet: _Sheet, report: Report) -> None:
-    """Strokes over beats, before and after; a beat that none is near, within a frame, is pale."""
+    """Draws strokes over beats, before and after; a beat that none is near, within a frame, is pale."""
     beats = np.array(report["beats"]["output_s"] or report["onsets"]["output_s"])
     rows = [
-        (*place, np.array(report["strokes"][name]), STROKE)
-        for place, name in zip(STROKE_ROWS, ("before_s", "output_s"), strict=True)
+        (*row, np.array(report["strokes"][name]), STROKE)
+        for row, name in zip(STROKE_ROWS, ("before_s", "output_s"), strict=True)
     ]
     if "independent" in report:
-        rows.append((*SEEN_ROW, "seen", np.array(report["independent"]["impacts"]["output_s"]), SEEN))
+        rows.append((*IMPACT_ROW, "seen", np.array(report["independent"]["impacts"]["output_s"]), IMPACT))
     width = 2.5 * min(1.0, (TIGHT / max(len(beats), 1)) ** 0.5)
     for top, bottom, name, strokes, colour in rows:
         sheet.line([(LEFT, bottom), (RIGHT, bottom)], FAINT)
@@ -101,7 +101,7 @@ def _strokes(sheet: _Sheet, report: Report) -> None:
         sheet.text(LEFT - 10, bottom - 6, name, anchor="rs")
     sheet.ticks(report["onsets"]["output_s"], *ONSET_ROW, INK, 0.4 * width)
     sheet.text(LEFT - 10, ONSET_ROW[1] + 2, "onsets", anchor="rs")
-    legend = (("beats hit", BEAT), ("missed", "#d9b777"), ("strokes", STROKE), ("seen by flow alone", SEEN))
+    legend = (("beats hit", BEAT), ("missed", "#d9b777"), ("strokes", STROKE), ("seen by flow alone", IMPACT))
     x = RIGHT
     for words, colour in reversed(legend[: 3 + ("independent" in report)]):
         sheet.text(x, 88, words, 12, colour, "rs")
@@ -146,5 +146,5 @@ def _frame(sheet: _Sheet, top: float, bottom: float, name: str) -> None:
 
 
 def _step(duration_s: float) -> float:
-    """Seconds between two labels: at most a dozen of them."""
+    """Returns the seconds between two labels: at most a dozen of them."""
     return next((step for step in (1.0, 2.0, 5.0, 10.0, 30.0, 60.0) if duration_s / step <= 12), 120.0)

@@ -1,4 +1,4 @@
-"""A retargeting as files that other programs read: the time map and the markers as CSV, JSON and OpenTimelineIO.
+"""Exports a retargeting for other programs: the time map and the markers as CSV, JSON and OpenTimelineIO.
 
 All from the report, so that it can be done later, without the media. Knows no pixels.
 """
@@ -25,20 +25,20 @@ SHORTEST_PIECE_FRAMES = 2
 
 
 def time_map(report: Report) -> TimeMap:
-    """The exact map of a report."""
+    """Returns the exact map of a report."""
     nodes = report["map_nodes"]
     return TimeMap(*(np.array(nodes[name]) for name in ("output_s", "source_s", "speed")))
 
 
 def map_csv(report: Report, dance: str = "", music: str = "") -> str:
-    """One line a frame of the output: frame, output_s, source_s, speed."""
+    """Writes one line for each frame of the output: frame, output_s, source_s, speed."""
     warp, times = time_map(report), _frame_times(report)
     rows = zip(range(len(times)), times, warp.source_s(times), warp.speed(times), strict=True)
     return _csv(["frame", "output_s", "source_s", "speed"], [[n, *(f"{x:.6f}" for x in rest)] for n, *rest in rows])
 
 
 def markers_csv(report: Report, dance: str = "", music: str = "") -> str:
-    """One line a marker: kind, output_s, source_s, music_s."""
+    """Writes one line for each marker: kind, output_s, source_s, music_s."""
     rows = [
         [kind, *(f"{second:.4f}" for second in (at, source, at + float(report["offset_s"])))]
         for kind, at, source in _markers(report)
@@ -47,7 +47,7 @@ def markers_csv(report: Report, dance: str = "", music: str = "") -> str:
 
 
 def map_json(report: Report, dance: str = "", music: str = "") -> str:
-    """The exact map (a cubic Hermite spline: nodes and slopes) and the markers."""
+    """Writes the exact map (a cubic Hermite spline: nodes and slopes) and the markers."""
     return json.dumps(
         {
             "dance": dance,
@@ -66,7 +66,7 @@ def map_json(report: Report, dance: str = "", music: str = "") -> str:
 
 
 def otio(report: Report, dance: str = "dance.mp4", music: str = "music.wav") -> str:
-    """An OpenTimelineIO timeline: the dance in pieces of constant speed, cut at the landings, over the song.
+    """Writes an OpenTimelineIO timeline: the dance in pieces of constant speed, cut at the landings, over the song.
 
     Editors know constant speeds (LinearTimeWarp), so the ease between two landings is lost there; the exact map
     lies in the timeline's metadata. As OTIO has it, a clip lasts as long on the timeline as its source_range says,
@@ -112,7 +112,7 @@ FORMATS: dict[str, Callable[[Report, str, str], str]] = {
 
 
 def format_of(path: str | Path) -> str:
-    """The form that a file's name asks for: a.otio, a.json, a.csv or a.markers.csv. OutOfRange for another."""
+    """Returns the form that a file's name asks for: .otio, .json, .csv or .markers.csv. Raises OutOfRange."""
     form = next((form for form in sorted(FORMATS, key=len, reverse=True) if Path(path).name.endswith(f".{form}")), None)
     if form is None:
         raise OutOfRange(f"{Path(path).name} names no form of export: end it in .{', .'.join(FORMATS)}.")
@@ -120,14 +120,14 @@ def format_of(path: str | Path) -> str:
 
 
 def export(report: Report, form: str, dance: str, music: str) -> str:
-    """The text of the file; `dance` and `music` are what it calls the media. OutOfRange for an unknown form."""
+    """Returns the text of the file; `dance` and `music` are what it calls the media. Raises OutOfRange."""
     if form not in FORMATS:
         raise OutOfRange(f"There is no export as {form!r}: use {', '.join(FORMATS)}.")
     return FORMATS[form](report, dance, music)
 
 
 def _cuts(report: Report, frames: int) -> list[int]:
-    """Frames at which one constant speed gives way to the next: the landings, none closer than two frames."""
+    """Lists the frames at which one constant speed gives way to the next: the landings, none closer than two frames."""
     cuts = [0]
     for second in sorted(report["landings"]["output_s"]):
         frame = round(second * _fps(report))
@@ -137,13 +137,13 @@ def _cuts(report: Report, frames: int) -> list[int]:
 
 
 def _markers(report: Report) -> list[tuple[str, float, float]]:
-    """(kind, output second, source second), by kind and time, those inside the output."""
+    """Lists (kind, output second, source second), by kind and time, inside the output."""
     warp, end_s = time_map(report), float(report["duration_s"])
-    found = []
+    markers = []
     for kinds in MARKED:
         times = [t for t in report[kinds]["output_s"] if 0 <= t < end_s]
-        found += [(kinds[:-1], t, float(s)) for t, s in zip(times, warp.source_s(times), strict=True)]
-    return found
+        markers += [(kinds[:-1], t, float(s)) for t, s in zip(times, warp.source_s(times), strict=True)]
+    return markers
 
 
 def _frame_times(report: Report) -> Floats:

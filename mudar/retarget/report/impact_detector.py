@@ -1,11 +1,11 @@
-"""A second opinion on when a dance strikes: sudden decelerations of the optical flow, nothing learned.
+"""Detects visible impacts, sudden decelerations of the optical flow, independently of everything learned.
 
 Our own detector chose what to land, so it cannot be the only judge of whether it landed. This one knows neither the
 model nor the map: it looks at a picture's frames, the source's or those of the finished file, and finds visible
 impacts after Davis and Agrawala (Visual Rhythm and Beat, 2018): the flow by direction (a directogram), how much of
 it vanishes from one moment to the next, and the peaks of that.
 
-F = frames seen; B directions; T moments of an even clock.
+F = frames; B directions; T moments of an even clock.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ MIN_GAP_S = 0.2
 
 @dataclass(frozen=True)
 class Impacts:
-    """(N,) seconds of the visible impacts, ascending, and (N,) strengths in 0..1."""
+    """Holds the (N,) seconds of the visible impacts, ascending, and their (N,) strengths in 0..1."""
 
     times_s: Floats
     strengths: Floats
 
 
 class ImpactDetector:
-    """Shown the frames of a video one after another; says in the end when its picture struck. Not for threads."""
+    """Takes the frames of a video one after another and detects its impacts. Not for several threads."""
 
     def __init__(self) -> None:
         self._dis = cv.DISOpticalFlow_create(cv.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -55,8 +55,8 @@ class ImpactDetector:
         self._times_s: list[float] = []
         self._rows: list[NDArray[np.float32]] = []
 
-    def see(self, time_s: float, gray: NDArray[np.uint8]) -> None:
-        """The next frame, (h, w) gray of any size, shown from `time_s` on."""
+    def add(self, time_s: float, gray: NDArray[np.uint8]) -> None:
+        """Takes the next frame, (h, w) gray of any size, shown from `time_s` on."""
         skip = max(1, min(gray.shape) // (2 * SIDE_PX))  # averaging over all pixels would cost more than the flow
         thinned = np.ascontiguousarray(gray[skip // 2 :: skip, skip // 2 :: skip])
         small = cv.resize(thinned, (SIDE_PX, SIDE_PX), interpolation=cv.INTER_AREA)
@@ -68,12 +68,12 @@ class ImpactDetector:
         self._times_s.append(time_s)
         self._before = small
 
-    def kept(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Returns (F,) times and (F-1, B) displacements so far, as arrays by name."""
         return {"times_s": np.array(self._times_s), "rows": self._displacement()}
 
     def restore(self, times_s: Floats, rows: NDArray[np.float32]) -> None:
-        """As if these had been seen."""
+        """Restores what `arrays` returned."""
         self._times_s, self._rows = times_s.tolist(), list(rows)
 
     def impacts(self) -> Impacts:
@@ -81,7 +81,7 @@ class ImpactDetector:
         return _peaks(*impact_envelope(np.array(self._times_s), self._displacement()))
 
     def jerk(self) -> float | None:
-        """Mean size of the second derivative of the picture's speed, over that speed, in 1/s²; None when still."""
+        """Returns the mean second derivative of the picture's speed, over that speed, in 1/s²; None when still."""
         total = _speed(np.array(self._times_s), self._displacement())[1].sum(axis=1)
         mean = float(total.mean()) if len(total) > 2 else 0.0
         return float(np.abs(np.diff(total, 2)).mean()) * CLOCK_HZ**2 / mean if mean > 0 else None
@@ -92,44 +92,44 @@ class ImpactDetector:
 
 
 class RenderObserver:
-    """Sees what a rendering reads and what it writes, at no decoding of its own (media.render.Witness)."""
+    """Observes what a rendering reads and what it writes, at no decoding of its own (media.render.Observer)."""
 
     def __init__(self) -> None:
         self.before, self.after = ImpactDetector(), ImpactDetector()
 
     def source(self, time_s: float, luma: NDArray[np.uint8]) -> None:
-        """A frame of the source."""
-        self.before.see(time_s, luma)
+        """Takes a frame of the source."""
+        self.before.add(time_s, luma)
 
     def output(self, time_s: float, luma: NDArray[np.uint8]) -> None:
-        """A frame of the output."""
-        self.after.see(time_s, luma)
+        """Takes a frame of the output."""
+        self.after.add(time_s, luma)
 
-    def kept(self) -> dict[str, NDArray[Any]]:
-        """What was seen, as arrays by name, to be carried to another process."""
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Returns what was observed, as arrays by name, to be carried to another process."""
         both = {"before": self.before, "after": self.after}
-        return {f"{name}_{what}": array for name, eye in both.items() for what, array in eye.kept().items()}
+        return {f"{name}_{what}": array for name, eye in both.items() for what, array in eye.arrays().items()}
 
     @classmethod
-    def restored(cls, kept: Mapping[str, NDArray[Any]]) -> RenderObserver:
-        """The inverse; it can see on, but not join what it sees to what it saw."""
-        witness = cls()
-        for name, eye in (("before", witness.before), ("after", witness.after)):
-            eye.restore(kept[f"{name}_times_s"], kept[f"{name}_rows"])
-        return witness
+    def restored(cls, arrays: Mapping[str, NDArray[Any]]) -> RenderObserver:
+        """Makes an observer of these arrays; it takes no more frames."""
+        observer = cls()
+        for name, eye in (("before", observer.before), ("after", observer.after)):
+            eye.restore(arrays[f"{name}_times_s"], arrays[f"{name}_rows"])
+        return observer
 
 
 def detect_impacts_of_frames(path: str | Path, progress: Progress = ignore) -> ImpactDetector:
-    """A watcher that has seen a whole video file. Errors as for decode.iter_frames."""
-    watcher = ImpactDetector()
+    """Runs the detector over all frames of a video file. Raises as decode.iter_frames does."""
+    detector = ImpactDetector()
     for frame in iter_frames(path, fps=None, size=(SIDE_PX, SIDE_PX), pixel="gray"):
-        watcher.see(frame.time_s, frame.image)
+        detector.add(frame.time_s, frame.image)
         progress(0.0, "watch")
-    return watcher
+    return detector
 
 
 def detect_impacts(path: str | Path, progress: Progress = ignore) -> Impacts:
-    """The impacts of a video file, decoded for the purpose. Errors as for decode.iter_frames."""
+    """Detects the impacts of a video file. Raises as decode.iter_frames does."""
     return detect_impacts_of_frames(path, progress).impacts()
 
 
@@ -148,7 +148,7 @@ def _speed(times_s: Floats, moved: NDArray[np.float32]) -> tuple[Floats, Floats]
 
 
 def _peaks(clock: Floats, envelope: Floats) -> Impacts:
-    """Peaks that stand out from what is usual around them."""
+    """Picks the peaks that stand out from what is usual around them."""
     if len(clock) < 8 or envelope.max() <= 0:
         return Impacts(np.zeros(0), np.zeros(0))
     width = USUAL_S * CLOCK_HZ

@@ -1,4 +1,4 @@
-"""The report of a retargeting: what was promised, measured on the frames that were really shown.
+"""Reports on a retargeting: what was promised, measured on the frames that were really shown.
 
 All from `shown_s`, the source time that each output frame shows; the same functions foretell a report from the map
 alone (dry run) and measure it after rendering. Knows no file.
@@ -24,7 +24,7 @@ LAGS = 8  # half frames to either side that a constant lag is looked for
 
 
 def shown_at(shown_s: Floats, fps: float, source_s: Floats) -> Floats:
-    """(N,) output seconds at which the output shows these source seconds; NaN for those it never shows.
+    """Returns the (N,) output seconds at which these source seconds are shown; NaN for those that never are.
 
     shown_s: (F,) source seconds each output frame shows, not descending. Between frames the crossing is
     interpolated; a frame shown several times counts by the middle of its run.
@@ -32,58 +32,53 @@ def shown_at(shown_s: Floats, fps: float, source_s: Floats) -> Floats:
     levels, first, counts = np.unique(np.round(shown_s, 6), return_index=True, return_counts=True)
     middle_s = (first + (counts - 1) / 2) / fps
     slack = 0.51 * float(np.median(np.diff(levels))) if len(levels) > 1 else 0.0
-    wanted = np.asarray(source_s, float)
-    seen = (wanted >= levels[0] - slack) & (wanted <= levels[-1] + slack)
-    return np.where(seen, np.interp(wanted, levels, middle_s), np.nan)
+    moments = np.asarray(source_s, float)
+    visible = (moments >= levels[0] - slack) & (moments <= levels[-1] + slack)
+    return np.where(visible, np.interp(moments, levels, middle_s), np.nan)
 
 
 def landing_errors_s(plan: Plan, shown_s: Floats, fps: float) -> Floats:
-    """(K',) seconds by which the promised landings inside the output miss, as shown."""
-    wanted = plan.knots_output_s
-    inside = (wanted >= 0) & (wanted <= (len(shown_s) - 1) / fps)
+    """Returns the (K',) seconds by which the promised landings inside the output miss, as shown."""
+    promised = plan.knots_output_s
+    inside = (promised >= 0) & (promised <= (len(shown_s) - 1) / fps)
     landed = shown_at(shown_s, fps, plan.knots_source_s[inside])
-    missed = np.abs(landed - wanted[inside])
+    missed = np.abs(landed - promised[inside])
     return missed[np.isfinite(missed)]
 
 
 def rhythm_report(plan: Plan, dance: Rhythm, music: Rhythm, shown_s: Floats, fps: float) -> dict[str, Any]:
-    """onsets_hit and beat_alignment before, after and by chance. Before: the same cut of the dance at speed 1."""
+    """Scores hits and alignment before, after and by chance. Before: the same cut of the dance at speed 1."""
     duration_s = len(shown_s) / fps
     all_strokes = np.unique(stroke_anchors(dance))
     before = all_strokes - float(shown_s[0])
     before = before[(before >= 0) & (before < duration_s)]
     after = shown_at(shown_s, fps, all_strokes)
     after = after[np.isfinite(after)]
-    onsets, beats = (_heard(times, plan.offset_s, duration_s) for times in (music.times_s, music.beats_s))
+    onsets, beats = (_inside(times, plan.offset_s, duration_s) for times in (music.times_s, music.beats_s))
     beats = beats if len(beats) else onsets
 
-    def hits(at: Floats) -> float:
-        return hit_share(onsets, at, 1 / fps)
-
-    def beat_hits(at: Floats) -> float:
-        return hit_share(beats, at, 1 / fps)
-
-    def alignment(at: Floats) -> float:
-        return beat_alignment(beats, at)
-
+    hits, beat_hits = (partial(hit_share, points, tolerance_s=1 / fps) for points in (onsets, beats))
     scores: dict[str, Any] = {
-        name: _three(score, before, after, duration_s)
-        for name, score in (("onsets_hit", hits), ("beats_hit", beat_hits), ("beat_alignment", alignment))
+        "onsets_hit": _three(hits, before, after, duration_s),
+        "beats_hit": _three(beat_hits, before, after, duration_s),
+        "beat_alignment": _three(partial(beat_alignment, beats), before, after, duration_s),
     }
     return scores | {"strokes": {"before_s": _rounded(before), "output_s": _rounded(after)}}
 
 
 def independent_report(
-    plan: Plan, music: Rhythm, shown_s: Floats, fps: float, witness: RenderObserver
+    plan: Plan, music: Rhythm, shown_s: Floats, fps: float, observer: RenderObserver
 ) -> dict[str, Any]:
-    """What a detector that knows nothing of the plan saw (independent.py): impacts within a frame of the beats and
-    of the promised landings, and the constant lag at which they would fit the beats best.
+    """Scores the impacts of a detector that knows nothing of the plan (impact_detector.py).
+
+    Impacts within a frame of the beats and of the promised landings, and the constant lag at which they would fit the
+    beats best.
     """
     duration_s = len(shown_s) / fps
-    before = witness.before.impacts().times_s - float(shown_s[0])
+    before = observer.before.impacts().times_s - float(shown_s[0])
     before = before[(before >= 0) & (before < duration_s)]
-    after = witness.after.impacts().times_s
-    beats = _heard(music.beats_s if len(music.beats_s) else music.times_s, plan.offset_s, duration_s)
+    after = observer.after.impacts().times_s
+    beats = _inside(music.beats_s if len(music.beats_s) else music.times_s, plan.offset_s, duration_s)
     landings = plan.knots_output_s[(plan.knots_output_s >= 0) & (plan.knots_output_s < duration_s)]
     beats_hit, lands_hit = (partial(hit_share, points, tolerance_s=1 / fps) for points in (beats, landings))
     lags_s = np.arange(-LAGS, LAGS + 1) / fps / 2
@@ -96,19 +91,19 @@ def independent_report(
             "landings_hit": _three(lands_hit, before, after, duration_s),
             "best_lag_ms": round(1000 * lag_s, 1),
             "beats_hit_at_best_lag": round(beats_hit(after + lag_s), 4),
-            "jerk_ratio": _jerk_ratio(witness),
+            "jerk_ratio": _jerk_ratio(observer),
         }
     }
 
 
-def _jerk_ratio(witness: RenderObserver) -> float | None:
-    """How much more abruptly the picture moves than the source's, both against their own mean speed."""
-    before, after = witness.before.jerk(), witness.after.jerk()
+def _jerk_ratio(observer: RenderObserver) -> float | None:
+    """Returns how much more abruptly the picture moves than the source's, both over their own mean speed."""
+    before, after = observer.before.jerk(), observer.after.jerk()
     return round(after / before, 4) if before and after else None
 
 
 def _three(score: Callable[[Floats], float], before: Floats, after: Floats, duration_s: float) -> dict[str, float]:
-    """The score before, after, and by chance."""
+    """Returns the score before, after, and by chance."""
     return {
         "before": round(score(before), 4),
         "after": round(score(after), 4),
@@ -117,7 +112,7 @@ def _three(score: Callable[[Floats], float], before: Floats, after: Floats, dura
 
 
 def speed_changes(report: dict[str, Any]) -> float:
-    """How much a plan asks of a dance, to compare songs by: beats it misses, source it leaves, speed it changes."""
+    """Sums how much a plan asks of a dance, to compare songs by: beats missed, source unused, speed changed."""
     missed, unused = 1 - report["beats_hit"]["after"], 1 - min(1.0, report["source_used"])
     swing = float(np.log(report["speed"]["p99"] / max(report["speed"]["p1"], 1e-3)))
     typical = abs(float(np.log(max(report["speed"]["p50"], 1e-3))))
@@ -125,7 +120,7 @@ def speed_changes(report: dict[str, Any]) -> float:
 
 
 def motion_report(plan: Plan, shown_s: Floats, fps: float, dance_duration_s: float) -> dict[str, Any]:
-    """Landing error, speeds, source used, and the time map."""
+    """Reports landing error, speeds, source used, and the time map."""
     times = np.arange(len(shown_s)) / fps
     speeds = plan.time_map.speed(times)
     errors = landing_errors_s(plan, shown_s, fps) * 1000
@@ -148,7 +143,7 @@ def motion_report(plan: Plan, shown_s: Floats, fps: float, dance_duration_s: flo
 
 
 def plan_report(plan: Plan, dance: Rhythm, music: Rhythm, settings: RetargetSettings) -> dict[str, Any]:
-    """What was chosen: method, accent, offset, tempi, knots."""
+    """Reports what was chosen: method, accent, offset, tempi, landings."""
     ratio = music.tempo_bpm / dance.tempo_bpm if dance.tempo_bpm > 0 else None
     return {
         "method": plan.method,
@@ -164,8 +159,8 @@ def plan_report(plan: Plan, dance: Rhythm, music: Rhythm, settings: RetargetSett
         },
         "speed_bounds": [b if np.isfinite(b) else None for b in settings.speed_bounds],
         "landings": {"output_s": _rounded(plan.knots_output_s), "source_s": _rounded(plan.knots_source_s)},
-        "beats": {"output_s": _rounded(_heard(music.beats_s, plan.offset_s, plan.duration_s))},
-        "onsets": {"output_s": _rounded(_heard(music.times_s, plan.offset_s, plan.duration_s))},
+        "beats": {"output_s": _rounded(_inside(music.beats_s, plan.offset_s, plan.duration_s))},
+        "onsets": {"output_s": _rounded(_inside(music.times_s, plan.offset_s, plan.duration_s))},
     }
 
 
@@ -173,6 +168,6 @@ def _rounded(seconds: Floats, digits: int = 4) -> list[float]:
     return [round(float(s), digits) for s in seconds]
 
 
-def _heard(times_s: Any, offset_s: float, duration_s: float) -> Floats:
-    heard = np.asarray(times_s, float) - offset_s
-    return np.asarray(heard[(heard >= 0) & (heard < duration_s)])
+def _inside(times_s: Any, offset_s: float, duration_s: float) -> Floats:
+    output_s = np.asarray(times_s, float) - offset_s
+    return np.asarray(output_s[(output_s >= 0) & (output_s < duration_s)])

@@ -56,8 +56,8 @@ def test_the_picture_that_dis_works_on(shape: FlowShape, shown: tuple[int, int],
     assert flow.size(shown) == size
     assert flow.size(size) == size  # a picture of that size is left as it is
     frames = [np.zeros((size[1], size[0]), np.uint8)] * 2
-    found = [(field.shape[1], field.shape[0]) for field in flow(*frames)]
-    assert found == ([size, (128, 128)] if shape == "both" and size != (128, 128) else [size])
+    flows = [(field.shape[1], field.shape[0]) for field in flow(*frames)]
+    assert flows == ([size, (128, 128)] if shape == "both" and size != (128, 128) else [size])
 
 
 def test_a_thin_arm_in_a_wide_picture_is_seen_in_its_own_shape_only() -> None:
@@ -76,7 +76,7 @@ def test_a_thin_arm_in_a_wide_picture_is_seen_in_its_own_shape_only() -> None:
 def test_the_motion_of_both_shapes_is_their_mean() -> None:
     flow, spec = DisFlow(VideoSpec(flow_shape="both")), VideoSpec()
     wide = cv2.resize(texture(2), (228, 128), interpolation=cv2.INTER_CUBIC)
-    kept, square = flow(wide[:, :-4], wide[:, 4:])
-    expected = (motion_descriptor(kept, spec) + motion_descriptor(square, spec)) / 2
-    np.testing.assert_allclose(mean_descriptor((kept, square), spec), expected, rtol=1e-6)
-    np.testing.assert_array_equal(mean_descriptor((kept,), spec), motion_descriptor(kept, spec))
+    native, square = flow(wide[:, :-4], wide[:, 4:])
+    expected = (motion_descriptor(native, spec) + motion_descriptor(square, spec)) / 2
+    np.testing.assert_allclose(mean_descriptor((native, square), spec), expected, rtol=1e-6)
+    np.testing.assert_array_equal(mean_descriptor((native,), spec), motion_descriptor(native, spec))

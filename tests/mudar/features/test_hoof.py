@@ -44,9 +44,9 @@ def test_hoof_equals_the_naive_loop(bins: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_four_directions_are_those_of_hoof(seed: int) -> None:
     flow = random_flow(seed)
-    found = four_directions(np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1]))
-    np.testing.assert_allclose(found, naive_hoof(flow, 4), rtol=1e-5)
-    assert found.sum() == pytest.approx(np.hypot(flow[..., 0], flow[..., 1]).sum(), rel=1e-5)  # none is lost
+    described = four_directions(np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1]))
+    np.testing.assert_allclose(described, naive_hoof(flow, 4), rtol=1e-5)
+    assert described.sum() == pytest.approx(np.hypot(flow[..., 0], flow[..., 1]).sum(), rel=1e-5)  # none is lost
 
 
 @pytest.mark.parametrize(("u", "v", "bin_of_8"), [(1, 0, 0), (1, 1, 1), (0, 1, 2), (-1, 0, 4), (0, -1, 6), (1, -1, 7)])
@@ -61,15 +61,15 @@ def test_descriptor_is_the_naive_hoof_of_the_whole_and_of_each_cell() -> None:
     spec = VideoSpec(fps=10.0, hoof_bins=12, grid=4, grid_directions=8, remove_camera=False)
     flow = random_flow(1)
     height, width = flow.shape[:2]
-    found = motion_descriptor(flow, spec)
-    assert found.shape == (spec.motion_dim,)
-    assert found.dtype == np.float32
+    described = motion_descriptor(flow, spec)
+    assert described.shape == (spec.motion_dim,)
+    assert described.dtype == np.float32
 
     scaled = flow * np.array([10 / width, 10 / height], np.float32)
     area = height * width
-    np.testing.assert_allclose(found[:12], np.array(naive_hoof(scaled, 12)) / area, rtol=1e-4)
-    np.testing.assert_allclose(found[12], np.hypot(scaled[..., 0], scaled[..., 1]).mean(), rtol=1e-5)
-    cells = found[13:].reshape(4, 4, 8)
+    np.testing.assert_allclose(described[:12], np.array(naive_hoof(scaled, 12)) / area, rtol=1e-4)
+    np.testing.assert_allclose(described[12], np.hypot(scaled[..., 0], scaled[..., 1]).mean(), rtol=1e-5)
+    cells = described[13:].reshape(4, 4, 8)
     for row in range(4):
         for column in range(4):
             cell = scaled[row * 6 : row * 6 + 6, column * 8 : column * 8 + 8]
@@ -99,8 +99,8 @@ def test_mirror_equals_the_descriptor_of_the_mirrored_flow(
     flow = random_flow(seed, *shape)
     assume(nearest_edge(flow, spec) > 1e-5)
     mirrored = flow[:, ::-1] * np.array([-1, 1], np.float32)
-    found = mirror(motion_descriptor(flow, spec), spec)
-    np.testing.assert_allclose(found, motion_descriptor(mirrored, spec), rtol=1e-5, atol=1e-6)
+    described = mirror(motion_descriptor(flow, spec), spec)
+    np.testing.assert_allclose(described, motion_descriptor(mirrored, spec), rtol=1e-5, atol=1e-6)
 
 
 def test_mirror_is_its_own_inverse_and_takes_any_leading_axes() -> None:

@@ -71,11 +71,11 @@ def naive_mel_db(samples: Array, spec: AudioSpec, n_mels: int) -> np.ndarray:
 @pytest.mark.parametrize("spec", SPECS)
 def test_log_mels_are_the_definition_across_blocks_and_edges(spec: AudioSpec) -> None:
     samples = sound(spec, 1.02 * BLOCK_FRAMES / spec.frame_rate_hz)
-    for found, n_mels in ((log_mel(samples, spec), spec.n_mels), (onset_log_mel(samples, spec), spec.onset_n_mels)):
-        assert found.shape == (frame_count(len(samples), spec), n_mels)
-        assert found.dtype == np.float32
-        assert len(found) > BLOCK_FRAMES
-        np.testing.assert_allclose(found, naive_mel_db(samples, spec, n_mels), atol=0.01)
+    for computed, n_mels in ((log_mel(samples, spec), spec.n_mels), (onset_log_mel(samples, spec), spec.onset_n_mels)):
+        assert computed.shape == (frame_count(len(samples), spec), n_mels)
+        assert computed.dtype == np.float32
+        assert len(computed) > BLOCK_FRAMES
+        np.testing.assert_allclose(computed, naive_mel_db(samples, spec, n_mels), atol=0.01)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -93,11 +93,11 @@ def test_bands_are_slaneys_and_none_is_empty(spec: AudioSpec) -> None:
 def test_blocks_of_any_size_join_to_the_whole(block_frames: int) -> None:
     spec = AudioSpec()
     samples = sound(spec, 1.37)
-    ((start_frame, whole),) = power_blocks(samples, spec, block_frames=10_000)
+    ((start_frame, full),) = power_blocks(samples, spec, block_frames=10_000)
     pieces = list(power_blocks(samples, spec, block_frames))
     assert start_frame == 0
-    assert [start for start, _ in pieces] == list(range(0, len(whole), block_frames))
-    np.testing.assert_allclose(np.concatenate([piece for _, piece in pieces]), whole, rtol=1e-4, atol=1e-6)
+    assert [start for start, _ in pieces] == list(range(0, len(full), block_frames))
+    np.testing.assert_allclose(np.concatenate([piece for _, piece in pieces]), full, rtol=1e-4, atol=1e-6)
 
 
 def test_loudness_does_not_matter_and_silence_is_the_floor() -> None:

@@ -71,9 +71,9 @@ def test_flux_is_the_naive_loops_across_blocks(
 @pytest.mark.parametrize(("kind", "tolerance_ms"), [("click", 6), ("noise", 6), ("note1", 6), ("note10", 8)])
 def test_onsets_are_all_found_without_constant_lag(kind: str, tolerance_ms: float, spec: AudioSpec) -> None:
     known_s, samples = performance(kind, spec)
-    found_s, strengths = pick_onsets(onset_envelope(samples, spec), spec)
-    nearest = np.abs(found_s[:, None] - known_s).argmin(axis=0)
-    error_ms = (found_s[nearest] - known_s) * 1000
+    onsets_s, strengths = pick_onsets(onset_envelope(samples, spec), spec)
+    nearest = np.abs(onsets_s[:, None] - known_s).argmin(axis=0)
+    error_ms = (onsets_s[nearest] - known_s) * 1000
     assert np.abs(error_ms).max() < 20
     assert abs(np.median(error_ms)) < tolerance_ms
     extra = np.delete(strengths, nearest)
@@ -86,8 +86,8 @@ def test_clicks_at_120_bpm_land_within_10_ms() -> None:
     samples = np.zeros(int(8.5 * spec.sample_rate_hz), np.float32)
     for at in np.rint(known_s * spec.sample_rate_hz).astype(int):
         samples[at : at + 480] += np.sin(np.arange(480) * 2 * np.pi * 1000 / spec.sample_rate_hz)
-    found_s, strengths = pick_onsets(onset_envelope(samples, spec), spec)
-    np.testing.assert_allclose(found_s, known_s, atol=0.010)
+    onsets_s, strengths = pick_onsets(onset_envelope(samples, spec), spec)
+    np.testing.assert_allclose(onsets_s, known_s, atol=0.010)
     assert (strengths > 0.9).all()
 
 
@@ -97,8 +97,8 @@ def test_one_loud_bang_hides_nothing() -> None:
     bang = round(4.0 * spec.sample_rate_hz)
     samples *= np.float32(0.03)
     samples[bang : bang + 2000] += np.random.default_rng(1).uniform(-1, 1, 2000).astype(np.float32)
-    found_s, strengths = pick_onsets(onset_envelope(samples, spec), spec)
-    assert all(np.abs(found_s - known).min() < 0.03 for known in known_s)
+    onsets_s, strengths = pick_onsets(onset_envelope(samples, spec), spec)
+    assert all(np.abs(onsets_s - known).min() < 0.03 for known in known_s)
     assert strengths.max() == 1
     assert strengths.min() >= spec.peak_delta
 
@@ -114,9 +114,9 @@ def test_peaks_by_hand() -> None:
     """120 frames a second: look 4 frames to either side for a larger value, wait 4 frames, exceed the mean by .09."""
     spec = AudioSpec(peak_pre_max_s=4 / 120, peak_post_max_s=4 / 120, peak_wait_s=4 / 120, peak_delta=0.09)
     envelope = by_hand({50: 1.0, 53: 0.9, 60: 0.5, 100: 1.0, 104: 1.0, 200: 0.05, 230: 0.3, 260: 1.0}, frames=480)
-    found_s, strengths = pick_onsets(envelope, spec)
+    onsets_s, strengths = pick_onsets(envelope, spec)
     # 53 lies beside a larger one, 104 is as large as 100 but too soon after it, 200 is too small.
-    np.testing.assert_allclose(found_s, times_s(np.array([50, 60, 100, 230, 260]), spec), atol=1e-6)
+    np.testing.assert_allclose(onsets_s, times_s(np.array([50, 60, 100, 230, 260]), spec), atol=1e-6)
     np.testing.assert_allclose(strengths, [1.0, 0.5, 1.0, 0.3, 1.0], atol=1e-6)
 
 
@@ -124,15 +124,15 @@ def naive_peaks(
     envelope: Array, curve: Array, before: int, after: int, around: int, delta: float, wait: int
 ) -> list[int]:
     """Each frame in turn: a summit of the envelope, high above the scaled curve's mean, not too soon."""
-    found: list[int] = []
+    peaks: list[int] = []
     for t in range(len(envelope)):
         summit = envelope[t] == max(envelope[max(0, t - before) : t + after + 1])
         mean = sum(map(float, curve[max(0, t - around) : t + around + 1])) / len(
             curve[max(0, t - around) : t + around + 1]
         )
-        if summit and curve[t] >= mean + delta and (not found or t - found[-1] > wait):
-            found.append(t)
-    return found
+        if summit and curve[t] >= mean + delta and (not peaks or t - peaks[-1] > wait):
+            peaks.append(t)
+    return peaks
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -142,9 +142,9 @@ def test_peaks_are_the_naive_loops(seed: int) -> None:
     strikes[20:240:30] += rng.uniform(20, 30, 8)  # the loudest two seconds, cut off at 1 in the scaled curve
     envelope = np.convolve(strikes, [0.2, 0.8, 1.0, 0.6, 0.2], "same").astype(np.float32)
     expected = naive_peaks(envelope, scaled(envelope, spec), 4, 4, 12, 0.09, 4)  # of 120 frames a second
-    found_s, strengths = pick_onsets(envelope, spec)
+    onsets_s, strengths = pick_onsets(envelope, spec)
     between = expected + parabolic_offset(envelope, np.array(expected))
-    np.testing.assert_allclose(found_s, times_s(between, spec), atol=1e-6)
+    np.testing.assert_allclose(onsets_s, times_s(between, spec), atol=1e-6)
     assert (scaled(envelope, spec)[expected] == 1).sum() > 3  # where the scaled curve is cut off, the summit counts
     np.testing.assert_array_equal(strengths, scaled(envelope, spec)[expected])
 
@@ -153,15 +153,15 @@ def test_a_summit_between_frames_is_found_between_them() -> None:
     spec = AudioSpec()
     frame = np.arange(300)
     envelope = np.exp(-0.5 * ((frame - 150.3) / 2) ** 2).astype(np.float32)
-    found_s, _ = pick_onsets(envelope, spec)
-    np.testing.assert_allclose(found_s, [150.3 / 120 - latency_s(spec)], atol=0.05 / 120)
+    onsets_s, _ = pick_onsets(envelope, spec)
+    np.testing.assert_allclose(onsets_s, [150.3 / 120 - latency_s(spec)], atol=0.05 / 120)
 
 
 def test_nothing_is_found_in_nothing() -> None:
     spec = AudioSpec()
     for frames in (0, 1, 500):
-        found_s, strengths = pick_onsets(np.zeros(frames, np.float32), spec)
-        assert len(found_s) == len(strengths) == 0
+        onsets_s, strengths = pick_onsets(np.zeros(frames, np.float32), spec)
+        assert len(onsets_s) == len(strengths) == 0
 
 
 @pytest.mark.parametrize("fps", [8.0, 15.0, 29.97, 60.0])
@@ -187,6 +187,6 @@ def test_other_windows_hops_and_lags_leave_no_more_lag() -> None:
     """The correction follows from window and lag, so another spec needs no new number."""
     spec = replace(AudioSpec(), n_fft=2048, hop_samples=240, onset_lag_frames=2)
     known_s, samples = performance("note1", spec)
-    found_s, _ = pick_onsets(onset_envelope(samples, spec), spec)
-    nearest = np.abs(found_s[:, None] - known_s).argmin(axis=0)
-    assert abs(np.median(found_s[nearest] - known_s)) < 0.008
+    onsets_s, _ = pick_onsets(onset_envelope(samples, spec), spec)
+    nearest = np.abs(onsets_s[:, None] - known_s).argmin(axis=0)
+    assert abs(np.median(onsets_s[nearest] - known_s)) < 0.008

@@ -14,15 +14,15 @@ SPEC = FeatureSpec()
 @given(st.floats(1.0, 700.0), st.integers(-1, 1))
 def test_windows_cover_every_frame_and_have_one_length(duration_s: float, rounding: int) -> None:
     frames = max(round(duration_s * SPEC.video.fps) + rounding, 2)
-    found = windows(duration_s, frames, SPEC)
-    seen = np.zeros(frames, bool)
-    for window in found:
+    segments = windows(duration_s, frames, SPEC)
+    covered = np.zeros(frames, bool)
+    for window in segments:
         assert 0 <= window.first_frame <= frames - window.frames
         assert window.first_frame / SPEC.video.fps == pytest.approx(window.start_s, abs=0.21)
         assert window.end_s <= duration_s + 1e-9
-        seen[window.first_frame : window.first_frame + window.frames] = True
-    assert seen.all()
-    assert {window.frames for window in found} == {frames if frames <= 122 else 120}
+        covered[window.first_frame : window.first_frame + window.frames] = True
+    assert covered.all()
+    assert {window.frames for window in segments} == {frames if frames <= 122 else 120}
 
 
 def test_a_short_file_is_one_window_of_its_own_length() -> None:

@@ -51,20 +51,20 @@ def pictures(path: Path) -> np.ndarray:
 
 def test_the_same_as_in_this_process(media, tmp_path) -> None:
     shares: list[float] = []
-    there, seen_there = render_in_subprocess(
+    there, observed = render_in_subprocess(
         task(media, tmp_path / "a.mp4", crf=FINE), lambda share, _: shares.append(share)
     )
-    witness = RenderObserver()
+    observer = RenderObserver()
     here = Renderer(*media, RenderSettings("flow", crf=FINE)).render(
-        tmp_path / "b.mp4", MAP.source_s, offset_s=1.0, duration_s=2.0, observer=witness
+        tmp_path / "b.mp4", MAP.source_s, offset_s=1.0, duration_s=2.0, observer=observer
     )
     for name in ("shown_s", "interpolated", "duplicate"):
         np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
     assert (there.fps, there.width, there.notes, there.encoder) == (here.fps, here.width, here.notes, here.encoder)
     assert np.abs(pictures(tmp_path / "a.mp4") - pictures(tmp_path / "b.mp4")).mean() < 0.5
-    assert seen_there is not None
-    np.testing.assert_allclose(seen_there.after.impacts().times_s, witness.after.impacts().times_s)
-    assert seen_there.before.jerk() == pytest.approx(witness.before.jerk())
+    assert observed is not None
+    np.testing.assert_allclose(observed.after.impacts().times_s, observer.after.impacts().times_s)
+    assert observed.before.jerk() == pytest.approx(observer.before.jerk())
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 

@@ -33,8 +33,8 @@ def beats(seed: int, end_s: float = 30.0) -> np.ndarray:
 def test_finds_the_lag_of_the_picture(late_s: float) -> None:
     heard = beats(1)
     rng = np.random.default_rng(2)
-    seen = heard[rng.random(len(heard)) < 0.8] + late_s + 0.015 * rng.standard_normal(1)
-    sync = compare(rhythm(seen[seen > 0]), rhythm(heard), 31.0)
+    picture_s = heard[rng.random(len(heard)) < 0.8] + late_s + 0.015 * rng.standard_normal(1)
+    sync = compare(rhythm(picture_s[picture_s > 0]), rhythm(heard), 31.0)
     assert sync.offset_s == pytest.approx(late_s, abs=0.02 + 0.015)
     assert sync.sure
     assert sync.verdict == ("in_time" if abs(late_s) < 0.03 else "off")

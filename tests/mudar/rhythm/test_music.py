@@ -45,25 +45,25 @@ def test_a_click_track_by_hand(spec: AudioSpec) -> None:
 
 def test_model_input_is_the_four_parts_side_by_side() -> None:
     features = music_features(click_track(SPEC)[1], SPEC)
-    whole = model_input(features)
-    assert whole.shape == (1 + 12 * 120, SPEC.input_dim) == (1441, 80 + 1 + 1 + 46)
-    assert whole.dtype == np.float32
-    np.testing.assert_allclose(whole[:, :80], features.log_mel / 40 + 1, atol=1e-5)
-    assert whole[:, 80].max() == 1
-    np.testing.assert_array_equal(whole[:, 81], features.beat_curve)
-    np.testing.assert_array_equal(whole[:, 82:], features.tempogram)
-    assert whole.min() >= -1
-    assert whole.max() <= 1 + 1e-5
+    rows = model_input(features)
+    assert rows.shape == (1 + 12 * 120, SPEC.input_dim) == (1441, 80 + 1 + 1 + 46)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows[:, :80], features.log_mel / 40 + 1, atol=1e-5)
+    assert rows[:, 80].max() == 1
+    np.testing.assert_array_equal(rows[:, 81], features.beat_curve)
+    np.testing.assert_array_equal(rows[:, 82:], features.tempogram)
+    assert rows.min() >= -1
+    assert rows.max() <= 1 + 1e-5
 
 
 def test_windows_of_the_model_input_and_the_silence_around_it() -> None:
     features = music_features(click_track(SPEC)[1], SPEC)
-    whole = model_input(features)
-    np.testing.assert_array_equal(model_input(features, 2.0, 8.0), whole[240 : 240 + 960])
+    rows = model_input(features)
+    np.testing.assert_array_equal(model_input(features, 2.0, 8.0), rows[240 : 240 + 960])
     late, early = model_input(features, 8.0, 8.0), model_input(features, -1.0, 8.0)
     assert late.shape == early.shape == (960, SPEC.input_dim)
-    np.testing.assert_array_equal(late[: 1441 - 960], whole[960:])
-    np.testing.assert_array_equal(early[120:], whole[:840])
+    np.testing.assert_array_equal(late[: 1441 - 960], rows[960:])
+    np.testing.assert_array_equal(early[120:], rows[:840])
     for silence in (late[500:], early[:120]):
         assert (silence[:, :80] == -1).all()
         assert (silence[:, 80:] == 0).all()

@@ -60,9 +60,9 @@ def chains(n: int, m: int, so_far: list[tuple[int, int]]):
 def test_finds_what_brute_force_finds(strokes: Events, targets: Events, bounds: tuple[float, float]) -> None:
     limits = Limits(*bounds, max_speed_step(*bounds))
     best = max(price(c, strokes, targets, limits) for c in chains(len(strokes), len(targets), []))
-    found = align(strokes, targets, limits)
-    assert found.gain == pytest.approx(best, abs=1e-9)
-    pairs = list(zip(found.strokes.tolist(), found.targets.tolist(), strict=True))
+    chain = align(strokes, targets, limits)
+    assert chain.gain == pytest.approx(best, abs=1e-9)
+    pairs = list(zip(chain.strokes.tolist(), chain.targets.tolist(), strict=True))
     assert price(pairs, strokes, targets, limits) == pytest.approx(best, abs=1e-9)
 
 
@@ -71,10 +71,10 @@ def warped_metronome(rng: np.random.Generator, count: int) -> tuple[Events, Even
     beats = 5.0 + 0.5 * np.arange(count)
     speed = 1.1 + 0.15 * np.sin(np.arange(count) / 9)
     true = 2.0 + np.cumsum(0.5 * speed)
-    kept = rng.random(count) > 0.1
+    matched = rng.random(count) > 0.1
     false = rng.uniform(true[0], true[-1], count // 10)
-    times = np.concatenate([true[kept], false])
-    strengths = np.concatenate([np.full(kept.sum(), 0.9), np.full(len(false), 0.2)])
+    times = np.concatenate([true[matched], false])
+    strengths = np.concatenate([np.full(matched.sum(), 0.9), np.full(len(false), 0.2)])
     order = np.argsort(times)
     return fill_gaps(Events(times[order], strengths[order])), Events(beats, np.full(count, 0.8))
 
@@ -106,11 +106,11 @@ def test_recovers_a_known_warp_through_false_and_missing_strokes(count: int) -> 
 def test_the_band_of_long_inputs_finds_the_same_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     strokes, beats = warped_metronome(np.random.default_rng(2), 120)
     limits = Limits(0.67, 1.5, max_speed_step(0.67, 1.5))
-    whole = align(strokes, beats, limits)
+    unbanded = align(strokes, beats, limits)
     monkeypatch.setattr(dtw, "BAND_ABOVE_NODES", 100)
     banded = align(strokes, beats, limits)
-    assert banded.gain == pytest.approx(whole.gain, rel=1e-6)
-    np.testing.assert_array_equal(banded.strokes, whole.strokes)
+    assert banded.gain == pytest.approx(unbanded.gain, rel=1e-6)
+    np.testing.assert_array_equal(banded.strokes, unbanded.strokes)
 
 
 def test_nothing_to_align_gives_an_empty_chain() -> None:

@@ -58,12 +58,12 @@ def test_csv_has_a_line_a_frame(planned) -> None:
 
 def test_json_is_a_spline_that_others_can_evaluate(planned) -> None:
     chosen, report = planned
-    told = json.loads(export(report, "json", "d.mp4", "m.wav"))
-    nodes = told["map"]
+    read = json.loads(export(report, "json", "d.mp4", "m.wav"))
+    nodes = read["map"]
     spline = CubicHermiteSpline(nodes["output_s"], nodes["source_s"], nodes["speed"])
     times = np.linspace(nodes["output_s"][0], nodes["output_s"][-1], 300)
     np.testing.assert_allclose(spline(times), chosen.time_map.source_s(times), atol=1e-5)
-    assert {marker["kind"] for marker in told["markers"]} == {"landing", "beat", "onset"}
+    assert {marker["kind"] for marker in read["markers"]} == {"landing", "beat", "onset"}
 
 
 def test_opentimelineio_reads_the_timeline(planned) -> None:
