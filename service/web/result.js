@@ -1,9 +1,9 @@
-// The result: the video, how well it sits on the song (the report), and two pictures of the time map.
+// The result: the video, in one sentence how well it sits on the song, where it landed, and the report under Details.
 
 import { exportUrl, mediaUrl } from "./api.js";
 import { Compare } from "./compare.js";
-import { find, fixed, make, percent } from "./dom.js";
-import { paintDuet, paintMap, retimed } from "./duet.js";
+import { clock, find, fixed, make, percent } from "./dom.js";
+import { counted, landed, paintDuet, paintMap } from "./duet.js";
 import { palette, Timeline } from "./timeline.js";
 
 const MEASURES = [
@@ -13,6 +13,18 @@ const MEASURES = [
     "Share of the beats on which the picture brakes, by a detector that knows neither the strokes nor the plan"],
   [(report) => report.beat_alignment, "Beat alignment", "Mean closeness of strokes to beats, with a 50 ms bell"],
 ];
+
+/** By the octave: how often the dance strikes for one beat of the song. */
+const TEMPI = {
+  0.5: "The dance moves at half the song's tempo, so it aims at every second beat.",
+  2: "The dance moves at twice the song's tempo, so it strikes between the beats too.",
+};
+
+const ORIGINS = {
+  sound: "The dance's beat was taken from the clip's own sound.",
+  picture: "The dance's beat was taken from its picture.",
+  hand: "The dance's beat was marked by hand.",
+};
 
 const EXPORTS = [["otio", "Timeline (OTIO)"], ["markers.csv", "Markers (CSV)"], ["csv", "Every frame (CSV)"]];
 
@@ -33,6 +45,7 @@ export class Result {
     const paint = () => this.#paintMap();
     new ResizeObserver(paint).observe(this.map);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+    find(".details", root).addEventListener("toggle", paint);
     for (const event of ["seeked", "timeupdate"]) this.video.addEventListener(event, paint);
     this.video.addEventListener("error", () => this.#unplayable(true));
     this.video.addEventListener("loadeddata", () => this.#unplayable(false));
@@ -50,9 +63,10 @@ export class Result {
     link.download = `${dance?.title ?? "dance"} on ${music?.title ?? "song"}.mp4`;
     this.#exports(result);
     find(".facts", this.root).textContent = `${dance?.title ?? "The dance"} on ${music?.title ?? "the song"}`;
+    this.#verdict(report, result);
     this.#table(report);
     this.#facts(report, result);
-    this.score = report.time_map ? retimed(report, dance?.rhythm, music?.rhythm) : null;
+    this.score = landed(report, music?.rhythm);
     for (const figure of this.root.querySelectorAll("figure")) figure.hidden = !this.score;
     this.timeline.show(this.score ? result.duration_s : 0);
     this.#paintMap();
@@ -62,6 +76,23 @@ export class Result {
   hide() {
     this.video.pause();
     this.root.hidden = true;
+  }
+
+  /** One sentence that anybody can check by ear, then what else a person would ask first. */
+  #verdict(report, { duration_s }) {
+    const count = counted(report);
+    const start_s = report.offset_s ?? 0;
+    const kept = report.dance_kept;
+    const rest = [
+      kept && `The dance keeps ${fixed(kept.kept)} of its relation to the beat (1 is all of it; by chance ${fixed(kept.chance)}).`,
+      report.on === "beats" && TEMPI[report.tempo?.octave],
+      ORIGINS[report.rhythm_from],
+      duration_s && `Song ${clock(start_s)}\u2013${clock(start_s + duration_s)}.`,
+    ].filter(Boolean);
+    find(".verdict", this.root).replaceChildren(
+      count ? make("strong", {}, `${count.after} of ${count.of} ${count.points} land within a frame.`) : "",
+      count ? `Before: ${count.before}. By chance: ${count.chance}.` : "");
+    find(".besides", this.root).replaceChildren(...rest.map((words) => make("li", {}, words)));
   }
 
   #table(report) {
@@ -82,6 +113,7 @@ export class Result {
     const { landing_error_ms: landing, speed, tempo, stage_s } = report;
     const ms = (x) => (Number.isFinite(x) ? `${x.toFixed(0)} ms` : "–");
     const facts = [
+      ["Strokes given a place", report.knots],
       ["Landing error", Number.isFinite(landing?.p50) && `${ms(landing.p50)} typical, ${ms(landing.p95)} at worst (p95)`],
       ["Speed", speed && `${fixed(speed.p1)}× to ${fixed(speed.p99)}×, mostly ${fixed(speed.p50)}×`],
       ["Source used", report.source_used !== undefined && percent(report.source_used)],

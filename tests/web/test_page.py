@@ -72,10 +72,21 @@ def test_from_two_files_to_a_video_that_plays(stack: Any, opened: Any, media: An
     assert page.evaluate("document.querySelector('#result-video').videoWidth") == 320
     for row in ("Onsets hit", "Beats hit, as seen"):
         expect(page.locator("#result tbody tr", has_text=row)).to_contain_text("%")
-    for figure in ("duet", "map"):
-        ink = page.locator(f".{figure} canvas").evaluate(INK)
-        assert min(ink.values()) > 0.002, f"{figure} shows {ink}"
+    ink = page.locator(".duet canvas").evaluate(INK)
+    assert min(ink.values()) > 0.002, f"the picture of the result shows {ink}"
+    page.locator("#result summary").click()
+    assert page.locator(".map canvas").evaluate(INK)["dance"] > 0.002
     page.screenshot(path=tmp_path / "3-result.png", full_page=True)
+    job = str(page.evaluate("new URLSearchParams(location.hash.slice(1)).get('job')"))
+    report = HTTP.get(f"{stack.url}/jobs/{job}").json()["result"]["report"]
+    beats, strokes, frame_s = report["beats"]["output_s"], report["strokes"]["output_s"], 1 / report["fps"] + 1e-4
+    met = sum(any(abs(beat - stroke) <= frame_s for stroke in strokes) for beat in beats)
+    before, chance = (round(report["beats_hit"][name] * len(beats)) for name in ("before", "chance"))
+    expect(page.locator(".verdict")).to_contain_text(f"{met} of {len(beats)} beats land within a frame")
+    expect(page.locator(".verdict")).to_contain_text(f"Before: {before}. By chance: {chance}.")
+    drawn = page.evaluate("""async ([report]) => (await import("/static/duet.js")).landed(report, null)""", [report])
+    assert sum(drawn["met"]) == met
+    assert drawn["strokes"] == strokes
     video = HTTP.get(str(page.locator(".download").evaluate("(link) => link.href")), headers={"range": "bytes=0-99"})
     assert (video.status_code, len(video.content)) == (206, 100)
 
