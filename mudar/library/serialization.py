@@ -57,7 +57,10 @@ def segment_record(segment: Segment) -> dict[str, Any]:
 
 
 def to_bytes(vector: Array) -> bytes:
-    """(D,) as little-endian float32; ValueError unless its numbers are finite and its norm at most 1."""
+    """Encodes a vector (D,) as little-endian float32.
+
+    ValueError unless its numbers are finite and its norm at most 1.
+    """
     array = np.asarray(vector, "<f4")
     if array.ndim != 1 or not float(array.astype(np.float64) @ array.astype(np.float64)) <= 1.001:
         raise ValueError("a vector must have one axis, finite numbers, and a norm of 1 at most")
@@ -65,7 +68,7 @@ def to_bytes(vector: Array) -> bytes:
 
 
 def from_bytes(data: bytes) -> Array:
-    """(D,), a copy that may be written to."""
+    """Decodes a vector (D,) to a copy that may be written to."""
     return np.frombuffer(data, "<f4").astype(np.float32)
 
 

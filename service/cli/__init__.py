@@ -1,1 +1,1 @@
-"""The `mudar` command."""
+"""Holds the `mudar` command."""

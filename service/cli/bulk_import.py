@@ -1,4 +1,4 @@
-"""`mudar ingest FOLDER`: a library of thousands of clips, embedded; what is seen while it runs, and what failed."""
+"""Embeds a library of thousands of clips (`mudar ingest FOLDER`), and says what goes on and what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make demo`: the main job end to end, as a user of the HTTP interface would do it, with nothing left running.
+"""Runs the main job end to end, as a user of the HTTP interface would (`make demo`), and leaves nothing running.
 
 Makes a dancer and three songs (or takes real files besides), starts `mudar up` on a free port, embeds, retrieves,
 retargets, plays the answer back and prints what came of it. Knows only the command line and HTTP.
@@ -48,7 +48,7 @@ class Item:
 
 @contextmanager
 def running_service(library: Path) -> Iterator[httpx.Client]:
-    """`mudar up` on a free port with its data in `library`; ended, with all it started, on the way out."""
+    """Runs `mudar up` on a free port with its data in `library`; ends it, with all it started, on the way out."""
     port = free_port()
     log_path = library.parent / "service.log"
     with log_path.open("wb") as log:

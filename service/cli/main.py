@@ -213,7 +213,7 @@ def _summary(report: Json) -> str:
 
 
 def main() -> None:
-    """The entry point."""
+    """Runs the command that the arguments name."""
     app()
 
 

@@ -1,4 +1,4 @@
-"""`mudar models`: shows which checkpoints this machine has and which of them is served, and changes that."""
+"""Shows which checkpoints this machine has and which of them is served (`mudar models`), and changes that."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_catalog() -> ModelCatalog:
 @app.command("list")
 @plain_errors
 def list_models(as_json: AsJson = False) -> None:
-    """Every checkpoint here."""
+    """List every checkpoint here."""
     records = [model.model_dump() for model in open_catalog().list_models()]
     if as_json:
         for record in records:
@@ -67,8 +67,11 @@ def rollback(name: Annotated[str, typer.Argument(help="name")], alias: str = "se
 @app.command("import-pwcnet")
 @plain_errors
 def import_pwcnet(file: Path) -> None:
-    """Take PWC-Net's weights for models that need them: the public checkpoint that you brought (non-commercial; not
-    included), or the .safetensors that `python -m training.flow.train` left."""
+    """Take the weights of PWC-Net for the models that need them.
+
+    FILE is the public checkpoint that you brought (non-commercial; not included), or the .safetensors that
+    `python -m training.flow.train` left.
+    """
     import safetensors.torch
 
     from model_store.loader import FLOW_FILE

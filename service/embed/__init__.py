@@ -1,1 +1,1 @@
-"""Answers POST /embed."""
+"""Answers POST /embed: receives files and embeds them."""

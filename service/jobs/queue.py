@@ -70,7 +70,7 @@ class Queue:
         limits = {"soft_time_limit": soft_s, "time_limit": hard_s}
         self.celery.send_task(TASK, args=[message.job_id], queue=QUEUE, retry=False, ignore_result=True, **limits)
 
-    def offer(self, message: JobMessage) -> bool:
+    def enqueue_if_reachable(self, message: JobMessage) -> bool:
         """As `enqueue`, but an absent broker is no error: maintenance sends the id when it is back."""
         try:
             return self.enqueue(message)

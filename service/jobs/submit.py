@@ -39,5 +39,5 @@ def create_job(
 def enqueue(container: Container, job: QueuedJob) -> Accepted:
     """Gives a queued job to the broker; if that is away, maintenance sends it later."""
     if job.state == "queued":
-        container.queue.offer(JobMessage(job.id, job.limit_s))
+        container.queue.enqueue_if_reachable(JobMessage(job.id, job.limit_s))
     return Accepted(job_id=job.id, state=job.state, items=list(job.item_ids))

@@ -1,1 +1,1 @@
-"""Answers POST /retrieve."""
+"""Answers POST /retrieve: ranks the library for an item or a file."""

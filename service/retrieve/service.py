@@ -28,8 +28,10 @@ async def retrieve(container: Container, request: RetrieveRequest) -> SearchResu
 
 
 def retrieve_by_file(container: Container, form: Form, options: SearchOptions) -> Accepted:
-    """The job that searches with a file, which does not become an item; fields of the form count where `options` has
-    none."""
+    """Submits the job that searches with a file, which does not become an item.
+
+    Fields of the form count where `options` has none.
+    """
     fields = form.parse(SearchOptions, *FIELDS)
     options = fields.model_copy(update={name: getattr(options, name) for name in options.model_fields_set})
     model, upload = container.catalog.resolve(options.model), form.file("file")

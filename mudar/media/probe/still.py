@@ -36,8 +36,8 @@ def is_still(container: InputContainer) -> bool:
 def _pictures(container: InputContainer, stream: VideoStream, stated_s: float) -> Iterator[bytes]:
     """Decodes small gray pictures: one at each place, then those that follow the first place."""
     start_s = (container.start_time or 0) / av.time_base
-    for place, count in (*((place, 1) for place in PLACES), (PLACES[0], NEIGHBOURS)):
-        container.seek(int((start_s + place * stated_s) * av.time_base), backward=True)
+    for share, count in (*((share, 1) for share in PLACES), (PLACES[0], NEIGHBOURS)):
+        container.seek(int((start_s + share * stated_s) * av.time_base), backward=True)
         frames = (frame for packet in packets(container, stream) for frame in packet.decode())
         for frame in itertools.islice(frames, count):
             gray = frame.reformat(width=SIDE_PX, height=SIDE_PX, format="gray", interpolation="AREA")

