@@ -14,22 +14,11 @@ import pytest
 from tests.names import CODE, ROOT, identifiers, says_nothing, tracked_files
 
 # Rooms that still use old names; the lists only shrink. A name belongs to the first room that its path starts with.
-EMPTY_NOT_YET: Final[tuple[str, ...]] = (
-    "mudar/index/",
-    "mudar/library/",
-    "mudar/model/",
-    "training/",
-    "tests/answers.py",
-    "tests/bench/",
-    "tests/gpu/",
-    "tests/mudar/",
-    "tests/training/",
-)
-OLD_NOT_YET: Final[tuple[str, ...]] = (
-    "service/jobs/",
-    "training/",
-    "tests/mudar/",
-)
+EMPTY_NOT_YET: Final[tuple[str, ...]] = ("training/", "tests/training/")
+OLD_NOT_YET: Final[tuple[str, ...]] = ("training/",)
+
+# A weight is named in the checkpoints, and stays.
+STAYS: Final = ("mudar/model/dance.py", "place")
 
 # The history says what things were called, and this file lists it.
 HISTORY: Final = ("CHANGELOG.md", "tests/test_names.py")
@@ -115,7 +104,7 @@ def test_every_identifier_names_something() -> None:
         for name, text in texts(EMPTY_NOT_YET)
         if name.endswith(".py") and name.startswith((*(f"{room}/" for room in CODE), "tests/"))
         for line, identifier in identifiers(text)
-        if says_nothing(identifier)
+        if says_nothing(identifier) and (name, identifier) != STAYS
     ]
     assert not bad, "\n".join(["", *bad])
 

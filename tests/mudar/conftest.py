@@ -12,6 +12,6 @@ from mudar.index.milvus import Milvus
 @pytest.fixture(scope="module")
 def engine(milvus_url: str) -> Iterator[Milvus]:
     """Milvus, connected to for the tests of one file."""
-    found = Milvus(milvus_url)
-    yield found
-    found.close()
+    milvus = Milvus(milvus_url)
+    yield milvus
+    milvus.close()

@@ -1,4 +1,4 @@
-"""Sieves lose nothing, lists lose little: both against a plain float64 ranking, while rows come and go."""
+"""An exact index loses nothing, lists lose little: both against a plain float64 ranking, while rows come and go."""
 
 from __future__ import annotations
 

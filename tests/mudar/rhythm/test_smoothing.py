@@ -73,8 +73,8 @@ def test_taps_go_to_what_the_body_does() -> None:
     dance = Rhythm(none, none, none, 15.0, 120.0, speed=speed[:, None] * np.float32([0.5, 0, 0.5, 0]), speed_fps=30.0)
     taps = true_s + np.random.default_rng(1).normal(0, 0.025, len(true_s))
     errors = {name: np.std(smoothed - true_s) for name, smoothed in (
-        ("tapped", taps), ("steadied", smooth_times(taps)), ("evened", smooth_taps(taps, dance)))}  # fmt: skip
-    assert errors["steadied"] < 0.8 * errors["tapped"]
-    assert errors["evened"] < 0.6 * errors["steadied"]
+        ("tapped", taps), ("smoothed", smooth_times(taps)), ("by speed", smooth_taps(taps, dance)))}  # fmt: skip
+    assert errors["smoothed"] < 0.8 * errors["tapped"]
+    assert errors["by speed"] < 0.6 * errors["smoothed"]
     directed = dataclasses.replace(dance, speed=speed[:, None] * np.array([0.5, 0.0, 0.2, 0.3], np.float32))
     np.testing.assert_allclose(smooth_taps(taps, directed), smooth_taps(taps, dance), atol=1e-4)

@@ -89,12 +89,12 @@ def write_patches(path: Path, pix_fmt: str, matrix: int, is_full: bool, tags: di
 def patches_of(frame: av.VideoFrame) -> np.ndarray:
     """(2, 4, 3) codes in the middle of the patches of a yuv420p frame."""
     assert frame.format.name in ("yuv420p", "yuvj420p")
-    found = []
+    planes = []
     for plane in frame.planes:
         codes = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
         height, width = plane.height // 2, plane.width // 4
-        found.append(codes[height // 2 :: height, width // 2 :: width].astype(float))
-    return np.stack(found, -1)
+        planes.append(codes[height // 2 :: height, width // 2 :: width].astype(float))
+    return np.stack(planes, -1)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
