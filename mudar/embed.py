@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mudar.errors import MediaTooShort
+from mudar.errors import MediaError, MediaTooShort
 from mudar.features.envelope import curve_at
 from mudar.features.flow import FlowEstimator, make_flow
 from mudar.features.motion import Motion, extract_motion
@@ -31,10 +31,12 @@ from mudar.model.frame_features import FrameFeatureExtractor
 from mudar.model.inputs import motion_input
 from mudar.model.mudar import Mudar
 from mudar.progress import Progress, ignore, scaled
-from mudar.records import Analysis, Array, Kind, Rhythm, Segment
+from mudar.records import Analysis, Array, Kind, Rhythm, Segment, SoundRhythm
+from mudar.rhythm.beat_tracking import agreement, librosa_beats
 from mudar.rhythm.descriptors import dance_descriptor, music_descriptor
 from mudar.rhythm.motion_speed import braking_s, picture_speed
 from mudar.rhythm.music import MusicFeatures, model_input, music_features
+from mudar.rhythm.own_sound import FEWEST_BEATS, sound_evidence, sound_rhythm, with_sound
 from mudar.rhythm.postprocessing import postprocess
 from mudar.rhythm.smoothing import snap_and_smooth
 from mudar.spec import FeatureSpec
@@ -102,6 +104,9 @@ class Embedder:
             rows = motion_input(motion.between, self.spec.video)
             rhythm = self._dance_rhythm(stitched, rows, motion)
             vectors = dance_descriptor(self.config, self.spec.video, rows, rhythm.curve, where)
+        with timer.stage("sound"):
+            sound = self._own_sound(path, rows, motion.duration_s)
+            rhythm = rhythm if sound is None else with_sound(rhythm, sound)
         progress(1.0, "rhythm")
         segments = _segments(where, embeddings, vectors)
         stage_s = motion.stage_s | timer.seconds()
@@ -170,6 +175,22 @@ class Embedder:
         tempi = read.tempo_bpm, read.tempo_alternatives
         points = *strokes, read.curve, fps, *tempi, read.beats_s, read.bars_s, impacts_s
         return Rhythm(*points, speed, SPEED_FPS, *peaks)
+
+    def _own_sound(self, path: str | Path, rows: Array, duration_s: float) -> SoundRhythm | None:
+        """The beats of the clip's own sound, weighed against its motion (T, M); None without a sound with beats."""
+        audio = self.spec.audio
+        try:
+            samples = decode_audio(path, audio.sample_rate_hz).samples[: round(duration_s * audio.sample_rate_hz)]
+            features = music_features(samples, audio)
+        except MediaError:  # no sound, silence, or one that cannot be read: the picture can
+            return None
+        beats = features.beats
+        if len(beats.times_s) < FEWEST_BEATS:
+            return None
+        agreed = agreement(beats.times_s, librosa_beats(samples, audio))
+        onsets = features.envelope, audio.frame_rate_hz
+        evidence = sound_evidence(rows, self.spec.video.fps, *onsets, beats.times_s, agreed)
+        return sound_rhythm(beats, features.downbeats_s, evidence)
 
     def _music_rhythm(self, features: MusicFeatures, frames: int) -> Rhythm:
         fps = self.spec.video.fps

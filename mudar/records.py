@@ -9,7 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["dance", "music"]
+RhythmSource = Literal["sound", "picture"]
+RhythmFrom = Literal["auto", "sound", "picture"]
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SoundRhythm:
+    """Describes the beats of a clip's own sound, and how sure it is that the dance follows them.
+
+    beats_s: (M,) ascending seconds on the clock of the picture; downbeats_s: (K,), may be empty. confidence: 0..1 that
+    the sound is what is danced to (rhythm/own_sound.py). reason: why, as a sentence for the user.
+    """
+
+    beats_s: Array
+    downbeats_s: Array
+    tempo_bpm: float
+    confidence: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,9 @@ class Rhythm:
     impacts_s: (I,) seconds at which a dancer's body visibly brakes, may be empty; music has none.
     speed: (J, 4) mean speed of the picture without the camera's, in picture sides a second, to the right, down, left
     and up, sample j from j/speed_fps to (j + 1)/speed_fps; may be empty; music has none.
+    source: what the points of a dance come from: its picture or its sound. picture: the points that the picture gives,
+    where the sound's stand in their place; sound: the beats of its own sound, if it has one with beats.
+    `own_sound.resolve` changes between them.
 
     >>> song = Rhythm(np.array([0.5, 1.0]), np.ones(2), np.zeros(15), fps=15.0, tempo_bpm=120.0)
     >>> len(song.beats_s)
@@ -43,6 +63,9 @@ class Rhythm:
     speed_fps: float = 0.0
     peaks_s: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     peak_strengths: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    sound: SoundRhythm | None = None
+    source: RhythmSource = "picture"
+    picture: Rhythm | None = None
 
     @property
     def total_speed(self) -> Array:
@@ -51,7 +74,7 @@ class Rhythm:
 
 
 # What of a Rhythm an edit may change: strokes with what would move them, and beats with what follows from them.
-STROKE_FIELDS = ("times_s", "strengths", "impacts_s", "peaks_s", "peak_strengths")
+STROKE_FIELDS = ("times_s", "strengths", "impacts_s", "peaks_s", "peak_strengths", "source", "picture")
 BEAT_FIELDS = ("beats_s", "downbeats_s", "tempo_bpm")
 
 

@@ -16,19 +16,26 @@ from mudar.library import tables as t
 from mudar.library.db import Session
 from mudar.library.items import get_item, newest_model
 from mudar.library.serialization import rhythm_of, rhythm_record
-from mudar.records import BEAT_FIELDS, STROKE_FIELDS
+from mudar.records import BEAT_FIELDS, STROKE_FIELDS, RhythmFrom
 from mudar.rhythm.annotation import apply_annotation
+from mudar.rhythm.own_sound import resolve
 
 
 def edit_rhythm(
-    session: Session, item_id: str, changes: Mapping[str, Sequence[float]], model: str | None = None, even: bool = False
+    session: Session,
+    item_id: str,
+    changes: Mapping[str, Sequence[float]],
+    model: str | None = None,
+    even: bool = False,
+    rhythm_from: RhythmFrom = "auto",
 ) -> dict[str, Any]:
     """Puts `changes` in place of the rhythm's own points; returns the complete record.
 
-    UnknownItem, NotReady, OutOfRange.
+    rhythm_from: first takes the points from a dance's `sound` or `picture`. UnknownItem, NotReady, OutOfRange.
     """
     where, record, duration_s = _opened(session, item_id, model)
-    new = rhythm_record(apply_annotation(rhythm_of(record), changes, duration_s, even=even))
+    rhythm = resolve(rhythm_of(record), rhythm_from)
+    new = rhythm_record(apply_annotation(rhythm, changes, duration_s, even=even))
     return _stored(session, where, new | {"found": model_points(record), "edition": edition_of(record)})
 
 
@@ -41,7 +48,8 @@ def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> 
 
 def rhythm_payload(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record as the API shows it: whether it was edited, without the model's own points."""
-    return {name: value for name, value in record.items() if name != "found"} | {"edited": is_edited(record)}
+    shown = {name: value for name, value in record.items() if name not in ("found", "picture")}
+    return shown | {"edited": is_edited(record), "source": "hand" if is_edited(record) else record["source"]}
 
 
 def _opened(session: Session, item_id: str, model: str | None) -> tuple[ColumnElement[bool], dict[str, Any], float]:
@@ -80,7 +88,7 @@ def edition_of(record: Mapping[str, Any]) -> int:
 
 def model_points(record: Mapping[str, Any]) -> dict[str, Any]:
     """Of a record, edited or not, what an edit may change, as the model found it."""
-    return dict(record.get("found") or {name: record[name] for name in (*STROKE_FIELDS, *BEAT_FIELDS)})
+    return dict(record.get("found") or {name: record.get(name) for name in (*STROKE_FIELDS, *BEAT_FIELDS)})
 
 
 def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +100,6 @@ def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
         return dict(new)
     merged, by_model = dict(new), model_points(old)
     for fields in (STROKE_FIELDS, BEAT_FIELDS):
-        if any(old[name] != by_model[name] for name in fields):
-            merged |= {name: old[name] for name in fields} | {"found": model_points(new)}
+        if any(old.get(name) != by_model[name] for name in fields):
+            merged |= {name: old.get(name) for name in fields} | {"found": model_points(new)}
     return merged | ({"edition": edition_of(old)} if edition_of(old) else {})

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from mudar.errors import BadRequest
-from mudar.records import Array, Rhythm, Segment
+from mudar.records import Array, Rhythm, Segment, SoundRhythm
 
 _ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "peaks_s", "peak_strengths")
+_POINTS = ("times_s", "strengths", "beats_s", "downbeats_s", "peaks_s", "peak_strengths")  # what a source gives
 
 
 def json_floats(values: Array) -> list[float]:
@@ -31,7 +32,27 @@ def rhythm_record(rhythm: Rhythm) -> dict[str, Any]:
     record["speed_fps"] = float(rhythm.speed_fps)
     record["tempo_bpm"] = float(rhythm.tempo_bpm)
     record["tempo_alternatives"] = [[float(bpm), float(weight)] for bpm, weight in rhythm.tempo_alternatives]
+    record["source"] = rhythm.source
+    record["sound"] = None if rhythm.sound is None else _sound_record(rhythm.sound)
+    record["picture"] = None
+    if rhythm.picture is not None:
+        record["picture"] = {name: json_floats(getattr(rhythm.picture, name)) for name in _POINTS}
+        record["picture"]["tempo_bpm"] = float(rhythm.picture.tempo_bpm)
+        record["picture"]["tempo_alternatives"] = [
+            [float(bpm), float(w)] for bpm, w in rhythm.picture.tempo_alternatives
+        ]
     return record
+
+
+def _sound_record(sound: SoundRhythm) -> dict[str, Any]:
+    beats = {"beats_s": json_floats(sound.beats_s), "downbeats_s": json_floats(sound.downbeats_s)}
+    numbers = {"tempo_bpm": float(sound.tempo_bpm), "confidence": round(float(sound.confidence), 4)}
+    return beats | numbers | {"reason": sound.reason}
+
+
+def _sound_of(record: dict[str, Any]) -> SoundRhythm:
+    beats_s, downbeats_s = (np.asarray(record[name], np.float32) for name in ("beats_s", "downbeats_s"))
+    return SoundRhythm(beats_s, downbeats_s, record["tempo_bpm"], record["confidence"], record["reason"])
 
 
 def rhythm_of(record: dict[str, Any]) -> Rhythm:
@@ -43,6 +64,9 @@ def rhythm_of(record: dict[str, Any]) -> Rhythm:
         speed_fps=record["speed_fps"],
         tempo_bpm=record["tempo_bpm"],
         tempo_alternatives=tuple((bpm, weight) for bpm, weight in record["tempo_alternatives"]),
+        sound=_sound_of(record["sound"]) if record.get("sound") else None,
+        source=record.get("source") or "picture",
+        picture=rhythm_of({"curve": (), "fps": record["fps"], **record["picture"]}) if record.get("picture") else None,
     )
 
 

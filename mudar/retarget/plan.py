@@ -11,6 +11,7 @@ import numpy as np
 
 from mudar.errors import RetargetRefused
 from mudar.records import Rhythm
+from mudar.retarget.align.beats import align_beats
 from mudar.retarget.align.dtw import AlignmentPath, Downbeats, Limits, align
 from mudar.retarget.align.paper import acceleration, paper_dtw, shift
 from mudar.retarget.events import (
@@ -92,7 +93,7 @@ class _Task:
         low, high = self.settings.speed_bounds
         if self.settings.method == "dtw":
             low, high = low * (1 + SAFETY / 2), high * (1 - SAFETY / 2)
-        return SpeedLimits((low, high), self.settings.accent)
+        return SpeedLimits((low, high), self.settings.accent_for(self.dance.source))
 
     def overlap(self, warp: TimeMap) -> tuple[float, float]:
         """Returns the music seconds between which there is picture."""
@@ -115,7 +116,7 @@ def plan(
         at, source = shift(task.strokes.times_s, task.dance_s, later_s, task.music_s - start_s)
         knots = _Knots(at + start_s, source, np.ones(1, bool))
         return _crop(time_map(knots.music_s, knots.source_s, (1.0, 1.0)), knots, task)
-    knots = _align(task)
+    knots = _align_beats(task) or _align(task)
     warp = time_map(knots.music_s, knots.source_s, task.limits.bounds)
     if settings.method == "dtw" and len(dance.speed) and not trust_strokes(dance):
         return _crop(*_refine(warp, knots, task), task)
@@ -124,7 +125,7 @@ def plan(
 
 def _accentuate(plain: TimeMap, knots: _Knots, task: _Task) -> TimeMap:
     """Accents the map at its landings, and at the points of the music that no stroke was matched with."""
-    if task.settings.accent <= 0:
+    if task.limits.accent <= 0:
         return plain
     finer = plain.with_nodes(task.targets.times_s)
     accented = np.isin(finer.output_s, np.concatenate([knots.music_s[knots.landing], task.targets.times_s]))
@@ -146,7 +147,7 @@ def _refine(warp: TimeMap, knots: _Knots, task: _Task) -> tuple[TimeMap, _Knots]
         return _accentuate(warp, knots, task), knots
     warp, source_s, saliency = anchors.warp, anchors.source_s, anchors.saliency
     knots = replace(knots, music_s=anchors.music_s, source_s=source_s, landing=np.ones(len(source_s), bool))
-    if task.settings.accent > 0:
+    if task.limits.accent > 0:
         accented = _accentuate(warp, knots, task)
         span_s = task.overlap(accented)
         optimized = optimize_speed(accented, warp, span_s, anchors.music_s, profile, task.limits)
@@ -154,6 +155,20 @@ def _refine(warp: TimeMap, knots: _Knots, task: _Task) -> tuple[TimeMap, _Knots]
         saliency = np.where(np.isnan(optimized.saliency), saliency, optimized.saliency)
     landing = (saliency >= MIN_SALIENCY) | (distance_s(source_s, profile.strokes_s) <= STROKE_WIDTH_S)
     return warp, replace(knots, source_s=source_s, landing=landing)
+
+
+def _align_beats(task: _Task) -> _Knots | None:
+    """Pairs beat with beat where the dance's own sound tells its beats; None where another way must be taken."""
+    dance, music, settings = task.dance, task.music, task.settings
+    if settings.method != "dtw" or dance.source != "sound" or settings.on == "onsets" or len(music.beats_s) < 2:
+        return None
+    beats = target_events(music, replace(settings, on="beats"))
+    own = Events(np.asarray(dance.beats_s, np.float64), np.ones(len(dance.beats_s)))
+    downbeats = Downbeats(np.asarray(dance.downbeats_s, np.float64), np.asarray(music.downbeats_s, np.float64))
+    pairs = align_beats(own, tempo_octaves(beats, "beats"), downbeats, task.limits.bounds)
+    if pairs is None:
+        return None
+    return _Knots(pairs.music_s, pairs.source_s, pairs.landing, pairs.octave, pairs.gain)
 
 
 def _align(task: _Task) -> _Knots:

@@ -21,6 +21,7 @@ from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.report.report import independent_report, motion_report, plan_report, rhythm_report
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.warp.time_map import TimeMap
+from mudar.rhythm.own_sound import resolve
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def retarget(
     True
     """
     settings = settings or RetargetSettings()
+    dance = replace(dance, rhythm=resolve(dance.rhythm, settings.rhythm_from))
     started = time.perf_counter()
     progress(0.0, "plan")
     renderer = Renderer(dance.path, music.path, _render_settings(settings), flow)
@@ -124,6 +126,7 @@ def dry_run(
     dance: Rhythm, dance_s: float, music: Rhythm, music_s: float, fps: float, settings: RetargetSettings
 ) -> tuple[Plan, dict[str, Any]]:
     """Plans, and foretells the report at this frame rate, without rendering. Raises RetargetRefused as `plan` does."""
+    dance = resolve(dance, settings.rhythm_from)
     chosen = plan(dance, dance_s, music, music_s, settings)
     shown: Floats = chosen.time_map.source_s(np.arange(max(1, int(chosen.duration_s * fps))) / fps)
     if settings.interpolation == "nearest":

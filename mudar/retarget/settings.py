@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mudar.errors import OutOfRange, UnknownMethod
+from mudar.records import RhythmFrom, RhythmSource
 
 Method = Literal["dtw", "acceleration", "shift", "paper_dtw"]
 Interpolation = Literal["nearest", "blend", "flow"]
@@ -18,6 +19,8 @@ Targets = Literal["beats", "onsets", "downbeats", "every_nth"]
 
 DTW_MIN_SPEED = 0.67
 DTW_MAX_SPEED = 1.5
+PICTURE_ACCENT = 0.5
+SOUND_ACCENT = 0.1
 LOWEST_SPEED, HIGHEST_SPEED = 0.05, 20.0  # outside, a picture no longer moves or no longer shows its frames
 
 
@@ -27,7 +30,9 @@ class RetargetSettings:
 
     method: `dtw` is ours; the paper's three patterns are `shift`, `acceleration` and `paper_dtw`.
     min_speed, max_speed: hard bounds; None = the method's own (dtw: 0.67 to 1.5; acceleration, paper_dtw: none, as in
-    the paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it.
+    the paper). accent: 0..1, how strongly the picture speeds up into a landing stroke and slows after it; None = by
+    where the strokes come from (`accent_for`). rhythm_from: the dance's strokes are the beats of its own `sound`,
+    those of its `picture`, or (`auto`) the sound's where its record trusts them.
     on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
     second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
     crf: quality of the picture, 0 best to 51. encoder: NVENC where it works (`auto`), or as said.
@@ -35,7 +40,8 @@ class RetargetSettings:
     """
 
     method: Method = "dtw"
-    accent: float = 0.5
+    accent: float | None = None
+    rhythm_from: RhythmFrom = "auto"
     min_speed: float | None = None
     max_speed: float | None = None
     interpolation: Interpolation = "blend"
@@ -57,7 +63,9 @@ class RetargetSettings:
         _one_of("interpolation", self.interpolation, get_args(Interpolation))
         _one_of("on", self.on, get_args(Targets))
         _one_of("encoder", self.encoder, get_args(Encoder))
-        _within("accent", self.accent, 0.0, 1.0)
+        _one_of("rhythm_from", self.rhythm_from, get_args(RhythmFrom))
+        if self.accent is not None:
+            _within("accent", self.accent, 0.0, 1.0)
         _within("nth", self.nth, 1, 16)
         _within("music_start_s", self.music_start_s, 0.0, 36_000.0)
         _within("crf", self.crf, 0, 51)
@@ -70,6 +78,12 @@ class RetargetSettings:
             _within("min_speed", self.min_speed, LOWEST_SPEED, 1.0)
         if self.max_speed is not None:
             _within("max_speed", self.max_speed, 1.0, HIGHEST_SPEED)
+
+    def accent_for(self, source: RhythmSource) -> float:
+        """Gives the accent for strokes of this source: beats that a dancer followed need hardly any help to be seen."""
+        if self.accent is not None:
+            return self.accent
+        return SOUND_ACCENT if source == "sound" else PICTURE_ACCENT
 
     @property
     def speed_bounds(self) -> tuple[float, float]:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from mudar.errors import OutOfRange
-from mudar.records import STROKE_FIELDS, Array, Rhythm
+from mudar.records import Array, Rhythm
 from mudar.rhythm.smoothing import smooth_taps, smooth_times
 
 EDITABLE = ("times_s", "strengths", "beats_s", "downbeats_s")
-_MOVED_BY = tuple(name for name in STROKE_FIELDS if name not in EDITABLE)  # would move them
+_MOVED_BY = ("impacts_s", "peaks_s", "peak_strengths")  # would move them
 _ROUNDING_S = 1e-3
 
 Points = Sequence[float] | Array
@@ -34,7 +34,7 @@ def apply_annotation(rhythm: Rhythm, changes: Mapping[str, Points], duration_s: 
     if even and "beats_s" in given:
         given["beats_s"] = np.clip(smooth_times(given["beats_s"]), 0.0, duration_s)
     if "times_s" in given:
-        given |= dict.fromkeys(_MOVED_BY, np.zeros(0, np.float32))
+        given |= dict.fromkeys(_MOVED_BY, np.zeros(0, np.float32)) | {"source": "picture", "picture": None}
         given.setdefault("strengths", np.ones_like(given["times_s"]))
     if len(given.get("beats_s", ())) > 1:
         given["tempo_bpm"] = round(60 / float(np.median(np.diff(given["beats_s"]))), 3)

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import librosa
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mudar.features.envelope import latency_s, parabolic_offset, scaled
 from mudar.features.onset import times_s
 from mudar.records import Array
+from mudar.rhythm.metrics import f_measure
 from mudar.rhythm.tempo import beat_chain
 from mudar.spec import AudioSpec
 
@@ -31,6 +32,7 @@ _MIN_OVERLAP = 0.1  # of the window with itself, below which an autocorrelation 
 _STEADY = 0.03  # beats that keep this near to the tempo that was guessed tell it better
 _BLOCK_WINDOWS, _BLOCK_FRAMES = 64, 2048  # at a time
 _PULSE_S = 0.025  # standard deviation of a beat in `beat_curve`
+_LIBROSA_HOP_S = 0.016
 _SNAP_S = 0.025  # a beat lands on an onset this near
 
 
@@ -203,3 +205,34 @@ def _median_tempo(beats_s: Array, guess_bpm: float) -> float:
         return guess_bpm
     median_bpm = float(60.0 * half / np.median(beats_s[half:].astype(np.float64) - beats_s[:-half]))
     return median_bpm if abs(median_bpm / guess_bpm - 1) < _STEADY else guess_bpm
+
+
+def librosa_beats(samples: Array, spec: AudioSpec) -> NDArray[np.float64]:
+    """Gives the beats (B,) in seconds that librosa's tracker finds in (N,) samples, by its own onsets.
+
+    Where two trackers that work differently find the same beats, these are nearly always right (Holzapfel et al. 2012,
+    "Selective sampling for beat tracking evaluation").
+    """
+    hop = round(_LIBROSA_HOP_S * spec.sample_rate_hz)
+    onsets = librosa.onset.onset_strength(y=samples, sr=spec.sample_rate_hz, hop_length=hop)
+    _, beats_s = librosa.beat.beat_track(
+        onset_envelope=onsets, sr=spec.sample_rate_hz, hop_length=hop, bpm=None, units="time"
+    )
+    return np.asarray(beats_s, np.float64)
+
+
+def agreement(first_s: ArrayLike, second_s: ArrayLike) -> float:
+    """Gives the F-measure (0..1, window 70 ms) of two beat sequences, the best over half and double tempo.
+
+    >>> agreement([0.0, 1.0, 2.0], [0.0, 0.5, 1.0, 1.5, 2.0])
+    1.0
+    """
+    first, second = np.asarray(first_s, np.float64), np.asarray(second_s, np.float64)
+    pairs = [(first, second), (_doubled(first), second), (first, _doubled(second))]
+    pairs += [(first[phase::2], second) for phase in (0, 1)] + [(first, second[phase::2]) for phase in (0, 1)]
+    return max(f_measure(one, other) for one, other in pairs)
+
+
+def _doubled(beats_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The beats, and one in the middle of each two."""
+    return np.sort(np.concatenate([beats_s, (beats_s[1:] + beats_s[:-1]) / 2]))

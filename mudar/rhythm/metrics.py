@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 BEAT_SIGMA_S = 0.05
+MATCH_WINDOW_S = 0.07  # two events this near are the same, as mir_eval has it
 CHANCE_SHIFTS = 60
 GOLDEN = (5**0.5 - 1) / 2  # steps of this share of the duration never fall into step with a beat
 
@@ -63,3 +64,19 @@ def chance_level(score: Callable[[Floats], float], events_s: ArrayLike, duration
         return 0.0
     shifts_s = duration_s * (np.arange(1, CHANCE_SHIFTS + 1) * GOLDEN % 1.0)
     return float(np.mean([score(np.sort((events + shift_s) % duration_s)) for shift_s in shifts_s]))
+
+
+def f_measure(reference_s: Floats, estimate_s: Floats, window_s: float = MATCH_WINDOW_S) -> float:
+    """Gives the F-measure of ascending times, matched one to one within `window_s`; 0 where one has none."""
+    if not len(reference_s) or not len(estimate_s):
+        return 0.0
+    matched = i = j = 0
+    while i < len(reference_s) and j < len(estimate_s):
+        gap = estimate_s[j] - reference_s[i]
+        if abs(gap) <= window_s:
+            matched, i, j = matched + 1, i + 1, j + 1
+        elif gap > 0:
+            i += 1
+        else:
+            j += 1
+    return 2.0 * matched / (len(reference_s) + len(estimate_s))

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from mudar.errors import UnreadableMedia
 from mudar.media.decode.malloc import use_fixed_mmap_threshold
 from mudar.progress import Progress, scaled
-from mudar.records import Analysis, Kind
+from mudar.records import Analysis, Kind, Rhythm
 from service.settings import settings
 
 if TYPE_CHECKING:
     from mudar.embed import Embedder
+
+PLAN_FPS = 30.0
+KINDS: tuple[Kind, Kind] = ("dance", "music")
 
 
 def embedder(model: str | None) -> Embedder:
@@ -71,11 +74,44 @@ def embedded(path: Path, analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def rhythm(analysis: Analysis) -> dict[str, Any]:
-    """The rhythm record of the service."""
+def rhythm(analysis: Analysis, rhythm_from: str = "auto") -> dict[str, Any]:
+    """The rhythm record of the service. OutOfRange where the sound of a dance is asked for and has no beats."""
     from mudar.library.serialization import rhythm_record
+    from mudar.rhythm.own_sound import resolve
 
-    return rhythm_record(analysis.rhythm)
+    record = rhythm_record(resolve(analysis.rhythm, rhythm_from))
+    return {name: value for name, value in record.items() if name != "picture"}
+
+
+def plan(
+    dance: Path,
+    music: Path,
+    chosen: dict[str, Any],
+    model: str | None,
+    progress: Progress,
+    by_hand: tuple[Sequence[float] | None, Sequence[float] | None] = (None, None),
+) -> dict[str, Any]:
+    """The time map that a retargeting would have, 30 points a second, with the song's beats in output seconds."""
+    import numpy as np
+
+    from mudar.retarget.retarget import dry_run
+    from mudar.retarget.settings import RetargetSettings
+
+    options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
+    probe_kind(dance, "dance")
+    probe_kind(music, "music")
+    (dance_rhythm, dance_s), (music_rhythm, music_s) = _rhythms(dance, music, model, progress, by_hand)
+    made, report = dry_run(dance_rhythm, dance_s, music_rhythm, music_s, PLAN_FPS, options)
+    output_s = np.arange(int(made.duration_s * PLAN_FPS) + 1) / PLAN_FPS
+    source_s = np.asarray(made.time_map.source_s(output_s), np.float64)
+    beats_s = np.asarray(music_rhythm.beats_s, np.float64) - made.offset_s
+    return {
+        "time_map": {"output_s": output_s.round(6).tolist(), "source_s": source_s.round(6).tolist()},
+        "offset_s": round(made.offset_s, 6),
+        "duration_s": round(made.duration_s, 6),
+        "beats_s": beats_s[(beats_s >= 0) & (beats_s <= made.duration_s)].round(6).tolist(),
+        "report": report,
+    }
 
 
 def retarget(
@@ -96,24 +132,31 @@ def retarget(
     from mudar.retarget.retarget import AnalyzedFile
     from mudar.retarget.retarget import retarget as render
     from mudar.retarget.settings import RetargetSettings
-    from mudar.rhythm.annotation import apply_annotation
 
     options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
     probe_kind(dance, "dance")
     probe_kind(music, "music")
+    analysed = _rhythms(dance, music, model, scaled(progress, 0.0, 0.4), (strokes_s, beats_s))
+    first, second = (AnalyzedFile(path, rhythm) for path, (rhythm, _) in zip((dance, music), analysed, strict=True))
+    result = render(first, second, out, options, scaled(progress, 0.4, 1.0))
+    return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}
+
+
+def _rhythms(
+    dance: Path,
+    music: Path,
+    model: str | None,
+    progress: Progress,
+    by_hand: tuple[Sequence[float] | None, Sequence[float] | None],
+) -> list[tuple[Rhythm, float]]:
+    """The rhythm and the seconds of the dance and of the music; points by hand take the place of what is found."""
+    from mudar.rhythm.annotation import apply_annotation
+
     progress(0.0, "model")
     use = embedder(model)
-    dance_analysis = use.file(dance, "dance", scaled(progress, 0.0, 0.3))
-    music_analysis = use.file(music, "music", scaled(progress, 0.3, 0.4))
-    dance_rhythm, music_rhythm = dance_analysis.rhythm, music_analysis.rhythm
-    if strokes_s is not None:
-        dance_rhythm = apply_annotation(
-            dance_rhythm, {"times_s": strokes_s, "downbeats_s": []}, dance_analysis.duration_s
-        )
-    if beats_s is not None:
-        music_rhythm = apply_annotation(
-            music_rhythm, {"beats_s": beats_s, "downbeats_s": []}, music_analysis.duration_s
-        )
-    pair = AnalyzedFile(dance, dance_rhythm), AnalyzedFile(music, music_rhythm)
-    result = render(*pair, out, options, scaled(progress, 0.4, 1.0))
-    return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}
+    rhythms: list[tuple[Rhythm, float]] = []
+    for kind, path, name, points in zip(KINDS, (dance, music), ("times_s", "beats_s"), by_hand, strict=True):
+        analysis = use.file(path, kind, scaled(progress, len(rhythms) / 2, (len(rhythms) + 1) / 2))
+        changes = {} if points is None else {name: points, "downbeats_s": []}
+        rhythms.append((apply_annotation(analysis.rhythm, changes, analysis.duration_s), analysis.duration_s))
+    return rhythms

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mudar.errors import BadRequest
 from service.cli import bulk_import, evaluate, models
 from service.cli.output import bar, plain_errors, show, table
 from service.cli.points import seconds_in
@@ -25,6 +26,9 @@ app.command("ingest")(bulk_import.run)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's records, one JSON object a line.")]
 Local = Annotated[bool, typer.Option("--local", help="Work in this process, without any server.")]
+RhythmSourceOption = Annotated[
+    str, typer.Option("--rhythm-from", help="A dance's strokes: from its own sound, its picture, or auto.")
+]
 Url = Annotated[str | None, typer.Option("--url", help="Where the service is; default: MUDAR_URL.")]
 Model = Annotated[str | None, typer.Option("--model", help="name, name@alias or name@version.")]
 KindOption = Annotated[str | None, typer.Option("--kind", help="dance or music; default: what the file looks like.")]
@@ -108,12 +112,14 @@ def retrieve(
 def retarget(
     dance: Annotated[str, typer.Argument(help="A file, or an item's id.")],
     music: Annotated[str, typer.Argument(help="A file, or an item's id.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The video to write.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The video to write.")] = None,
     method: Annotated[str, typer.Option(help="dtw, acceleration, shift or paper_dtw.")] = "dtw",
     accent: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
     min_speed: float | None = None,
     max_speed: float | None = None,
     interpolation: Annotated[str | None, typer.Option(help="nearest, blend or flow.")] = None,
+    rhythm_from: RhythmSourceOption = "auto",
+    dry_run: Annotated[bool, typer.Option(help="Plan and print, render nothing: needs --local.")] = False,
     on: Annotated[str | None, typer.Option(help="beats, onsets, downbeats or every_nth.")] = None,
     strokes: Annotated[
         Path | None, typer.Option(help="Of the dance, by hand: a text file, a time in seconds a line.")
@@ -134,7 +140,12 @@ def retarget(
             format_of(path)  # a name that says no form fails before the work, not after it
     by_hand = seconds_in(strokes) if strokes else None, seconds_in(beats) if beats else None
     chosen: dict[str, Any] = {"method": method, "accent": accent, "min_speed": min_speed, "max_speed": max_speed}
-    chosen |= {"interpolation": interpolation, "on": on}
+    chosen |= {"interpolation": interpolation, "on": on, "rhythm_from": rhythm_from}
+    if dry_run:
+        _plan(Path(dance), Path(music), chosen, (model, local), by_hand, as_json)
+        return
+    if out is None:
+        raise BadRequest("Say where to write the video.", hint="Add -o OUT.mp4, or --dry-run.")
     if local:
         from service.cli import local as cli_local
 
@@ -159,6 +170,7 @@ def retarget(
 def rhythm(
     file: Path,
     kind: KindOption = None,
+    rhythm_from: RhythmSourceOption = "auto",
     local: Local = False,
     model: Model = None,
     url: Url = None,
@@ -169,13 +181,33 @@ def rhythm(
         from service.cli import local as cli_local
 
         with bar(file.name) as progress:
-            record = cli_local.rhythm(cli_local.analyse(file, kind, model, progress))
+            record = cli_local.rhythm(cli_local.analyse(file, kind, model, progress), rhythm_from)
     else:
         with connect(url) as client:
             item_id = _item_id(client, str(file), kind)
             record = client.item(item_id, "rhythm")["rhythm"]
     points = " ".join(f"{time_s:.3f}" for time_s in record["times_s"])
     show(record, as_json, f"{record['tempo_bpm']:.1f} bpm, {len(record['times_s'])} points (seconds):\n{points}")
+
+
+def _plan(
+    dance: Path,
+    music: Path,
+    chosen: dict[str, Any],
+    where: tuple[str | None, bool],
+    by_hand: tuple[list[float] | None, list[float] | None],
+    as_json: bool,
+) -> None:
+    """Print the time map of a retargeting, for other programs; nothing is rendered."""
+    model, local = where
+    if not local:
+        raise BadRequest("A dry run on the command line works on files here.", hint="Add --local.")
+    from service.cli import local as cli_local
+
+    with bar("plan") as progress:
+        record = cli_local.plan(dance, music, chosen, model, progress, by_hand)
+    stretch = f"{record['duration_s']:.1f} s of the song, from {record['offset_s']:.2f} s on"
+    show(record, as_json, f"{stretch}\n{_summary(record['report'])}")
 
 
 def _leave(report: Json, out: Path, dance: str, music: str, exports: list[Path], chart: bool) -> None:

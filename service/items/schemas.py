@@ -6,7 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mudar.records import Kind
+from mudar.records import Kind, RhythmFrom
+
+
+class SoundRhythm(BaseModel):
+    """The beats of a dance's own sound, and how sure it is that the dance follows them."""
+
+    beats_s: list[float]
+    downbeats_s: list[float]
+    tempo_bpm: float
+    confidence: float = Field(description="0..1 that the sound is what is danced to.")
+    reason: str = Field(description="Why it is used, or why not.")
 
 
 class Rhythm(BaseModel):
@@ -25,6 +35,8 @@ class Rhythm(BaseModel):
     speed_fps: float
     tempo_bpm: float
     tempo_alternatives: list[tuple[float, float]]
+    source: str = Field(description="Where the points of a dance come from: its `sound`, its `picture`, or a `hand`.")
+    sound: SoundRhythm | None = Field(None, description="Of a dance whose own sound has beats.")
     edition: int | None = Field(None, description="How often it was edited or restored.")
     edited: bool
 
@@ -79,4 +91,5 @@ class RhythmEdit(BaseModel):
     strengths: list[float] | None = Field(None, max_length=100_000, description="0..1 for each of times_s")
     beats_s: list[float] | None = Field(None, max_length=100_000)
     downbeats_s: list[float] | None = Field(None, max_length=100_000)
+    rhythm_from: RhythmFrom = Field("auto", description="take the points of a dance from its `sound` or its `picture`")
     even: bool = Field(False, description="times_s and beats_s were tapped: steady them against each other")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from mudar.errors import BadRequest
 from mudar.library import analyses, items
 from mudar.library.annotations import edit_rhythm as edit_record
-from mudar.library.annotations import is_edited, rhythm_payload
 from mudar.library.annotations import restore_rhythm as restore_record
+from mudar.library.annotations import rhythm_payload
 from mudar.library.serialization import rhythm_of, rhythm_record, segment_record
 from service.container import Container
 from service.embed.ingest import media_type
@@ -45,7 +45,7 @@ def get_item(container: Container, item_id: str, include: Collection[str], model
         item = _item(items.get_item(session, item_id, model))
         if "rhythm" in include:
             stored = analyses.stored_rhythm(session, item_id, model)
-            item.rhythm = Rhythm.model_validate(rhythm_record(rhythm_of(stored)) | {"edited": is_edited(stored)})
+            item.rhythm = Rhythm.model_validate(rhythm_payload({**stored, **rhythm_record(rhythm_of(stored))}))
         if "embedding" in include:
             segments = analyses.segments(session, item_id, model)
             item.embedding = [Segment.model_validate(segment_record(segment)) for segment in segments]
@@ -69,9 +69,9 @@ def delete_item(container: Container, item_id: str) -> None:
 def edit_rhythm(container: Container, item_id: str, edit: RhythmEdit, model: str | None) -> Rhythm:
     """Corrects strokes, beats or downbeats. UnknownItem, NotReady, OutOfRange."""
     chosen = container.catalog.resolve(model).id
-    changes = edit.model_dump(exclude={"even"}, exclude_none=True)
+    changes = edit.model_dump(exclude={"even", "rhythm_from"}, exclude_none=True)
     with container.database.begin() as session:
-        record = edit_record(session, item_id, changes, chosen, edit.even)
+        record = edit_record(session, item_id, changes, chosen, edit.even, edit.rhythm_from)
     return Rhythm.model_validate(rhythm_payload(record))
 
 

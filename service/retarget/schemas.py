@@ -13,7 +13,14 @@ class RetargetOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     method: str = Field("dtw", description="dtw, acceleration, shift or paper_dtw")
-    accent: float = Field(0.5, description="0..1, how strongly the picture eases into a landing stroke")
+    accent: float | None = Field(
+        None,
+        description="0..1, how strongly the picture eases into a landing stroke; "
+        "default: 0.5, and 0.1 where the strokes are the beats of the dance's own sound",
+    )
+    rhythm_from: str = Field(
+        "auto", description="where the dance's strokes come from: its own sound, its picture, or auto"
+    )
     min_speed: float | None = None
     max_speed: float | None = None
     interpolation: str = Field("blend", description="nearest, blend or flow")

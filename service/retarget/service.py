@@ -127,6 +127,7 @@ def _params(request: RetargetForm, model: ModelInfo) -> dict[str, Any]:
     if request.accents and not request.dry_run:
         raise OutOfRange("accents without dry_run: a video has one accent.", hint="Add dry_run, or give accent alone.")
     settings = check_settings(request)
-    accents = [dataclasses.replace(settings, accent=a).accent for a in request.accents or [request.accent]]
+    depths: list[float | None] = [*request.accents] or [request.accent]
+    accents = [dataclasses.replace(settings, accent=accent).accent for accent in depths]
     params = {"model": model.id, "settings": dataclasses.asdict(settings)}
     return params | {"accents": accents} if request.dry_run else params

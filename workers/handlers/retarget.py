@@ -38,7 +38,7 @@ def predict(
     item_ids: tuple[str, str],
     rhythms: tuple[Rhythm, Rhythm],
     settings: RetargetSettings,
-    accents: list[float],
+    accents: list[float | None],
 ) -> dict[str, Any]:
     """Predicts the report for each of these accents; nothing is rendered."""
     with context.runtime.database.read() as session:
@@ -47,7 +47,7 @@ def predict(
     for number, accent in enumerate(accents):
         context.progress(0.4 + 0.6 * number / len(accents), "plan")
         report = predict_report(rhythms, dance, music, dataclasses.replace(settings, accent=accent))
-        previews.append({"accent": accent, "report": report})
+        previews.append({"accent": report["accent"], "report": report})
     return {"dry_run": True, "method": settings.method, "previews": previews}
 
 

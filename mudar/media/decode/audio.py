@@ -22,7 +22,6 @@ from mudar.media.decode.timestamps import JUMP_S, ends_early, promised_end_s, st
 
 MAX_GAP_S = 600.0  # and more than this is a broken clock
 UNIT_GAIN = {"rematrix_maxval": "1.0"}  # the weights of a mix sum to 1: stereo is no louder than the same in mono
-CANCELLED = 1e-3  # share of the loudest channel's energy (30 dB) below which a mix has lost it
 SLIP_S = 0.04  # time stamps that slip less than this are rounding, not a gap: matroska counts in milliseconds
 
 
@@ -42,44 +41,28 @@ class Waveform:
 def decode_audio(path: str | Path, sample_rate_hz: int) -> Waveform:
     """Decodes the sound track to its end; gaps and a late start are filled with zeros.
 
-    Channels are mixed; where that cancels them out (one is the other upside down), the louder one is taken alone.
-    Raises NoAudioStream, UnreadableMedia, or TruncatedMedia if the sound ends before its header says.
+    Raises NoAudioStream, UnreadableMedia, or TruncatedMedia if it ends before its header says.
     """
     name = Path(path).name
     start_s = stream_start_s(path)
     with open_media(path) as container:
-        stream = select_audio(container, name)
-        promised_s, stated_s, channels = promised_end_s(container, stream), length_s(container), stream.channels
-    expected = int(min(stated_s, 3600.0) + 2) * sample_rate_hz
-    samples = _join(sound_pieces(path, sample_rate_hz, "mono", UNIT_GAIN), 0, expected)
-    if not len(samples):
-        raise UnreadableMedia(f"No sound in {name} could be decoded.")
-    mixed = float(np.dot(samples, samples))
-    if channels > 1 and mixed < CANCELLED * len(samples):  # 0 dB is the loudest that a channel can be
-        energies = np.zeros(2)
-        for _, block in sound_pieces(path, sample_rate_hz, "stereo"):
-            energies += np.square(block, dtype=np.float64).sum(axis=1)
-        if mixed < CANCELLED * energies.max():
-            samples = _join(sound_pieces(path, sample_rate_hz, "stereo"), int(energies.argmax()), len(samples))
-    end_s = len(samples) / sample_rate_hz + start_s
-    if ends_early(end_s, promised_s):
-        raise TruncatedMedia(f"The sound of {name} ends at {end_s:.1f} s of {promised_s:.1f} s.")
-    return Waveform(samples, sample_rate_hz)
-
-
-def _join(pieces: Iterator[tuple[int, NDArray[np.float32]]], channel: int, expected: int) -> NDArray[np.float32]:
-    """Joins one channel of pieces to (N,) samples, of which about `expected` will come."""
-    buffer = np.zeros(expected, np.float32)
+        promised_s, stated_s = promised_end_s(container, select_audio(container, name)), length_s(container)
+    buffer = np.zeros(int(min(stated_s, 3600.0) + 2) * sample_rate_hz, np.float32)
     count = 0
-    for at, block in pieces:
+    for at, block in sound_pieces(path, sample_rate_hz, "mono", options=UNIT_GAIN):
         start = max(at, count)  # an overlap is dropped; a gap stays zero, as the buffer was born
         end = max(at + block.shape[1], count)
         if end > len(buffer):  # resize grows in place where it can; concatenation would hold everything twice
-            buffer.resize(int(end * 1.25), refcheck=False)
-        buffer[start:end] = block[channel, start - at :]
+            buffer.resize(int(end * 1.25) + sample_rate_hz, refcheck=False)
+        buffer[start:end] = block[0, start - at :]
         count = end
+    if not count:
+        raise UnreadableMedia(f"No sound in {name} could be decoded.")
+    end_s = count / sample_rate_hz + start_s
+    if ends_early(end_s, promised_s):
+        raise TruncatedMedia(f"The sound of {name} ends at {end_s:.1f} s of {promised_s:.1f} s.")
     buffer.resize(count, refcheck=False)
-    return buffer
+    return Waveform(buffer, sample_rate_hz)
 
 
 def sound_pieces(

@@ -15,6 +15,7 @@ import numpy as np
 from mudar.records import Rhythm
 from mudar.retarget.events import Floats, stroke_anchors
 from mudar.retarget.plan import Plan
+from mudar.retarget.report.dance_kept import plan_keeps
 from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.settings import RetargetSettings
 from mudar.rhythm.metrics import beat_alignment, chance_level, hit_share
@@ -147,8 +148,10 @@ def plan_report(plan: Plan, dance: Rhythm, music: Rhythm, settings: RetargetSett
     ratio = music.tempo_bpm / dance.tempo_bpm if dance.tempo_bpm > 0 else None
     return {
         "method": plan.method,
-        "accent": settings.accent,
+        "accent": settings.accent_for(dance.source),
         "on": settings.on,
+        "rhythm_from": dance.source,
+        "dance_kept": plan_keeps(plan, dance, music),
         "interpolation": settings.interpolation,
         "offset_s": round(plan.offset_s, 4),
         "tempo": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,16 +111,3 @@ def test_memory_is_that_of_the_result(clip: Clip) -> None:
     duration_s, grown_mib = run.stdout.split()
     assert float(duration_s) == pytest.approx(600.0, abs=0.01)
     assert float(grown_mib) < 38.4e6 / 2**20 + 25
-
-
-@pytest.mark.parametrize(("right", "level"), [(-1.0, 0.5), (-0.98, 0.5), (1.0, 0.5), (0.0, 0.25), (-0.5, 0.125)])
-def test_channels_that_cancel_each_other_are_heard(tmp_path: Path, right: float, level: float) -> None:
-    """A loud tone on the left, `right` times as much on the right: mixed, or the left alone."""
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 24_000)
-    with wave.open(str(tmp_path / "s.wav"), "wb") as out:
-        out.setnchannels(2)
-        out.setsampwidth(2)
-        out.setframerate(24_000)
-        out.writeframes((np.stack([tone, right * tone], 1) * 32767).astype("<i2").tobytes())
-    samples = decode_audio(tmp_path / "s.wav", 24_000).samples
-    assert np.abs(samples).max() == pytest.approx(level, abs=0.01)
