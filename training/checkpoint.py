@@ -23,30 +23,30 @@ NAME = "state.pt"
 
 def save_state(state: State, out: Path) -> None:
     """Write `out/state.pt`."""
-    kept: dict[str, Any] = {
+    content: dict[str, Any] = {
         "model": state.network.state_dict(),
         "average": state.average.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
     }
     if state.hardest is not None:
-        kept["hardest"] = torch.from_numpy(state.hardest.clips)
-        kept["heard_at_s"] = torch.from_numpy(state.hardest.start_s)
+        content["hardest"] = torch.from_numpy(state.hardest.clips)
+        content["heard_at_s"] = torch.from_numpy(state.hardest.start_s)
     with atomic_path(out / NAME) as unfinished:
-        torch.save(kept, unfinished)
+        torch.save(content, unfinished)
 
 
 def load_state(recipe: Recipe, out: Path, world: DistContext = SINGLE) -> State:
     """The run in `out` where it stopped, or a fresh one."""
     state = init_state(recipe, world)
     if (out / NAME).exists():
-        kept: dict[str, Any] = torch.load(out / NAME, weights_only=True, map_location=world.device)
-        state.network.load_state_dict(kept["model"])
-        state.average.load_state_dict(kept["average"])
-        state.optimiser.load_state_dict(kept["optimiser"])
-        state.step = int(kept["step"])
-        if "hardest" in kept:
-            state.hardest = HardNegatives(kept["hardest"].cpu().numpy(), kept["heard_at_s"].cpu().numpy())
+        content: dict[str, Any] = torch.load(out / NAME, weights_only=True, map_location=world.device)
+        state.network.load_state_dict(content["model"])
+        state.average.load_state_dict(content["average"])
+        state.optimiser.load_state_dict(content["optimiser"])
+        state.step = int(content["step"])
+        if "hardest" in content:
+            state.hardest = HardNegatives(content["hardest"].cpu().numpy(), content["heard_at_s"].cpu().numpy())
     return state
 
 

@@ -84,15 +84,15 @@ def find_device(name: str, local_rank: int = 0) -> torch.device:
 def init_distributed(device: str) -> Iterator[DistContext]:
     """This process's place among those that torchrun started; alone, where it did not."""
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    place = find_device(device, local)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
+    device_of_process = find_device(device, local)
+    if device_of_process.type == "cuda":
+        torch.cuda.set_device(device_of_process)
     if size == 1:
-        yield DistContext(device=place)
+        yield DistContext(device=device_of_process)
         return
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=TIMEOUT)
+    dist.init_process_group("nccl" if device_of_process.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield DistContext(dist.get_rank(), size, place)
+        yield DistContext(dist.get_rank(), size, device_of_process)
         dist.barrier()  # who leaves first takes connections from under the others
     finally:
         dist.destroy_process_group()

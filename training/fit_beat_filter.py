@@ -60,29 +60,29 @@ def fit(records: Sequence[ClipFeatures], video: VideoSpec, recipe: FilterRecipe 
               if len(record.curves_s()["beat"])]  # fmt: skip
     if not useful:
         raise ValueError("no record has beats")
-    look = _directions(useful, video, recipe)
+    directions = _directions(useful, video, recipe)
     size = recipe.directions * (2 * recipe.reach + 1)
     gram, moment = np.zeros((size, size)), np.zeros((size, len(FILTER_HEADS)))
     for record, weight in useful:
-        for seen, target in _views(record, video, recipe):
-            lagged = _lagged(seen @ look, recipe.reach)  # (T, L P)
+        for features, target in _views(record, video, recipe):
+            lagged = _lagged(features @ directions, recipe.reach)  # (T, L P)
             gram += weight * (lagged.T @ lagged)
             moment += weight * (lagged.T @ _standard(target))
     taps = np.linalg.solve(gram + recipe.ridge * np.trace(gram) / size * np.eye(size), moment)  # (L P, F)
     by_frame = taps.T.reshape(len(FILTER_HEADS), 2 * recipe.reach + 1, recipe.directions)
-    weight = np.einsum("flp,mp->fml", by_frame, look.astype(np.float64))
+    weight = np.einsum("flp,mp->fml", by_frame, directions.astype(np.float64))
     return _calibrated(weight, useful, video, recipe)
 
 
-def attach(model: Mudar, found: Fit) -> Mudar:
+def attach(model: Mudar, fit_result: Fit) -> Mudar:
     """The same network with this filter."""
-    reach = (found.weight.shape[2] - 1) // 2
-    whole = build(replace(model.config, beat_filter_reach=reach), model.spec)
-    filter_state = {"beat_filter.filter.weight": torch.from_numpy(found.weight).float(),
-                    "beat_filter.filter.bias": torch.from_numpy(found.bias).float()}  # fmt: skip
-    kept = {name: value for name, value in model.state_dict().items() if not name.startswith("beat_filter.")}
-    whole.load_state_dict({**kept, **filter_state})
-    return whole.eval()
+    reach = (fit_result.weight.shape[2] - 1) // 2
+    filtered = build(replace(model.config, beat_filter_reach=reach), model.spec)
+    filter_state = {"beat_filter.filter.weight": torch.from_numpy(fit_result.weight).float(),
+                    "beat_filter.filter.bias": torch.from_numpy(fit_result.bias).float()}  # fmt: skip
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("beat_filter.")}
+    filtered.load_state_dict({**weights, **filter_state})
+    return filtered.eval()
 
 
 def _weights(records: Sequence[ClipFeatures], recipe: FilterRecipe) -> Floats:
@@ -128,18 +128,18 @@ def _directions(useful: Iterable[tuple[ClipFeatures, float]], video: VideoSpec, 
     """(M, P): the principal directions of motion, each feature first brought to the same spread."""
     moment, frames = np.zeros((video.motion_dim, video.motion_dim)), 0.0
     for record, weight in useful:
-        seen = beat_input(motion_rows(record, video), video).astype(np.float64)
-        moment, frames = moment + weight * (seen.T @ seen), frames + weight * len(seen)
+        features = beat_input(motion_rows(record, video), video).astype(np.float64)
+        moment, frames = moment + weight * (features.T @ features), frames + weight * len(features)
     spread = np.sqrt(np.diag(moment) / frames)
     spread = np.maximum(spread, 0.1 * np.median(spread)) + 1e-9
     _, vectors = np.linalg.eigh(moment / np.outer(spread, spread))
     return np.asarray(vectors[:, -recipe.directions :] / spread[:, None], np.float32)
 
 
-def _lagged(seen: Array, reach: int) -> Array:
+def _lagged(features: Array, reach: int) -> Array:
     """(T, L P): each frame with its neighbours, earliest first; beyond the ends lies stillness."""
-    padded = np.pad(seen, ((reach, reach), (0, 0)))
-    return np.concatenate([padded[shift : shift + len(seen)] for shift in range(2 * reach + 1)], axis=1)
+    padded = np.pad(features, ((reach, reach), (0, 0)))
+    return np.concatenate([padded[shift : shift + len(features)] for shift in range(2 * reach + 1)], axis=1)
 
 
 def _standard(target: Array) -> Array:
@@ -154,24 +154,24 @@ def _calibrated(
     """Scale and bias by logistic regression, so that the curve reads as the probability of a beat."""
     heads = len(FILTER_HEADS)
     kernel = weight.transpose(2, 1, 0).reshape(-1, heads).astype(np.float32)  # (L M, F)
-    said, truth = [], []
+    logits, truth = [], []
     for record, _ in useful:
-        seen, target = next(_views(record, video, replace(recipe, stretches=(1.0,))))
-        said.append(_lagged(seen, recipe.reach) @ kernel)
+        features, target = next(_views(record, video, replace(recipe, stretches=(1.0,))))
+        logits.append(_lagged(features, recipe.reach) @ kernel)
         truth.append(target)
-    scales, biases = zip(*(_logistic(np.concatenate(said)[:, h], np.concatenate(truth)[:, h]) for h in range(heads)),
+    scales, biases = zip(*(_logistic(np.concatenate(logits)[:, h], np.concatenate(truth)[:, h]) for h in range(heads)),
                          strict=True)  # fmt: skip
     return Fit(weight * np.array(scales)[:, None, None], np.array(biases))
 
 
 def _logistic(x: Array, y: Array, rounds: int = 25) -> tuple[float, float]:
     """(a, b) of sigmoid(a x + b) nearest to y in 0..1, by Newton's method."""
-    rows, found = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64), np.array([0.0, -1.0])
+    rows, coefficients = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64), np.array([0.0, -1.0])
     for _ in range(rounds):
-        p = 1 / (1 + np.exp(-np.clip(rows @ found, -30, 30)))
+        p = 1 / (1 + np.exp(-np.clip(rows @ coefficients, -30, 30)))
         slope, bend = rows.T @ (p - y), (rows * (p * (1 - p))[:, None]).T @ rows
-        found = found - np.linalg.solve(bend + 1e-6 * np.eye(2), slope)
-    return float(found[0]), float(found[1])
+        coefficients = coefficients - np.linalg.solve(bend + 1e-6 * np.eye(2), slope)
+    return float(coefficients[0]), float(coefficients[1])
 
 
 def main() -> None:

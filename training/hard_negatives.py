@@ -20,10 +20,11 @@ from training.data import windows as read
 from training.data.augment import draw, make_plan
 from training.data.batches import HardNegatives, Source
 from training.data.pairs import avc_allowed
-from training.data.windows import Cut
+from training.data.windows import WindowCoordinates
 from training.distributed import DistContext
 from training.recipe import Augmentation, Recipe
 
+Ints = NDArray[np.int64]
 _CLIPS_AT_ONCE = 64
 _ROWS_AT_ONCE = 1024  # of the table of all pairs
 
@@ -50,30 +51,32 @@ def mine(network: Network, source: Source, recipe: Recipe, step: int, world: Dis
     rows = -(-len(source) // world.size)
     # Every process takes as many, so that they can be gathered; the last ones come round to the first clips again.
     own = (np.arange(rows) + rows * world.rank) % len(source)
-    mine = listen(network, source, own, recipe, step)
+    mine = embed_clips(network, source, own, recipe, step)
     music, onsets, songs, start_s = (
         world.gather(part)[: len(source)] for part in (mine.music, mine.onsets, mine.songs, mine.start_s)
     )
     keep = min(recipe.loss.offline_keep, len(source))
-    kept = []
+    nearest = []
     for first in range(0, rows, _ROWS_AT_ONCE):
         some = slice(first, first + _ROWS_AT_ONCE)
         likeness = mine.dance[some] @ music.T
         allowed = avc_allowed(mine.onsets[some], mine.songs[some], recipe.loss.onset_alpha, onsets, songs)
         best = likeness.masked_fill(~allowed, -2.0).topk(keep, dim=1)
-        kept.append(best.indices.masked_fill(best.values < -1.5, -1))
-    every = world.gather(torch.cat(kept))[: len(source)]
+        nearest.append(best.indices.masked_fill(best.values < -1.5, -1))
+    every = world.gather(torch.cat(nearest))[: len(source)]
     return HardNegatives(every.cpu().numpy(), start_s.cpu().numpy())
 
 
 @torch.inference_mode()
-def listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> MusicEmbeddings:
+def embed_clips(
+    network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int
+) -> MusicEmbeddings:
     """One window of each of `clips`, as it is, through the network."""
-    calm = replace(recipe, data=replace(recipe.data, augmentation=Augmentation()))
+    unaugmented = replace(recipe, data=replace(recipe.data, augmentation=Augmentation()))
     device, was_training = next(network.parameters()).device, network.training
     network.eval()
     parts = [
-        _listen(network, source, clips[first : first + _CLIPS_AT_ONCE], calm, step)
+        _embed_clips(network, source, clips[first : first + _CLIPS_AT_ONCE], unaugmented, step)
         for first in range(0, len(clips), _CLIPS_AT_ONCE)
     ]
     network.train(was_training)
@@ -82,21 +85,23 @@ def listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: R
     )
 
 
-def _listen(network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int) -> MusicEmbeddings:
+def _embed_clips(
+    network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int
+) -> MusicEmbeddings:
     spec, device = recipe.features, next(network.parameters()).device
     # Drawn for each clip by its own number: the same window, whichever process looks at it.
     draws = draw(np.random.default_rng([recipe.seed, 47, step]), int(clips.max()) + 1, spec, Augmentation())
     table, rows = source.open(clips, spec, device)
     plan = make_plan(draws.part(clips), rows, table, spec, Augmentation())
-    where = Cut.of(plan, table, spec)
-    motion, _ = read.motion(table, where, plan)
+    coordinates = WindowCoordinates.of(plan, table, spec)
+    motion, _ = read.motion(table, coordinates, plan)
     frames = None
     if recipe.model.needs_frames:
-        frames = read.pictures(table, where, plan).to(device)
+        frames = read.pictures(table, coordinates, plan).to(device)
     return MusicEmbeddings(
         dance=network.encode_dance(motion, frames).embedding.float(),
-        music=network.encode_music(read.audio(table, where), motion.shape[1]).embedding.float(),
-        onsets=read.soft_events(table, where, ("onset",), 0.0)[..., 0],
-        songs=table.songs[where.clips],
-        start_s=where.start_s[:, 0],
+        music=network.encode_music(read.audio(table, coordinates), motion.shape[1]).embedding.float(),
+        onsets=read.soft_events(table, coordinates, ("onset",), 0.0)[..., 0],
+        songs=table.songs[coordinates.clips],
+        start_s=coordinates.start_s[:, 0],
     )

@@ -21,13 +21,13 @@ from training.recipe import Recipe
 class ThroughputMeter:
     """Seconds spent on making batches (in all makers together), on waiting for them, and in all; and clips seen."""
 
-    made_s: float = 0.0
-    waited_s: float = 0.0
-    whole_s: float = 0.0
+    making_s: float = 0.0
+    waiting_s: float = 0.0
+    total_s: float = 0.0
     clips: int = 0
-    makers: int = 1
+    workers: int = 1
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """Both throughputs, in clips a second: what the loader could give, and what the network took."""
         if not self.clips:
             return ""
@@ -37,72 +37,74 @@ class ThroughputMeter:
     @property
     def loader_rate(self) -> float:
         """Clips a second that all makers together could make."""
-        return self.clips * self.makers / max(self.made_s, 1e-9)
+        return self.clips * self.workers / max(self.making_s, 1e-9)
 
     @property
     def network_rate(self) -> float:
         """Clips a second that the network takes when it need not wait."""
-        return self.clips / max(self.whole_s - self.waited_s, 1e-9)
+        return self.clips / max(self.total_s - self.waiting_s, 1e-9)
 
 
 MicroBatches = list[Batch]
 
 
-class _Steps(Dataset[tuple[MicroBatches, float]]):
-    """The pieces of this process's part of each step from `first` on, with the seconds that they took to make."""
+@dataclass(frozen=True)
+class BatchFactory:
+    """Makes this process's part of the batch of any step, in the micro-batches that the recipe asks for."""
 
-    def __init__(
-        self, source: Source, recipe: Recipe, first: int, last: int, world: DistContext, hardest: HardNegatives | None,
-        device: torch.device,
-    ) -> None:  # fmt: skip
-        self.source, self.recipe, self.first, self.last = source, recipe, first, last
-        self.world, self.hardest, self.device = world, hardest, device
+    source: Source
+    recipe: Recipe
+    world: DistContext
+    hardest: HardNegatives | None = None
+
+    def make(self, step: int, device: torch.device) -> MicroBatches:
+        """Makes the micro-batches of a step on this device."""
+        pieces, size = self.recipe.engine.accumulate, self.world.size
+        parts = [Part(piece * size + self.world.rank, pieces * size) for piece in range(pieces)]
+        return [make_batch(self.source, self.recipe, step, device, part, self.hardest) for part in parts]
+
+
+class _Steps(Dataset[tuple[MicroBatches, float]]):
+    """The batches of some steps, with the seconds that they took to make."""
+
+    def __init__(self, factory: BatchFactory, steps: range, device: torch.device) -> None:
+        self.factory, self.steps, self.device = factory, steps, device
 
     def __len__(self) -> int:
-        return self.last - self.first
+        return len(self.steps)
 
     def __getitem__(self, index: int) -> tuple[MicroBatches, float]:
         began = time.perf_counter()
-        pieces, size = self.recipe.engine.accumulate, self.world.size
-        step = self.first + index
-        made = [
-            make_batch(self.source, self.recipe, step, self.device, Part(p * size + self.world.rank, pieces * size),
-                       self.hardest)
-            for p in range(pieces)
-        ]  # fmt: skip
-        return made, time.perf_counter() - began
+        return self.factory.make(self.steps[index], self.device), time.perf_counter() - began
 
 
-def load_batches(
-    source: Source, recipe: Recipe, first: int, last: int, world: DistContext, hardest: HardNegatives | None,
-    workers: int, meter: ThroughputMeter,
-) -> Iterator[MicroBatches]:  # fmt: skip
-    """The batches of steps first … last - 1, on the device. workers = 0: made here, where the network is."""
-    on_the_spot = workers == 0
-    steps = _Steps(source, recipe, first, last, world, hardest, world.device if on_the_spot else CPU)
+def load_batches(factory: BatchFactory, steps: range, workers: int, meter: ThroughputMeter) -> Iterator[MicroBatches]:
+    """Yields the batches of these steps, on the device. workers = 0: made here, where the network is."""
+    on_the_spot, world = workers == 0, factory.world
+    dataset = _Steps(factory, steps, world.device if on_the_spot else CPU)
     pinned = world.device.type == "cuda"
-    meter.makers = max(workers, 1)
-    made: Iterator[tuple[MicroBatches, float]] = (steps[i] for i in range(len(steps)))
+    meter.workers = max(workers, 1)
+    made: Iterator[tuple[MicroBatches, float]] = (dataset[i] for i in range(len(dataset)))
     if not on_the_spot:
         made = iter(
             DataLoader(
-                steps, batch_size=None, num_workers=workers, pin_memory=pinned, prefetch_factor=2,
+                dataset, batch_size=None, num_workers=workers, pin_memory=pinned, prefetch_factor=2,
                 multiprocessing_context="spawn", worker_init_fn=_one_thread,
             )
         )  # fmt: skip
     began = time.perf_counter()
     while True:
-        asked = time.perf_counter()
-        found = next(made, None)
-        got = time.perf_counter()
-        if found is None:
+        requested_s = time.perf_counter()
+        item = next(made, None)
+        received_s = time.perf_counter()
+        if item is None:
             return
-        pieces, seconds = found
+        pieces, seconds = item
         yield [batch.to(world.device) for batch in pieces]
         now = time.perf_counter()
-        meter.made_s += seconds
-        meter.waited_s += got - asked
-        meter.whole_s, began = meter.whole_s + now - began, now
+        meter.making_s += seconds
+        meter.waiting_s += received_s - requested_s
+        meter.total_s, began = meter.total_s + now - began, now
         meter.clips += sum(len(batch.motion) for batch in pieces)
 
 

@@ -51,18 +51,20 @@ def _objective(
     maps = None if batch.frames is None else model.maps(batch.frames)  # looked at once, for both pathways
     music = model.encode_music(batch.audio, frames) if len(batch.audio) else None
     if loss.rhythm_weight:
-        rhythm = _rhythm(model, batch, maps, _with_silence(music, first), head_weights, recipe.loss, world)
+        mean, mask = _rhythm(model, batch, maps, _with_silence(music, first), head_weights, loss)
+        # A mean over this process's frames counts as many of everybody's as it has.
+        rhythm = mean if world.size == 1 else mean * mask.sum() / world.sum(mask.sum()).clamp_min(1.0)
         total, parts["rhythm"] = total + loss.rhythm_weight * rhythm, rhythm.detach()
     if loss.implicit_weight and music is not None:
-        seen = None if maps is None else maps[first:]
-        dance = model.encode_dance(batch.motion[first:], seen).embedding
+        dance_maps = None if maps is None else maps[first:]
+        dance = model.encode_dance(batch.motion[first:], dance_maps).embedding
         implicit = _implicit(model, batch, dance.float(), music.embedding.float(), loss, world) / world.size
         total, parts["implicit"] = total + loss.implicit_weight * implicit, implicit.detach()
     return total, parts
 
 
 def _with_silence(music: Code | None, first: int) -> Code | None:
-    """The code of a whole batch whose first clips go unheard: the gate never looks at theirs."""
+    """Fills the code up to the batch with zeros for its first clips, which go without music: the gate skips theirs."""
     if music is None:
         return None
     sequence = torch.cat([music.sequence.new_zeros(first, *music.sequence.shape[1:]), music.sequence])
@@ -71,14 +73,9 @@ def _with_silence(music: Code | None, first: int) -> Code | None:
 
 
 def _rhythm(
-    model: Mudar,
-    batch: Batch,
-    maps: Tensor | None,
-    music: Code | None,
-    weights: Tensor,
-    loss: LossRecipe,
-    world: DistContext,
-) -> Tensor:
+    model: Mudar, batch: Batch, maps: Tensor | None, music: Code | None, weights: Tensor, loss: LossRecipe
+) -> tuple[Tensor, Tensor]:
+    """Computes the rhythm loss as a mean over the mask, and the mask with the heads' weights."""
     if loss.rhythm == "crf":
         nll = model.rhythm_nll(batch.motion, batch.target, maps, music)
         mask = weights.expand_as(nll)
@@ -91,8 +88,7 @@ def _rhythm(
             mean = regression(logits, batch.target, mask)
         else:
             mean = focal(logits, batch.target, mask, loss.focal_alpha, loss.focal_gamma)
-    # A mean over this process's frames counts as many of everybody's as it has.
-    return mean if world.size == 1 else mean * mask.sum() / world.sum(mask.sum()).clamp_min(1.0)
+    return mean, mask
 
 
 def _implicit(model: Mudar, batch: Batch, dance: Tensor, music: Tensor, loss: LossRecipe, world: DistContext) -> Tensor:

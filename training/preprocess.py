@@ -67,18 +67,18 @@ def _name(relative: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Maker:
+class Extractor:
     """What a process does with a job: returns the seconds of its clip, or why it cannot be used."""
 
     out: Path
     spec: FeatureSpec
-    sight: FrameSource = MOTION_ALONE
+    frame_source: FrameSource = MOTION_ALONE
     shards: bool = False
 
     def __call__(self, job: Job) -> float | MudarError:
         """Make the record and leave it on disk."""
         try:
-            record = extract(job, self.spec, self.sight)
+            record = extract(job, self.spec, self.frame_source)
         except MudarError as error:
             return error
         if self.shards:
@@ -93,19 +93,17 @@ def _part_name(job: Job) -> str:
     return job.clip_id.replace(".", "_")
 
 
-def run(
-    jobs: list[Job], out: Path, spec: FeatureSpec, workers: int, console: Console, sight: FrameSource = MOTION_ALONE,
-    shards: bool = False,
-) -> dict[str, str]:  # fmt: skip
-    """Make the records that are missing; returns what failed and why."""
-    packer = ShardWriter(out, spec) if shards else None
+def run(jobs: list[Job], extractor: Extractor, workers: int, console: Console) -> dict[str, str]:
+    """Makes the records that are missing; returns what failed and why."""
+    out, shards = extractor.out, extractor.shards
+    packer = ShardWriter(out, extractor.spec) if shards else None
     there = packer.done if packer else {path.stem for path in out.glob("*.npz")}
     todo = [job for job in jobs if (_part_name(job) if shards else job.clip_id) not in there]
     failed: dict[str, str] = {}
     started, busy_s, seconds = time.monotonic(), _processor_s(), 0.0
     with Progress(console=console) as bar:
         task = bar.add_task(f"{len(todo)} of {len(jobs)} clips to do", total=max(len(todo), 1))
-        for job, done in map_processes(Maker(out, spec, sight, shards), todo, workers):
+        for job, done in map_processes(extractor, todo, workers):
             if isinstance(done, MudarError):
                 failed[job.clip_id] = f"{done.code}: {done.detail}"
             elif isinstance(done, WorkerCrashed):
@@ -140,14 +138,14 @@ def _report(failed: dict[str, str], out: Path, console: Console) -> None:
         (out / "failed.json").write_text(json.dumps(failed, indent=1))
 
 
-def jobs_of(args: argparse.Namespace) -> list[Job]:
+def parse_jobs(args: argparse.Namespace) -> list[Job]:
     """What the command line asks for."""
     if args.origin == "generated":
         return generated_jobs(args.clips, args.first_seed, args.seconds)
-    return apart([job for folder in args.folder for job in real_jobs(folder, args.table)])
+    return unique_names([job for folder in args.folder for job in real_jobs(folder, args.table)])
 
 
-def apart(jobs: list[Job]) -> list[Job]:
+def unique_names(jobs: list[Job]) -> list[Job]:
     """The jobs, those that share a name (`a.mp4` and `a.mov`, or the same name in two folders) told apart by path."""
     often = Counter(_part_name(job) for job in jobs)
     return [
@@ -185,11 +183,11 @@ def main() -> None:
         parser.error("--frames needs --shards: frames live in shards alone")
     from training.recipes import registry
 
-    sight = FrameSource(args.frames, args.flow_weights)
+    frame_source = FrameSource(args.frames, args.flow_weights)
     spec = registry.get(args.recipe).features
     if args.flow_shape:
         spec = replace(spec, video=replace(spec.video, flow_shape=args.flow_shape))
-    run(jobs_of(args), args.out, spec, args.workers, Console(), sight, args.shards)
+    run(parse_jobs(args), Extractor(args.out, spec, frame_source, args.shards), args.workers, Console())
 
 
 if __name__ == "__main__":

@@ -27,15 +27,15 @@ def map_processes(do: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iter
         yield from ((job, do(job)) for job in jobs)
         return
     left = dict(enumerate(jobs))
-    for index, given in _together(do, left, workers):
+    for index, given in _map_until_crash(do, left, workers):
         yield left.pop(index), given
     # A death breaks the pool for all: who is left is done in a pool of its own, so that only the culprit is blamed.
     for index, job in left.items():
-        alone = list(_together(do, {index: job}, 1))
+        alone = list(_map_until_crash(do, {index: job}, 1))
         yield job, alone[0][1] if alone else WorkerCrashed()
 
 
-def _together(do: Callable[[J], R], jobs: dict[int, J], workers: int) -> Iterator[tuple[int, R]]:
+def _map_until_crash(do: Callable[[J], R], jobs: dict[int, J], workers: int) -> Iterator[tuple[int, R]]:
     """(number, outcome) of the jobs until all are done or a process dies."""
     spawn = multiprocessing.get_context("spawn")  # a fork of a process whose libraries run threads may hang
     with ProcessPoolExecutor(

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,23 +117,39 @@ def best_lambda(figures: dict[str, Any]) -> float:
     return min(near, key=lambda lam: abs(lam - 0.5))
 
 
+@dataclass(frozen=True)
+class PublishOptions:
+    """Says what publishing measures besides the records.
+
+    clip: seconds, width and height of the film whose speed is measured. held_out: by group, beats from filters that
+    never saw the clip (training.evaluation.folds); on the card they take the place of what the filter that was fitted
+    on these clips makes of them. served_records: the same clips as the served network sees them, where its features
+    are others.
+    """
+
+    clip: tuple[float, int, int] = SPEED_CLIP
+    held_out: dict[str, Any] | None = None
+    served_records: list[ClipFeatures] | None = None
+
+
 def publish(
     run: Path, card: Card, records: list[ClipFeatures], root: Path, console: Console,
-    clip: tuple[float, int, int] = SPEED_CLIP, held_out: dict[str, Any] | None = None,
-    served_records: list[ClipFeatures] | None = None,
+    options: PublishOptions | None = None,
 ) -> Path:  # fmt: skip
-    """Measure, compare, save and let `card.name@served` mean it. Raises WorseThanServed; ModelError if it is large.
+    """Measures a run's network, compares, saves it and lets `card.name@served` mean it.
 
-    held_out: by group, beats from filters that never saw the clip (training.evaluation.folds); on the card they take
-    the place of
-    what the whole filter, which was fitted on these clips, makes of them.
-    served_records: the same clips as the served network sees them, where its features are others.
+    WorseThanServed when it is worse than the served network; ModelError if it is too large.
     """
+    options = options or PublishOptions()
     model = load_run(run)
-    speed = {"bytes": require_small(model), "realtime_factor_2_cores_720p": round(realtime_factor(model, clip), 1)}
-    views = predict_groups(model, track(records, "held-out clips", transient=True))
+    size_and_speed = {
+        "bytes": require_small(model),
+        "realtime_factor_2_cores_720p": round(realtime_factor(model, options.clip), 1),
+    }
+    predictions = predict_groups(model, track(records, "held-out clips", transient=True))
     figures: dict[str, Any] = {
-        group: {"rhythm": rhythm_figures(seen), "retrieval": retrieval_figures(seen)} for group, seen in views.items()
+        group: {"rhythm": rhythm_figures(clips), "retrieval": retrieval_figures(clips)}
+        for group, clips in predictions.items()
     }
     show(figures, console)
     registry, lam = Registry([root]), best_lambda(figures)
@@ -142,15 +158,15 @@ def publish(
     except UnknownModel:
         console.print("nothing is served under this name yet")
     else:
-        same_clips = _as_served(records, served_records, served.model.spec == model.spec)
+        same_clips = _as_served(records, options.served_records, served.model.spec == model.spec)
         theirs = predict_groups(served.model, track(same_clips, "the same clips, as served", transient=True))
-        require_no_worse(views, theirs, (lam, served.card.lambda_default))
-    for group, beats in (held_out or {}).items():
+        require_no_worse(predictions, theirs, (lam, served.card.lambda_default))
+    for group, beats in (options.held_out or {}).items():
         figures[group] = {"beats of held-out folds": beats, "retrieval": figures[group]["retrieval"]}
-    whole = {**card.metrics, **figures, "size_and_speed": speed}
-    folder = save_checkpoint(root, model, replace(card, metrics=whole, lambda_default=lam))
+    figures_of_card = {**card.metrics, **figures, "size_and_speed": size_and_speed}
+    folder = save_checkpoint(root, model, replace(card, metrics=figures_of_card, lambda_default=lam))
     registry.promote(card.name, card.version)
-    console.print(f"{card.id} is served from {folder}: {speed}")
+    console.print(f"{card.id} is served from {folder}: {size_and_speed}")
     return folder
 
 
@@ -201,7 +217,8 @@ def main() -> None:
         data=args.data, metrics=json.loads(args.metrics.read_text()) if args.metrics else {},
     )  # fmt: skip
     held_out = json.loads(args.folds.read_text()) if args.folds else None
-    publish(args.run, card, records, args.root, Console(), held_out=held_out, served_records=theirs or None)
+    options = PublishOptions(held_out=held_out, served_records=theirs or None)
+    publish(args.run, card, records, args.root, Console(), options)
 
 
 if __name__ == "__main__":

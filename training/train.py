@@ -32,16 +32,16 @@ from training.data.records import ClipFeatures, RecordStore
 from training.data.shards import Shards
 from training.distributed import init_distributed
 from training.hard_negatives import mine, should_mine
-from training.loader import MicroBatches, ThroughputMeter, load_batches
+from training.loader import BatchFactory, MicroBatches, ThroughputMeter, load_batches
 from training.recipe import Recipe
 from training.recipes import registry
-from training.tracking.images import look
-from training.tracking.logger import Log, open_board
+from training.tracking.images import draw_images
+from training.tracking.logger import Log, open_writer
 from training.trainer import State, train_step
 
 SAVE_EVERY_S = 30.0
 WRITE_EVERY = 20  # steps
-LOOK_EVERY = 200  # steps between two pictures on the board
+IMAGE_EVERY = 200  # steps between two pictures on the board
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,19 @@ class RuntimeConfig:
     """What of a run is not in its recipe: it changes nothing of what is learnt."""
 
     workers: int = 0  # loader processes; 0: batches are made where the network is, from memory
-    board: bool = False
+    tensorboard: bool = False
 
 
-USUAL = RuntimeConfig()
+DEFAULT_RUNTIME = RuntimeConfig()
 
 
 def train(
-    recipe: Recipe, source: Source, out: Path, console: Console, device: str = "auto", how: RuntimeConfig = USUAL
+    recipe: Recipe,
+    source: Source,
+    out: Path,
+    console: Console,
+    device: str = "auto",
+    runtime: RuntimeConfig = DEFAULT_RUNTIME,
 ) -> Network:
     """Run the recipe to its end, from where it was; returns the averaged network, on the CPU.
 
@@ -69,9 +74,9 @@ def train(
             (out / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1))
         world.wait()
         state = load_state(recipe, out, world)
-        log = Log(out, world, open_board(out) if how.board and world.is_main else None)
-        log.go_on_from(state.step)
-        _run(Run(recipe, source, state, log, how), out, console if world.is_main else Console(quiet=True))
+        log = Log(out, world, open_writer(out) if runtime.tensorboard and world.is_main else None)
+        log.resume_from(state.step)
+        _run(Run(recipe, source, state, log, runtime), out, console if world.is_main else Console(quiet=True))
         return state.average.cpu().eval()
 
 
@@ -83,23 +88,23 @@ class Run:
     source: Source
     state: State
     log: Log
-    how: RuntimeConfig
+    runtime: RuntimeConfig
     meter: ThroughputMeter = field(default_factory=ThroughputMeter)
 
 
 def _run(run: Run, out: Path, console: Console) -> None:
     state, recipe = run.state, run.recipe
-    bar = Progress(*Progress.get_default_columns(), TextColumn("{task.fields[said]}"), console=console)
+    bar = Progress(*Progress.get_default_columns(), TextColumn("{task.fields[status]}"), console=console)
     saved_s = time.monotonic()
     with bar:
-        task = bar.add_task(recipe.name, total=recipe.optimiser.steps, completed=state.step, said="")
+        task = bar.add_task(recipe.name, total=recipe.optimiser.steps, completed=state.step, status="")
         while state.step < recipe.optimiser.steps:
             for pieces in _period(run):
                 run.log.add(state.step + 1, train_step(state, pieces, recipe))
                 if state.step % WRITE_EVERY:
                     continue
                 losses = " ".join(f"{name} {value:.4f}" for name, value in run.log.write().items())
-                bar.update(task, completed=state.step, said=f"{losses} | {run.meter.said()}")
+                bar.update(task, completed=state.step, status=f"{losses} | {run.meter.summary()}")
                 _show(run)
                 if time.monotonic() - saved_s > SAVE_EVERY_S and state.world.is_main:
                     save_state(state, out)
@@ -108,7 +113,7 @@ def _run(run: Run, out: Path, console: Console) -> None:
     if state.world.is_main:
         save_state(state, out)
     state.world.wait()
-    console.print(f"{recipe.name}: {state.step} steps | {run.meter.said()}")
+    console.print(f"{recipe.name}: {state.step} steps | {run.meter.summary()}")
 
 
 def _period(run: Run) -> Iterator[MicroBatches]:
@@ -118,24 +123,23 @@ def _period(run: Run) -> Iterator[MicroBatches]:
         state.hardest = mine(state.network, run.source, recipe, state.step, state.world)
     every, last = recipe.loss.offline_every, recipe.optimiser.steps
     until = min((state.step // every + 1) * every, last) if every else last
-    yield from load_batches(
-        run.source, recipe, state.step, until, state.world, state.hardest, run.how.workers, run.meter
-    )
+    factory = BatchFactory(run.source, recipe, state.world, state.hardest)
+    yield from load_batches(factory, range(state.step, until), run.runtime.workers, run.meter)
 
 
 def _show(run: Run) -> None:
     """Curves and pictures on the board."""
     state, log = run.state, run.log
-    if log.board is None:
+    if log.writer is None:
         return
-    log.number("learning rate", state.optimiser.param_groups[0]["lr"], state.step)
-    log.number("clips a second/loader", run.meter.loader_rate, state.step)
-    log.number("clips a second/network", run.meter.network_rate, state.step)
-    if state.step % LOOK_EVERY == 0:
+    log.scalar("learning rate", state.optimiser.param_groups[0]["lr"], state.step)
+    log.scalar("clips a second/loader", run.meter.loader_rate, state.step)
+    log.scalar("clips a second/network", run.meter.network_rate, state.step)
+    if state.step % IMAGE_EVERY == 0:
         step = state.step - state.step % run.recipe.data.joint_every  # one that hears music
-        for name, picture in look(state.average, make_batch(run.source, run.recipe, step, state.world.device),
+        for name, image in draw_images(state.average, make_batch(run.source, run.recipe, step, state.world.device),
                                   run.recipe).items():  # fmt: skip
-            log.picture(name, picture, state.step)
+            log.image(name, image, state.step)
 
 
 def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: frozenset[str]) -> Mixture:
@@ -173,7 +177,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    recipe = _as_told(replace(registry.get(args.recipe), seed=args.seed), args)
+    recipe = _with_arguments(replace(registry.get(args.recipe), seed=args.seed), args)
     without = frozenset(args.hold_out.read_text().split()) if args.hold_out else frozenset()
     source: Source = (
         Shards(args.shards, without, args.seed) if args.shards else mixture(recipe, args.generated, args.real, without)
@@ -181,7 +185,7 @@ def main() -> None:
     train(recipe, source, args.out, Console(), args.device, RuntimeConfig(args.workers, args.board))
 
 
-def _as_told(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+def _with_arguments(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.steps:
         recipe = replace(recipe, optimiser=replace(recipe.optimiser, steps=args.steps))
     if args.batch:

@@ -71,8 +71,8 @@ def _module(network: Network, recipe: Recipe, world: DistContext) -> nn.Module:
 def _may_be_idle(recipe: Recipe) -> bool:
     """Whether some weight may have no gradient in some step: without music, or with a pathway left out."""
     loss, gate = recipe.loss, recipe.model.audio_gate_share
-    whole = loss.rhythm_weight and loss.implicit_weight and 0 < gate < 1 and recipe.data.joint_every == 1
-    return recipe.network != "mudar" or not whole
+    every_step_uses_all = loss.rhythm_weight and loss.implicit_weight and 0 < gate < 1 and recipe.data.joint_every == 1
+    return recipe.network != "mudar" or not every_step_uses_all
 
 
 def _activation_checkpointing(network: nn.Module) -> None:

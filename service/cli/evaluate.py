@@ -97,7 +97,7 @@ def _records(path: Path, table: Path | None, keep_in: Path, workers: int, spec: 
 
     if path.is_file() or any(path.glob("*.npz")):
         return path
-    preprocess.run(preprocess.real_jobs(path, table), keep_in, spec, workers, Console(stderr=True))
+    preprocess.run(preprocess.real_jobs(path, table), preprocess.Extractor(keep_in, spec), workers, Console(stderr=True))
     return keep_in
 
 
@@ -116,7 +116,7 @@ def _figures(
     chosen = settings()
     network = load(model or chosen.model_name, chosen.model_roots).model
     jobs = preprocess.real_jobs(folder, table)
-    preprocess.run(jobs, records, network.spec, workers, Console(stderr=True))
+    preprocess.run(jobs, preprocess.Extractor(records, network.spec), workers, Console(stderr=True))
     there = set(RecordStore(records).clip_ids())
     usable = [RecordStore(records).load(job.clip_id) for job in jobs if job.clip_id in there]
     if not usable:

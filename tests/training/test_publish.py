@@ -29,7 +29,7 @@ from .conftest import make_prediction
 
 pytestmark = pytest.mark.slow
 
-CLIP = (2.0, 160, 90)
+CLIP = publish.PublishOptions((2.0, 160, 90))
 
 
 def test_worse_is_refused_and_noise_is_not(records: list[ClipFeatures]) -> None:
@@ -81,9 +81,9 @@ def test_a_served_network_of_other_features_is_measured_on_its_own(
     with pytest.raises(ModelError, match="other features"):
         publish.publish(tmp_path / "new", new, records, root, quiet, CLIP)
     with pytest.raises(ModelError, match="other clips"):
-        publish.publish(tmp_path / "new", new, records, root, quiet, CLIP, served_records=theirs[1:])
+        publish.publish(tmp_path / "new", new, records, root, quiet, replace(CLIP, served_records=theirs[1:]))
     assert load("mudar-tiny@served", [root]).card.version == "1.0.0"
-    publish.publish(tmp_path / "new", new, records, root, quiet, CLIP, served_records=theirs)
+    publish.publish(tmp_path / "new", new, records, root, quiet, replace(CLIP, served_records=theirs))
     assert load("mudar-tiny@served", [root]).card.version == "2.0.0"
 
 

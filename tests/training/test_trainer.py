@@ -23,7 +23,7 @@ from training.data.batches import HardNegatives, Mixture, Part, make_batch
 from training.data.pairs import avc_allowed
 from training.data.records import ClipFeatures, RecordStore, save_record
 from training.distributed import SINGLE
-from training.hard_negatives import listen, mine
+from training.hard_negatives import embed_clips, mine
 from training.recipe import OptimiserRecipe, Recipe
 from training.train import RuntimeConfig, train
 from training.trainer import init_state, learning_rate, train_step
@@ -154,7 +154,7 @@ def test_the_hardest_negatives_are_the_nearest_that_16_allows(source: Mixture, t
     recipe = whole(tiny("small"))
     network = init_state(recipe).network
     found = mine(network, source, recipe, 3, SINGLE)
-    heard = listen(network, source, np.arange(8), recipe, 3)
+    heard = embed_clips(network, source, np.arange(8), recipe, 3)
     allowed = avc_allowed(heard.onsets, heard.songs, recipe.loss.onset_alpha)
     likeness = heard.dance @ heard.music.T
     for clip in range(8):
@@ -194,8 +194,8 @@ def test_the_board_holds_curves_and_pictures(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setattr(loop, "WRITE_EVERY", 2)
-    monkeypatch.setattr(loop, "LOOK_EVERY", 4)
-    train(tiny("small", steps=4), source, tmp_path, QUIET, "cpu", RuntimeConfig(board=True))
+    monkeypatch.setattr(loop, "IMAGE_EVERY", 4)
+    train(tiny("small", steps=4), source, tmp_path, QUIET, "cpu", RuntimeConfig(tensorboard=True))
     board = EventAccumulator(str(tmp_path / "board"))
     board.Reload()
     assert {"loss/loss", "loss/rhythm", "clips a second/loader"} <= set(board.Tags()["scalars"])

@@ -73,5 +73,8 @@ class Lla(Baseline):
 
     def _answers(self, dance: Code, music: Code) -> Tensor:
         """(B, 2) logits: own music, in time. The product of the streams lets agreement frame by frame be seen."""
-        seen, heard = self.dance_asks(dance.sequence, music.sequence), self.music_asks(music.sequence, dance.sequence)
-        return self.questions(torch.cat([seen, heard, seen * heard], dim=-1).mean(dim=1))
+        dance_rows, heard = (
+            self.dance_asks(dance.sequence, music.sequence),
+            self.music_asks(music.sequence, dance.sequence),
+        )
+        return self.questions(torch.cat([dance_rows, music_rows, dance_rows * music_rows], dim=-1).mean(dim=1))

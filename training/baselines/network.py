@@ -66,8 +66,8 @@ def classify(logits: Tensor, answer: float, weight: Tensor) -> Tensor:
 def another(allowed: Tensor) -> tuple[Tensor, Tensor]:
     """For each clip the next one of the batch that may be its negative, (B,), and 1 where there is one, (B,)."""
     count = len(allowed)
-    place = torch.arange(count, device=allowed.device)
-    following = (place[:, None] + torch.arange(1, max(count, 2), device=allowed.device)) % count  # (B, B - 1)
+    index = torch.arange(count, device=allowed.device)
+    following = (index[:, None] + torch.arange(1, max(count, 2), device=allowed.device)) % count  # (B, B - 1)
     open_to = allowed.gather(1, following)
     first = open_to.float().argmax(dim=1, keepdim=True)
     return following.gather(1, first)[:, 0], open_to.any(dim=1).float()

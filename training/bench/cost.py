@@ -81,15 +81,17 @@ def busy_shares(
         return None
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         for _ in range(times):
             do()
         synchronize(device)
-    spent = {event.key.lower(): float(event.self_device_time_total) for event in seen.key_averages()}
-    whole = sum(spent.values())
+    spent = {event.key.lower(): float(event.self_device_time_total) for event in profiler.key_averages()}
+    total_us = sum(spent.values())
     words = ("gemm", "conv", "cudnn", "cutlass", "xmma", "wgrad", "dgrad", "nvjet", "implicit")
     products = sum(us for name, us in spent.items() if any(word in name for word in words))
-    return (whole * 1e-6 / times / step_s, products / whole) if whole else None  # no figures where it may not look
+    return (
+        (total_us * 1e-6 / times / step_s, products / total_us) if total_us else None
+    )  # no figures where it may not look
 
 
 def measured_peak(device: torch.device, dtype: torch.dtype, side: int | None = None) -> float:
@@ -120,13 +122,13 @@ class ScalingEstimate:
 
 
 def predict(
-    step_s: float, gradient_bytes: int, gathered_bytes: int, gpus: int, steps: int, clip_bytes: float, clips: float
+    step_s: float, exchanged_bytes: int, gpus: int, steps: int, clip_bytes: float, clips: float
 ) -> ScalingEstimate:
     """A ring all-reduce sends 2 (n - 1) / n of all gradients; here none of it hides behind the backward pass.
 
     clips: of one GPU's share of a batch, each of `clip_bytes` on disk.
     """
-    sent = 2 * (gpus - 1) / gpus * (gradient_bytes + gathered_bytes)
+    sent = 2 * (gpus - 1) / gpus * exchanged_bytes
     exchange_s = sent / _ALLREDUCE_BYTES_S + 2 * (gpus - 1) * _HOP_S
-    whole_s = step_s + exchange_s
-    return ScalingEstimate(gpus, whole_s, exchange_s, sent, whole_s * steps / 3600, clips * clip_bytes / whole_s)
+    total_s = step_s + exchange_s
+    return ScalingEstimate(gpus, total_s, exchange_s, sent, total_s * steps / 3600, clips * clip_bytes / total_s)

@@ -23,14 +23,14 @@ from training.trainer import State, init_state, train_step
 
 def ratio(recipe: Recipe, world: DistContext, rounds: int, steps: int) -> tuple[float, float, float]:
     """Median ratio, and the median seconds of a step alone (the slower process's) and together."""
-    together = replace(recipe, data=replace(recipe.data, batch=recipe.data.batch * world.size))
+    shared_recipe = replace(recipe, data=replace(recipe.data, batch=recipe.data.batch * world.size))
     source = Mixture(noise(recipe), [], 0.0, 0.5)
     ways = [
         (init_state(recipe, DistContext(device=world.device)), make_batch(source, recipe, 0, world.device), recipe),
         (
-            init_state(together, world),
-            make_batch(source, together, 0, world.device, Part(world.rank, world.size)),
-            together,
+            init_state(shared_recipe, world),
+            make_batch(source, shared_recipe, 0, world.device, Part(world.rank, world.size)),
+            shared_recipe,
         ),
     ]
     for state, batch, what in ways:
@@ -66,11 +66,11 @@ def main() -> None:
     recipe = registry.get(args.recipe)
     recipe = replace(recipe, data=replace(recipe.data, batch=args.batch, joint_every=1))
     with init_distributed(args.device) as world:
-        found, alone_s, common_s = ratio(recipe, world, args.rounds, args.steps)
+        ratio_of_steps, alone_s, common_s = ratio(recipe, world, args.rounds, args.steps)
         if world.is_main:
             Console().print(
                 f"{recipe.name}, {args.batch} clips on each of {world.size}: {1e3 * alone_s:.0f} ms a step alone, "
-                f"{1e3 * common_s:.0f} ms together: {found:.2f}x"
+                f"{1e3 * common_s:.0f} ms together: {ratio_of_steps:.2f}x"
             )
 
 

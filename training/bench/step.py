@@ -147,12 +147,12 @@ def shrink(recipe: Recipe) -> Recipe:
     return replace(recipe, model=model, features=replace(recipe.features, video=video))
 
 
-def fleet_line(found: dict[str, Any], recipe: Recipe, clip_bytes: float) -> str:
+def fleet_line(rows: dict[str, Any], recipe: Recipe, clip_bytes: float) -> str:
     """What GPUS of these devices would make of the recipe's own batch, from the measured step of such a share."""
     share = recipe.data.batch / GPUS
     gathered = int(3 * recipe.data.batch * recipe.model.embed_dim * 4)
-    step_s = found["step_s"] * share / found["clips"] if found["clips"] > share else found["step_s"]
-    fleet = predict(step_s, found["gradient_bytes"], gathered, GPUS, recipe.optimiser.steps, clip_bytes, share)
+    step_s = rows["step_s"] * share / rows["clips"] if rows["clips"] > share else rows["step_s"]
+    fleet = predict(step_s, rows["gradient_bytes"] + gathered, GPUS, recipe.optimiser.steps, clip_bytes, share)
     return (
         f"{recipe.name} on {GPUS} GPUs, {share:g} clips on each: {1e3 * fleet.step_s:.0f} ms a step, of it "
         f"{1e3 * fleet.exchange_s:.1f} ms to exchange {fleet.sent_bytes / 1e6:.0f} MB of gradients and embeddings; "
@@ -160,9 +160,9 @@ def fleet_line(found: dict[str, Any], recipe: Recipe, clip_bytes: float) -> str:
     )
 
 
-def _in_short(found: dict[str, Any]) -> str:
-    what = f"{found['recipe']}, {found['batch']} clips, {found['precision']}, compiled: {found['compiled']}"
-    return f"{what}: {found['clips_s']:.1f} clips/s" if found["fits"] else f"{what}: does not fit"
+def _in_short(rows: dict[str, Any]) -> str:
+    what = f"{rows['recipe']}, {rows['batch']} clips, {rows['precision']}, compiled: {rows['compiled']}"
+    return f"{what}: {rows['clips_s']:.1f} clips/s" if rows["fits"] else f"{what}: does not fit"
 
 
 def show(lines: list[dict[str, Any]], console: Console) -> None:
@@ -210,10 +210,10 @@ def main() -> None:
         if args.json:
             args.json.write_text(json.dumps({"device": name, "lines": lines}, indent=1))
     show(lines, console)
-    for found in lines:
-        if found["fits"] and found["recipe"].startswith("paper") and found["compiled"] == "no":
-            console.print(f"{found['precision']}, batch {found['batch']} measured: "
-                          + fleet_line(found, registry.get(found["recipe"]), 1e3 * args.clip_kb))  # fmt: skip
+    for rows in lines:
+        if rows["fits"] and rows["recipe"].startswith("paper") and rows["compiled"] == "no":
+            console.print(f"{rows['precision']}, batch {rows['batch']} measured: "
+                          + fleet_line(rows, registry.get(rows["recipe"]), 1e3 * args.clip_kb))  # fmt: skip
 
 
 if __name__ == "__main__":

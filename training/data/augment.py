@@ -26,17 +26,17 @@ NOISE_POOL = 1 << 20  # factors drawn once; each window reads its own stretch of
 
 
 @dataclass(frozen=True)
-class Draws:
+class RandomDraws:
     """All random numbers of a batch, drawn before anything is known of its clips: each process needs its own alone."""
 
-    even: Floats  # (B, 11) in 0..1; the last is for what others draw
+    uniform: Floats  # (B, 11) in 0..1; the last is for what others draw
     normal: Floats  # (B,)
-    again: Floats  # (B, T) in 0..1; (B, 0) where frames never repeat
+    repeat: Floats  # (B, T) in 0..1; (B, 0) where frames never repeat
     noise_at: Ints  # (B,) where in the pool of noise a window begins
 
-    def part(self, chosen: slice | Ints) -> Draws:
+    def part(self, chosen: slice | Ints) -> RandomDraws:
         """Those of some windows."""
-        return Draws(**{name: value[chosen] for name, value in vars(self).items()})
+        return RandomDraws(**{name: value[chosen] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -58,30 +58,30 @@ class Plan:
         return Plan(**{name: value[chosen] for name, value in vars(self).items()})
 
 
-def draw(rng: np.random.Generator, count: int, spec: FeatureSpec, augmentation: Augmentation) -> Draws:
+def draw(rng: np.random.Generator, count: int, spec: FeatureSpec, augmentation: Augmentation) -> RandomDraws:
     """The numbers for `count` windows."""
     frames = spec.frames_per_segment
-    return Draws(
-        even=rng.uniform(size=(count, 11)),
+    return RandomDraws(
+        uniform=rng.uniform(size=(count, 11)),
         normal=rng.normal(size=count),
-        again=rng.uniform(size=(count, frames if augmentation.glitch else 0)),
+        repeat=rng.uniform(size=(count, frames if augmentation.glitch else 0)),
         noise_at=rng.integers(NOISE_POOL - frames * spec.video.motion_dim, size=count),
     )
 
 
-def make_plan(draws: Draws, clips: Ints, table: Table, spec: FeatureSpec, augmentation: Augmentation) -> Plan:
+def make_plan(draws: RandomDraws, clips: Ints, table: Table, spec: FeatureSpec, augmentation: Augmentation) -> Plan:
     """A random window of each of `clips` (B,); of a clip shorter than a window, all of it."""
-    frames, fps, u = spec.frames_per_segment, spec.video.fps, draws.even
+    frames, fps, u = spec.frames_per_segment, spec.video.fps, draws.uniform
     low, high = np.log(augmentation.stretch)
     stretch = np.exp(low + (high - low) * u[:, 0])
     room_s = np.maximum(table.frames[clips] / fps - frames * stretch / fps, 0.0)
-    column, kept = _bend(u[:, 2:9], spec.video, augmentation)
+    column, visible = _bend(u[:, 2:9], spec.video, augmentation)
     gain = np.exp(augmentation.gain_sd * draws.normal)
     frame = np.tile(np.arange(frames), (len(clips), 1))
     if augmentation.glitch:
-        frame = np.maximum(frame - (draws.again < augmentation.glitch), 0)
+        frame = np.maximum(frame - (draws.repeat < augmentation.glitch), 0)
     return Plan(
-        clips, room_s * u[:, 1], stretch, frame, column, kept * gain[:, None], u[:, 2] < augmentation.mirror,
+        clips, room_s * u[:, 1], stretch, frame, column, visible * gain[:, None], u[:, 2] < augmentation.mirror,
         draws.noise_at, u[:, 9],
     )  # fmt: skip
 
@@ -91,14 +91,14 @@ def _bend(u: Floats, spec: VideoSpec, augmentation: Augmentation) -> tuple[Ints,
     straight = np.arange(spec.motion_dim)
     flipped = mirror(straight.astype(np.float32), spec).astype(np.int64) if augmentation.mirror else straight
     column = np.where((u[:, 0] < augmentation.mirror)[:, None], flipped, straight)
-    kept: Floats = np.ones(column.shape)
+    visible: Floats = np.ones(column.shape)
     if spec.grid:
         moved, lines = _framings(spec)
         move = np.where(u[:, 1] < augmentation.move_cells, 1 + (u[:, 2] * 4).astype(int), 0)
         drop = np.where(u[:, 3] < augmentation.drop_cells, 1 + (u[:, 4] * len(lines[1:])).astype(int), 0)
         column = np.take_along_axis(column, np.abs(moved[move]), axis=1)
-        kept = ((moved[move] >= 0) & lines[drop]).astype(np.float64)
-    return column, kept
+        visible = ((moved[move] >= 0) & lines[drop]).astype(np.float64)
+    return column, visible
 
 
 @lru_cache(maxsize=8)

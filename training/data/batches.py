@@ -23,7 +23,7 @@ from training.data.augment import Plan, draw, make_plan
 from training.data.pairs import avc_allowed, draw_avts_shifts
 from training.data.ragged import Table, make_table
 from training.data.records import ClipFeatures
-from training.data.windows import Cut
+from training.data.windows import WindowCoordinates
 from training.recipe import Recipe
 
 Ints = NDArray[np.int64]
@@ -89,7 +89,7 @@ class Part:
         return np.arange(first + each * self.index, first + each * (self.index + 1))
 
 
-WHOLE = Part()
+FULL_BATCH = Part()
 
 
 class Source(Protocol):
@@ -158,7 +158,7 @@ class Mixture:
 
 
 def make_batch(
-    source: Source, recipe: Recipe, step: int, device: torch.device = CPU, part: Part = WHOLE,
+    source: Source, recipe: Recipe, step: int, device: torch.device = CPU, part: Part = FULL_BATCH,
     hardest: HardNegatives | None = None,
 ) -> Batch:  # fmt: skip
     """This part of the batch of this step."""
@@ -167,59 +167,60 @@ def make_batch(
     clips = source.draw(rng, step, data.batch)
     draws = draw(rng, len(clips), recipe.features, data.augmentation)
     first = round(len(clips) * model.audio_gate_share) if step % data.joint_every == 0 else len(clips)
-    deaf, hearing = part.of(0, first), part.of(first, len(clips))
-    own = np.concatenate([deaf, hearing])
-    if len(hearing) and round(len(own) * model.audio_gate_share) != len(deaf):
+    silent, audible = part.of(0, first), part.of(first, len(clips))
+    own = np.concatenate([silent, audible])
+    if len(audible) and round(len(own) * model.audio_gate_share) != len(silent):
         raise ValueError("the gate's share of a part is not that of the batch: choose data.batch so that it is")
-    others = _negatives(hardest, clips[hearing], draws.even[hearing, 10])
+    others = _negatives(hardest, clips[audible], draws.uniform[audible, 10])
     table, rows = source.open(np.concatenate([clips[own], others]), recipe.features, device)
     plan = make_plan(draws.part(own), rows[: len(own)], table, recipe.features, data.augmentation)
-    batch = _read(table, plan, len(deaf), recipe, step)
-    if hardest is None or not len(hearing):
+    batch = _read(table, plan, len(silent), recipe, step)
+    if hardest is None or not len(audible):
         return batch
-    return _with_hard(batch, table, rows[len(own) :], hardest, clips[hearing], others, recipe)
+    windows = WindowCoordinates.at(rows[len(own) :], hardest.start_s[others], table, recipe.features)
+    return _with_hard(batch, table, windows, others != clips[audible], recipe.loss.onset_alpha)
 
 
 def _negatives(hardest: HardNegatives | None, clips: Ints, chance: NDArray[np.float64]) -> Ints:
     """One of the hardest negatives for each of `clips` (B,): any of them, so that none is fought over."""
     if hardest is None:
         return clips[:0]
-    kept = hardest.clips[clips]
-    known = (kept >= 0).sum(axis=1)
-    chosen = kept[np.arange(len(clips)), np.floor(chance * known).astype(np.int64)]
-    return np.where(known > 0, chosen, clips)
+    candidates = hardest.clips[clips]
+    count = (candidates >= 0).sum(axis=1)
+    chosen = candidates[np.arange(len(clips)), np.floor(chance * count).astype(np.int64)]
+    return np.where(count > 0, chosen, clips)
 
 
 def _with_hard(
-    batch: Batch, table: Table, rows: Ints, hardest: HardNegatives, clips: Ints, others: Ints, recipe: Recipe
+    batch: Batch, table: Table, windows: WindowCoordinates, real: NDArray[np.bool_], onset_alpha: float
 ) -> Batch:
-    """The batch with the music of `others`; where there is none for a clip, its own stands there, not allowed."""
-    start_s = hardest.start_s[others]
-    plan = Cut.at(rows, start_s, table, recipe.features)
-    onsets = read.soft_events(table, plan, ("onset",), 0.0)[..., 0]
-    alike = avc_allowed(batch.onsets, batch.songs, recipe.loss.onset_alpha, onsets, table.songs[plan.clips])
-    real = read.put(others != clips, table.device)
-    return replace(batch, hard=read.audio(table, plan), hard_allowed=(alike.diagonal() & real).float())
+    """Adds the music of these windows as hard negatives; where one is not `real`, it is a clip's own, not allowed."""
+    onsets = read.soft_events(table, windows, ("onset",), 0.0)[..., 0]
+    permitted = avc_allowed(batch.onsets, batch.songs, onset_alpha, onsets, table.songs[windows.clips]).diagonal()
+    hard_allowed = (permitted & read.to_device(real, table.device)).float()
+    return replace(batch, hard=read.audio(table, windows), hard_allowed=hard_allowed)
 
 
 def _read(table: Table, plan: Plan, first: int, recipe: Recipe, step: int) -> Batch:
     """The windows of a plan, of which the first `first` go without music."""
     spec, heads = recipe.features, recipe.model.rhythm_heads
-    whole = Cut.of(plan, table, spec)
-    motion, inside = read.motion(table, whole, plan, recipe.data.augmentation.noise_sd)
-    heard, hearing = whole.part(slice(first, None)), plan.part(slice(first, None))
+    coordinates = WindowCoordinates.of(plan, table, spec)
+    motion, inside = read.motion(table, coordinates, plan, recipe.data.augmentation.noise_sd)
+    with_music, audible = coordinates.part(slice(first, None)), plan.part(slice(first, None))
     empty = motion.new_zeros(0)
-    some = len(hearing.clips) > 0
-    onsets = read.soft_events(table, heard, ("onset",), 0.0)[..., 0] if some else motion.new_zeros(0, motion.shape[1])
-    songs = table.songs[heard.clips]
-    shift = _shift(hearing, table, recipe, step) if some else None
+    any_audible = len(audible.clips) > 0
+    onsets = (
+        read.soft_events(table, heard, ("onset",), 0.0)[..., 0] if any_audible else motion.new_zeros(0, motion.shape[1])
+    )
+    songs = table.songs[with_music.clips]
+    shift = _shift(audible, table, recipe, step) if any_audible else None
     return Batch(
         motion=motion,
-        frames=read.pictures(table, whole, plan).to(table.device) if recipe.model.needs_frames else None,
-        target=_targets(table, whole, recipe),
+        frames=read.pictures(table, coordinates, plan).to(table.device) if recipe.model.needs_frames else None,
+        target=_targets(table, coordinates, recipe),
         mask=inside[..., None].expand(-1, -1, len(heads)),
-        audio=read.audio(table, heard) if some else empty,
-        shifted=None if shift is None else read.audio(table, heard.moved(shift[0])),
+        audio=read.audio(table, with_music) if any_audible else empty,
+        shifted=None if shift is None else read.audio(table, with_music.shifted(shift[0])),
         shifted_allowed=empty if shift is None else shift[1],
         hard=None,
         hard_allowed=empty,
@@ -229,7 +230,7 @@ def _read(table: Table, plan: Plan, first: int, recipe: Recipe, step: int) -> Ba
     )
 
 
-def _targets(table: Table, cut: Cut, recipe: Recipe) -> Tensor:
+def _targets(table: Table, cut: WindowCoordinates, recipe: Recipe) -> Tensor:
     """(B, T, H)"""
     heads, loss = recipe.model.rhythm_heads, recipe.loss
     target = read.soft_events(table, cut, heads, 0.0 if loss.rhythm == "crf" else loss.target_sigma_s)
@@ -246,6 +247,6 @@ def _shift(plan: Plan, table: Table, recipe: Recipe, step: int) -> tuple[Tensor,
     fps, frames = recipe.features.video.fps, recipe.features.frames_per_segment
     before = (plan.start_s * fps).astype(np.int64)
     after = ((table.duration_s[plan.clips] - plan.start_s) * fps - frames * plan.stretch).astype(np.int64)
-    shifts, found = draw_avts_shifts(plan.chance, fps, table.tempo_bpm[plan.clips], -before, np.maximum(after, 0))
-    both = read.put(np.stack([shifts / fps, found]), table.device)
+    shifts, allowed = draw_avts_shifts(plan.chance, fps, table.tempo_bpm[plan.clips], -before, np.maximum(after, 0))
+    both = read.to_device(np.stack([shifts / fps, allowed]), table.device)
     return both[0], both[1].float()

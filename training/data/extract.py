@@ -65,9 +65,9 @@ class FrameSource:
 MOTION_ALONE = FrameSource()
 
 
-def extract(job: Job, spec: FeatureSpec, sight: FrameSource = MOTION_ALONE) -> ClipFeatures:
+def extract(job: Job, spec: FeatureSpec, frame_source: FrameSource = MOTION_ALONE) -> ClipFeatures:
     """The record of a job. Raises the media errors of the core for a file that cannot be used."""
-    return _generated(job, spec, sight) if isinstance(job, GeneratedJob) else _real(job, spec, sight)
+    return _generated(job, spec, frame_source) if isinstance(job, GeneratedJob) else _real(job, spec, frame_source)
 
 
 def flow_descriptors(images: Iterable[Image], spec: VideoSpec, flow: FlowEstimator | None = None) -> Array:
@@ -80,33 +80,33 @@ def flow_descriptors(images: Iterable[Image], spec: VideoSpec, flow: FlowEstimat
     return np.stack(rows) if rows else np.zeros((0, spec.motion_dim), np.float32)
 
 
-def _generated(job: GeneratedJob, spec: FeatureSpec, sight: FrameSource) -> ClipFeatures:
+def _generated(job: GeneratedJob, spec: FeatureSpec, frame_source: FrameSource) -> ClipFeatures:
     clip = make_clip(job.seed, job.duration_s, song_seed=job.song_seed, sample_rate_hz=spec.audio.sample_rate_hz)
-    eye = _Eye(spec.video.frame_size_px)
+    collector = _Collector(spec.video.frame_size_px)
     coding = _coding(job)
     if coding is None:
-        between = _of_pictures(clip, job, spec, sight, eye)
+        between = _of_pictures(clip, job, spec, frame_source, collector)
     else:
-        between = _of_file(clip, job, spec, sight, eye, coding)
-    truth, heard = clip.truth, music_features(clip.music.samples, spec.audio)
+        between = _of_file(clip, job, spec, frame_source, collector, coding)
+    truth, music = clip.truth, music_features(clip.music.samples, spec.audio)
     return ClipFeatures(
         clip_id=job.clip_id, song_id=truth.song_id, source=f"generated-{job.seed}", style=truth.style,
-        origin="generated", duration_s=job.duration_s, between=between, onsets_s=heard.onset_times_s,
+        origin="generated", duration_s=job.duration_s, between=between, onsets_s=music.onset_times_s,
         strokes_s=_times(truth.strokes_s), beats_s=_times(truth.beats_s), downbeats_s=_times(truth.downbeats_s),
-        jpegs=tuple(eye.jpegs), flow_shape=spec.video.flow_shape, **_heard(heard, spec, len(between) + 1),
+        jpegs=tuple(collector.jpegs), flow_shape=spec.video.flow_shape, **_music_fields(music, spec, len(between) + 1),
     )  # fmt: skip
 
 
-def _real(job: RealJob, spec: FeatureSpec, sight: FrameSource) -> ClipFeatures:
-    heard = music_features(decode_audio(job.path, spec.audio.sample_rate_hz).samples, spec.audio)
-    eye = _Eye(spec.video.frame_size_px)
-    between = _read(job.path, spec, sight, eye)
+def _real(job: RealJob, spec: FeatureSpec, frame_source: FrameSource) -> ClipFeatures:
+    music = music_features(decode_audio(job.path, spec.audio.sample_rate_hz).samples, spec.audio)
+    collector = _Collector(spec.video.frame_size_px)
+    between = _read(job.path, spec, frame_source, collector)
     count = len(between) + 1
     return ClipFeatures(
         clip_id=job.clip_id, song_id=job.song_id, source=job.source, style=job.style, origin="real",
-        duration_s=count / spec.video.fps, between=between, onsets_s=heard.onset_times_s,
-        strokes_s=np.zeros(0, np.float32), beats_s=heard.beats.times_s, downbeats_s=heard.downbeats_s,
-        jpegs=tuple(eye.jpegs), flow_shape=spec.video.flow_shape, **_heard(heard, spec, count),
+        duration_s=count / spec.video.fps, between=between, onsets_s=music.onset_times_s,
+        strokes_s=np.zeros(0, np.float32), beats_s=music.beats.times_s, downbeats_s=music.downbeats_s,
+        jpegs=tuple(collector.jpegs), flow_shape=spec.video.flow_shape, **_music_fields(music, spec, count),
     )  # fmt: skip
 
 
@@ -116,29 +116,36 @@ def _coding(job: GeneratedJob) -> tuple[int, int] | None:
     return (int(rng.choice(_RATES)), int(rng.integers(*_QUALITIES))) if rng.random() < _CODED else None
 
 
-def _of_pictures(clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: FrameSource, eye: _Eye) -> Array:
+def _of_pictures(
+    clip: Clip, job: GeneratedJob, spec: FeatureSpec, frame_source: FrameSource, collector: _Collector
+) -> Array:
     filmed = clip.dance.frames(spec.video.fps, *_SIZES[job.seed % len(_SIZES)])
-    flow = make_flow(spec.video, sight.flow_weights)
-    return flow_descriptors(eye.seeing(filmed) if sight.frames else filmed, spec.video, flow)
+    flow = make_flow(spec.video, frame_source.flow_weights)
+    return flow_descriptors(collector.collecting(filmed) if frame_source.frames else filmed, spec.video, flow)
 
 
 def _of_file(
-    clip: Clip, job: GeneratedJob, spec: FeatureSpec, sight: FrameSource, eye: _Eye, coding: tuple[int, int]
+    clip: Clip,
+    job: GeneratedJob,
+    spec: FeatureSpec,
+    frame_source: FrameSource,
+    collector: _Collector,
+    coding: tuple[int, int],
 ) -> Array:
-    (width, height), (fps, crf) = _SIZES[job.seed % len(_SIZES)], coding
+    size, (fps, crf) = _SIZES[job.seed % len(_SIZES)], coding
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        film(path, clip, width=width, height=height, fps=fps, crf=crf, with_audio=False)
-        return _read(path, spec, sight, eye)
+        film(path, clip, size=size, fps=fps, crf=crf, with_audio=False)
+        return _read(path, spec, frame_source, collector)
 
 
-def _read(path: Path, spec: FeatureSpec, sight: FrameSource, eye: _Eye) -> Array:
-    flow, frames = make_flow(spec.video, sight.flow_weights), sight.frames
+def _read(path: Path, spec: FeatureSpec, frame_source: FrameSource, collector: _Collector) -> Array:
+    flow, frames = make_flow(spec.video, frame_source.flow_weights), frame_source.frames
     side = spec.video.frame_size_px if frames else None
-    return extract_motion(path, spec, flow=flow, on_frame=eye if frames else None, frame_size_px=side).between
+    return extract_motion(path, spec, flow=flow, on_frame=collector if frames else None, frame_size_px=side).between
 
 
-class _Eye:
+class _Collector:
     """Keeps every frame that it is shown, square and as JPEG."""
 
     def __init__(self, side_px: int) -> None:
@@ -150,16 +157,16 @@ class _Eye:
         square = image if image.shape[:2] == side else cv2.resize(image, side, interpolation=cv2.INTER_AREA)
         self.jpegs.append(encode_jpeg(np.asarray(square, np.uint8)))
 
-    def seeing(self, images: Iterable[Image]) -> Iterable[Image]:
+    def collecting(self, images: Iterable[Image]) -> Iterable[Image]:
         """The same images, each looked at as it passes."""
         for image in images:
             self(image)
             yield image
 
 
-def _heard(heard: MusicFeatures, spec: FeatureSpec, frames: int) -> dict[str, Array]:
-    envelope = curve_at(heard.envelope, spec.audio, spec.video.fps, frames)
-    return {"audio": model_input(heard), "envelope": envelope}
+def _music_fields(music: MusicFeatures, spec: FeatureSpec, frames: int) -> dict[str, Array]:
+    envelope = curve_at(music.envelope, spec.audio, spec.video.fps, frames)
+    return {"audio": model_input(music), "envelope": envelope}
 
 
 def _times(times_s: Iterable[float]) -> Array:

@@ -51,9 +51,9 @@ def draw_avts_shifts(
     All (B,). The true offset lies anywhere in that range, so no network can read it off a window's edge.
     """
     choices = np.arange(lowest.min(), highest.max() + 1)
-    open_to = avts_allowed(choices.astype(np.float64), fps, tempo_bpm[:, None])
-    open_to &= (choices >= lowest[:, None]) & (choices <= highest[:, None])
-    order = np.cumsum(open_to, axis=1)
+    permitted = avts_allowed(choices.astype(np.float64), fps, tempo_bpm[:, None])
+    permitted &= (choices >= lowest[:, None]) & (choices <= highest[:, None])
+    order = np.cumsum(permitted, axis=1)
     count = order[:, -1]
-    wanted = np.floor(chance * count).astype(np.int64) + 1
-    return np.where(count > 0, choices[np.argmax(order >= wanted[:, None], axis=1)], 0), count > 0
+    target = np.floor(chance * count).astype(np.int64) + 1
+    return np.where(count > 0, choices[np.argmax(order >= target[:, None], axis=1)], 0), count > 0

@@ -58,9 +58,9 @@ class Ragged:
         """The same on a device."""
         return Ragged(self.values.to(device), self.first.to(device), self.count.to(device))
 
-    def _rows(self, clips: Tensor, place: Tensor) -> Tensor:
-        flat = (self.first[clips, None] + place).flatten()
-        return self.values.index_select(0, flat).float().view(*place.shape, -1)
+    def _rows(self, clips: Tensor, rows: Tensor) -> Tensor:
+        flat = (self.first[clips, None] + rows).flatten()
+        return self.values.index_select(0, flat).float().view(*rows.shape, -1)
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class RecordStore:
     """A folder of records, loaded when first asked for and kept."""
 
     folder: Path
-    _kept: dict[str, ClipFeatures] = field(default_factory=dict, compare=False)
+    _cache: dict[str, ClipFeatures] = field(default_factory=dict, compare=False)
 
     def clip_ids(self) -> list[str]:
         """Names of the clips that are there, sorted."""
@@ -129,9 +129,9 @@ class RecordStore:
 
     def load(self, clip_id: str) -> ClipFeatures:
         """The record of this clip."""
-        if clip_id not in self._kept:
-            self._kept[clip_id] = load_record(self.folder / f"{clip_id}.npz")
-        return self._kept[clip_id]
+        if clip_id not in self._cache:
+            self._cache[clip_id] = load_record(self.folder / f"{clip_id}.npz")
+        return self._cache[clip_id]
 
     def all(self) -> list[ClipFeatures]:
         """Every record, by name."""

@@ -65,11 +65,11 @@ class ShardWriter:
         number = 1 + max((int(p.stem.split("-")[1]) for p in self.folder.glob("shard-*.tar")), default=-1)
         shard = self.folder / f"shard-{number:06d}.tar"
         growing = shard.with_suffix(".growing")
-        with tarfile.open(growing, "w", format=tarfile.USTAR_FORMAT) as whole:
+        with tarfile.open(growing, "w", format=tarfile.USTAR_FORMAT) as shard_file:
             for part in self._waiting:
                 with tarfile.open(part, "r:") as tar:
                     for member in tar:
-                        whole.addfile(member, tar.extractfile(member))
+                        shard_file.addfile(member, tar.extractfile(member))
         growing.replace(shard)
         _write_index(shard.with_suffix(".json"), index_of(shard))
         for part in self._waiting:

@@ -97,7 +97,7 @@ def _end(member: tarfile.TarInfo) -> int:
 
 
 @dataclass(frozen=True)
-class Place:
+class ShardSlice:
     """Where a clip is."""
 
     shard: Path
@@ -118,13 +118,13 @@ class Shards:
         """`without`: clips held out. Raises ValueError when nothing is left, or a shard is not yet indexed."""
         self.folder, self.seed = folder, seed
         self.clips: list[dict[str, Any]] = []
-        self._places: list[Place] = []
+        self._slices: list[ShardSlice] = []
         self._by_shard: list[Ints] = []
         for index in sorted(folder.glob("shard-*.json")):
-            kept = [c for c in json.loads(index.read_text()) if not {c["clip"], _whole(c["clip"])} & without]
-            self._by_shard.append(np.arange(len(kept)) + len(self.clips))
-            self._places += [Place(index.with_suffix(".tar"), clip["offset"], clip["size"]) for clip in kept]
-            self.clips += kept
+            clips = [c for c in json.loads(index.read_text()) if not {c["clip"], _source_clip(c["clip"])} & without]
+            self._by_shard.append(np.arange(len(clips)) + len(self.clips))
+            self._slices += [ShardSlice(index.with_suffix(".tar"), clip["offset"], clip["size"]) for clip in clips]
+            self.clips += clips
         if not self.clips:
             raise ValueError(f"no shards to train on in {folder}: run `python -m training.preprocess … --shards` first")
         self.spec = FeatureSpec.from_dict(json.loads((folder / SPEC_FILE).read_text()))
@@ -135,23 +135,23 @@ class Shards:
 
     def draw(self, rng: np.random.Generator, step: int, count: int) -> Ints:
         """See `Source`; all that is random in it is the epoch's order."""
-        places = np.arange(step * count, (step + 1) * count)
-        epochs, at = places // len(self), places % len(self)
+        positions = np.arange(step * count, (step + 1) * count)
+        epochs, at = positions // len(self), positions % len(self)
         return np.array([_order(self, int(epoch))[i] for epoch, i in zip(epochs, at, strict=True)])
 
     def open(self, clips: Ints, spec: FeatureSpec, device: torch.device) -> tuple[Table, Ints]:
         """See `Source`: a table of these clips alone. Raises ValueError for shards of other features."""
         if spec != self.spec:
             raise ValueError(f"{self.folder} holds other features than this recipe's: preprocess with its --recipe")
-        wanted, rows = np.unique(clips, return_inverse=True)
-        return make_table([self.load(int(clip)) for clip in wanted], spec.video).to(device), rows
+        unique, rows = np.unique(clips, return_inverse=True)
+        return make_table([self.load(int(clip)) for clip in unique], spec.video).to(device), rows
 
     def load(self, clip: int) -> ClipFeatures:
         """The record of clip number `clip`, its frames still JPEG."""
-        place = self._places[clip]
-        with place.shard.open("rb") as file:
-            file.seek(place.offset)
-            data = file.read(place.size)
+        location = self._slices[clip]
+        with location.shard.open("rb") as file:
+            file.seek(location.offset)
+            data = file.read(location.size)
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             files = {m.name.partition(".")[2]: data[m.offset_data : m.offset_data + m.size] for m in tar}
         jpegs = tuple(files[name] for name in sorted(files) if name.endswith(".jpg"))
@@ -170,6 +170,6 @@ def _order(shards: Shards, epoch: int) -> Ints:
     return shards.order(epoch)
 
 
-def _whole(clip_id: str) -> str:
+def _source_clip(clip_id: str) -> str:
     """The clip that a piece was cut from: who is held out is held out whole."""
     return clip_id.partition(_CUT)[0]

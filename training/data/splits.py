@@ -18,7 +18,7 @@ from training.data.records import RecordStore
 from training.data.shards import Shards
 
 
-class Named(Protocol):
+class ClipIdentity(Protocol):
     """What a split looks at: a record, or a shard's word about one."""
 
     @property
@@ -38,7 +38,7 @@ class Named(Protocol):
 
 
 @dataclass(frozen=True)
-class Listed:
+class IndexedClip:
     """A clip as a shard's index lists it."""
 
     clip_id: str
@@ -46,7 +46,7 @@ class Listed:
     source: str
 
 
-def components(records: Iterable[Named], by_song: frozenset[str] = frozenset()) -> list[list[str]]:
+def components(records: Iterable[ClipIdentity], by_song: frozenset[str] = frozenset()) -> list[list[str]]:
     """Clip ids in groups that share songs or sources, directly or through others; largest first, then by name."""
     parent: dict[str, str] = {}
 
@@ -57,33 +57,35 @@ def components(records: Iterable[Named], by_song: frozenset[str] = frozenset()) 
             key = parent[key]
         return key
 
-    kept = list(records)
-    for record in kept:
+    clips = list(records)
+    for record in clips:
         parent[root(f"clip {record.clip_id}")] = root(f"song {record.song_id}")
         if record.source not in by_song:
             parent[root(f"clip {record.clip_id}")] = root(f"source {record.source}")
     groups: dict[str, list[str]] = {}
-    for record in kept:
+    for record in clips:
         groups.setdefault(root(f"clip {record.clip_id}"), []).append(record.clip_id)
     return sorted(groups.values(), key=lambda ids: (-len(ids), ids))
 
 
-def hold_out(records: Sequence[Named], share: float, seed: int = 0, by_song: frozenset[str] = frozenset()) -> list[str]:
+def hold_out(
+    records: Sequence[ClipIdentity], share: float, seed: int = 0, by_song: frozenset[str] = frozenset()
+) -> list[str]:
     """Clip ids of about `share` of each origin's clips: the large source's and the others' separately."""
-    held: list[str] = []
+    held_out: list[str] = []
     large = [r for r in records if r.source in by_song]
     for part in (large, [r for r in records if r.source not in by_song]):
         groups = components(part, by_song)
         rng, taken = np.random.default_rng(seed), 0
         for index in rng.permutation(len(groups)):
             if taken + len(groups[index]) / 2 <= share * len(part):
-                held += groups[index]
+                held_out += groups[index]
                 taken += len(groups[index])
-    return sorted(held)
+    return sorted(held_out)
 
 
 def folds(
-    records: Sequence[Named], count: int, seed: int = 0, by_song: frozenset[str] = frozenset()
+    records: Sequence[ClipIdentity], count: int, seed: int = 0, by_song: frozenset[str] = frozenset()
 ) -> list[list[str]]:
     """All clip ids in `count` parts of about equal size, large sources and others shared out separately."""
     parts: list[list[str]] = [[] for _ in range(count)]
@@ -99,10 +101,10 @@ def folds(
     return [sorted(part) for part in parts]
 
 
-def listed(folder: Path) -> Sequence[Named]:
+def list_clips(folder: Path) -> Sequence[ClipIdentity]:
     """The clips of a folder of records or of shards."""
     if any(folder.glob("shard-*.json")):
-        return [Listed(clip["clip"], clip["song"], clip["source"]) for clip in Shards(folder).clips]
+        return [IndexedClip(clip["clip"], clip["song"], clip["source"]) for clip in Shards(folder).clips]
     return RecordStore(folder).all()
 
 
@@ -115,8 +117,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--by-song", action="append", default=[])
     args = parser.parse_args()
-    held = hold_out(listed(args.records), args.share, args.seed, frozenset(args.by_song))
-    args.out.write_text("\n".join(held) + "\n")
+    held_out = hold_out(list_clips(args.records), args.share, args.seed, frozenset(args.by_song))
+    args.out.write_text("\n".join(held_out) + "\n")
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def lsuv_init(net: PwcNet, pairs: Pairs) -> None:
             hooks.append(module.register_forward_hook(_standardise))
     for level in levels[1:]:
         _smooth(_convolution(level[0]))
-    for number, kept in net.decoders.items():
-        decoder = cast(Decoder, kept)
+    for number, module in net.decoders.items():
+        decoder = cast(Decoder, module)
         blocks = [_convolution(decoder.dense[i]) for i in (0, 1)]
         _hand_on_costs(blocks[0], 1 / _COSTS)
         _hand_on_costs(blocks[1], 0.0)
@@ -98,9 +98,9 @@ class _Decorrelate:
         output = output - output.mean(dim=(0, 2, 3), keepdim=True)
         first, second = output.chunk(2)
         second = warp(second, self.moved)
-        seen = (second != 0).any(dim=1)
-        apart = _covariance((first - second).transpose(0, 1)[:, seen])
-        values, vectors = torch.linalg.eigh(_NOISE * apart + _covariance(output.transpose(0, 1).flatten(1)))
+        visible = (second != 0).any(dim=1)
+        view_noise = _covariance((first - second).transpose(0, 1)[:, visible])
+        values, vectors = torch.linalg.eigh(_NOISE * view_noise + _covariance(output.transpose(0, 1).flatten(1)))
         white = ((vectors / (values + _RIDGE * values.mean()).sqrt()) @ vectors.T).to(output.dtype)
         size = torch.einsum("po,bohw->bphw", white, output).std()
         layer.weight.copy_(torch.einsum("po,oikl->pikl", white / size, layer.weight))
@@ -120,7 +120,7 @@ class _Fit:
     """Fit what a level adds to the coarser flow; gives the flow that the fitted layer gives."""
 
     def __init__(self, truth_px: Tensor, level: int) -> None:
-        self.wanted = F.avg_pool2d(truth_px / FLOW_UNIT_PX, 2**level)
+        self.target_flow = F.avg_pool2d(truth_px / FLOW_UNIT_PX, 2**level)
         self.level = level
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor], _output: Tensor) -> Tensor:
@@ -128,10 +128,10 @@ class _Fit:
         _hardly_speak(layer)
         if self.level <= _SURE:
             ways = _readouts(x)
-            seen = torch.stack([F.conv2d(x, way[:, :, None, None]).flatten() for way in ways]).double()
-            both = seen @ seen.T
-            missing = (self.wanted - x[:, -4:-2]).flatten().double()
-            factors = torch.linalg.solve(both + torch.diag(_SHRINK * both.diag() + _FLOOR), seen @ missing)
+            readings = torch.stack([F.conv2d(x, way[:, :, None, None]).flatten() for way in ways]).double()
+            both = readings @ readings.T
+            missing = (self.target_flow - x[:, -4:-2]).flatten().double()
+            factors = torch.linalg.solve(both + torch.diag(_SHRINK * both.diag() + _FLOOR), readings @ missing)
             layer.weight[:, :, 1, 1] += torch.einsum("k,koi->oi", factors.to(x.dtype), ways)
         if self.level != COARSEST:  # then the inputs end with the coarser flow and features, two channels each
             layer.weight[:, -4:-2] = 0

@@ -69,13 +69,13 @@ def _film(first: Tensor, second: Tensor, about: Scenes, generator: torch.Generat
     contrast = 0.6 + 0.6 * _uniform((batch, 1, 1, 1), generator)
     sharp = (_uniform((batch, 1, 1, 1), generator) < 0.6).float()
     noise = about.noise * _uniform((batch, 1, 1, 1), generator)
-    seen = []
+    images = []
     for i, picture in enumerate((first, second)):
         soft = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, 1)
         picture = torch.lerp(soft, picture, sharp)
         picture = (picture - 0.5) * contrast * gain[i] + 0.5 + lift[i]
-        seen.append((picture + noise * _normal(tuple(picture.shape), generator)).clamp(0, 1))
-    return seen[0], seen[1]
+        images.append((picture + noise * _normal(tuple(picture.shape), generator)).clamp(0, 1))
+    return images[0], images[1]
 
 
 def _compose(paint: Tensor, cover: Tensor, batch: int) -> tuple[Tensor, Tensor]:
@@ -175,9 +175,9 @@ def _grid(height: int, width: int, device: torch.device) -> Tensor:
 def _read(layers: Tensor, at: Tensor, outside: str) -> Tensor:
     """Layers (N, C, H, W) at coordinates (N, 2, H, W), bilinearly."""
     height, width = layers.shape[2:]
-    place = torch.stack([2 * at[:, 0] / (width - 1) - 1, 2 * at[:, 1] / (height - 1) - 1], dim=-1)
-    place = place.expand(len(layers), -1, -1, -1)
-    return F.grid_sample(layers, place, mode="bilinear", padding_mode=outside, align_corners=True)
+    grid = torch.stack([2 * at[:, 0] / (width - 1) - 1, 2 * at[:, 1] / (height - 1) - 1], dim=-1)
+    grid = grid.expand(len(layers), -1, -1, -1)
+    return F.grid_sample(layers, grid, mode="bilinear", padding_mode=outside, align_corners=True)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -26,8 +26,8 @@ def multiscale(flows: list[Tensor], truth: Tensor) -> Tensor:
     for level, flow in enumerate(flows, start=finest):
         if level > finest:
             target = F.avg_pool2d(target, 2)
-        apart = (flow.float() - target).square().sum(dim=1).add(1e-8).sqrt()  # (B, h, w)
-        total = total + LEVEL_WEIGHTS[level] * apart.sum(dim=(1, 2)).mean() / positions
+        error = (flow.float() - target).square().sum(dim=1).add(1e-8).sqrt()  # (B, h, w)
+        total = total + LEVEL_WEIGHTS[level] * error.sum(dim=(1, 2)).mean() / positions
     return total
 
 

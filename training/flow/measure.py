@@ -55,7 +55,7 @@ def on_generated(net: PwcNet, device: torch.device, pairs: int = 64, side: int =
 
 def on_files(net: PwcNet, folder: Path, device: torch.device) -> dict[str, tuple[float, float, float]]:
     """Name of each pair to the end-point errors of (ours, no motion, DIS medium), in pixels."""
-    found = {}
+    errors = {}
     for name, first, second, truth in read_pairs(folder):
         both = [torch.from_numpy(p).permute(2, 0, 1)[None].float().to(device) / 255 for p in (first, second)]
         flow = estimate(net, *both)[0].permute(1, 2, 0).cpu().numpy()
@@ -64,8 +64,8 @@ def on_files(net: PwcNet, folder: Path, device: torch.device) -> dict[str, tuple
         ours, still, theirs = (
             float(np.linalg.norm(f - truth, axis=-1).mean()) for f in (flow, np.zeros_like(truth), dis)
         )
-        found[name] = (ours, still, theirs)
-    return found
+        errors[name] = (ours, still, theirs)
+    return errors
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, Picture, Picture, NDArray[np.float32]]]:
@@ -89,14 +89,14 @@ def read_flo(path: Path) -> NDArray[np.float32]:
 
 def show(net: PwcNet, device: torch.device, folder: Path | None, console: Console) -> dict[str, tuple[float, ...]]:
     """Print the errors; returns them."""
-    found: dict[str, tuple[float, ...]] = {"generated, held out": on_generated(net, device)}
+    errors_by_pair: dict[str, tuple[float, ...]] = {"generated, held out": on_generated(net, device)}
     if folder is not None:
-        found |= on_files(net, folder, device)
+        errors_by_pair |= on_files(net, folder, device)
     table = Table("pair", "end-point error, px", "no motion", "DIS medium")
-    for name, errors in found.items():
+    for name, errors in errors_by_pair.items():
         table.add_row(name, *(f"{error:.2f}" for error in errors))
     console.print(table)
-    return found
+    return errors_by_pair
 
 
 def main() -> None:

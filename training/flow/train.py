@@ -138,36 +138,34 @@ class FlowRun:
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-        kept = {"net": self.net.state_dict(), "average": self.average.state_dict(),
+        content = {"net": self.net.state_dict(), "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "step": self.step, "gone_s": self.gone_s}  # fmt: skip
         with atomic_path(path) as unfinished:
-            torch.save(kept, unfinished)
+            torch.save(content, unfinished)
 
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote."""
-        kept = torch.load(path, map_location=next(self.net.parameters()).device, weights_only=True)
-        self.net.load_state_dict(kept["net"])
-        self.average.load_state_dict(kept["average"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        self.step, self.gone_s = int(kept["step"]), float(kept["gone_s"])
+        content = torch.load(path, map_location=next(self.net.parameters()).device, weights_only=True)
+        self.net.load_state_dict(content["net"])
+        self.average.load_state_dict(content["average"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step, self.gone_s = int(content["step"]), float(content["gone_s"])
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long a run is: in minutes, or in steps."""
+class Budget:
+    """Says how long a run is, in minutes or in steps, and by when it must beat no motion."""
 
     minutes: float = 0.0
     steps: int = 0
+    patience_s: float = math.inf
 
     def share(self, run: FlowRun) -> float:
         """What is gone of it, 0 … 1."""
         return run.step / self.steps if self.steps else run.gone_s / (60 * self.minutes)
 
 
-def train(
-    recipe: FlowRecipe, length: Length, out: Path, device: torch.device, bf16: bool, console: Console,
-    patience_s: float = math.inf,
-) -> PwcNet:  # fmt: skip
+def train(recipe: FlowRecipe, budget: Budget, out: Path, device: torch.device, bf16: bool, console: Console) -> PwcNet:
     """Run to the end, from where the folder's run was; returns the averaged network. Raises LearntNothing."""
     out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
@@ -176,29 +174,29 @@ def train(
     if (out / "state.pt").exists():
         run.load(out / "state.pt")
     began_s, before_s = time.monotonic(), run.gone_s
-    said_s, saved_s, losses = began_s, began_s, []
+    logged_s, saved_s, losses = began_s, began_s, []
     with (out / "losses.jsonl").open("a") as log:
-        while (share := length.share(run)) < 1:
+        while (share := budget.share(run)) < 1:
             losses.append(run.advance(recipe, share, bf16))
             if device.type == "cuda" and run.step % 8 == 0:
                 torch.cuda.synchronize()  # the clock must not run ahead of the device
             now_s = time.monotonic()
             run.gone_s = before_s + now_s - began_s
-            if now_s - said_s > SAY_EVERY_S or length.share(run) >= 1:
+            if now_s - logged_s > SAY_EVERY_S or budget.share(run) >= 1:
                 mean = float(torch.stack(losses[-SAY_LAST:]).mean())
                 ours, still = on_generated(run.net, device, HELD_OUT_PAIRS, recipe.sizes(share)[1])
-                told = {"step": run.step, "loss": mean, "gone_s": round(run.gone_s, 1),
+                entry = {"step": run.step, "loss": mean, "gone_s": round(run.gone_s, 1),
                         "held_out_px": round(ours, 4), "no_motion_px": round(still, 4)}  # fmt: skip
-                log.write(json.dumps(told) + "\n")
+                log.write(json.dumps(entry) + "\n")
                 log.flush()
                 pairs = len(losses) * recipe.sizes(share)[0]
                 console.print(
                     f"{100 * share:3.0f} %  step {run.step}  loss {mean:.4f}  held out {ours:.3f} px "
-                    f"of {still:.3f}  {pairs / (now_s - said_s):.0f} pairs/s"
+                    f"of {still:.3f}  {pairs / (now_s - logged_s):.0f} pairs/s"
                 )
-                if run.gone_s > patience_s and not ours < still:
+                if run.gone_s > budget.patience_s and not ours < still:
                     raise LearntNothing(f"after {run.gone_s:.0f} s: {ours:.3f} px, no motion {still:.3f} px")
-                said_s, losses = now_s, []
+                logged_s, losses = now_s, []
             if now_s - saved_s > SAVE_EVERY_S:
                 run.save(out / "state.pt")
                 saved_s = now_s
@@ -234,9 +232,9 @@ def main() -> int:
         small_batch=3 * args.batch, learning_rate=args.learning_rate,
         small_share=args.small_share, begin_pairs=min(max(args.batch, 4), 24), begin_side=max(args.side, 192),
     )  # fmt: skip
-    length = Length(args.minutes, args.steps)
+    budget = Budget(args.minutes, args.steps, args.patience)
     try:
-        net = train(recipe, length, args.out, device, args.bf16, console, args.patience)
+        net = train(recipe, budget, args.out, device, args.bf16, console)
     except LearntNothing as nothing:
         console.print(f"ended: it has learnt nothing {nothing}")
         return LEARNT_NOTHING

@@ -23,8 +23,8 @@ def triplet_all(dance: Tensor, music: Tensor, allowed: Tensor, margin: float = 0
 
     Taking only the hardest negative of a batch from the first step on makes all embeddings the same (measured).
     """
-    apart = 2.0 - 2.0 * dance @ music.T  # (B, B) squared distances of unit vectors
-    loss = F.relu(apart.diagonal()[:, None] - apart + margin)
+    distances = 2.0 - 2.0 * dance @ music.T  # (B, B) squared distances of unit vectors
+    loss = F.relu(distances.diagonal()[:, None] - distances + margin)
     return (loss * allowed).sum() / allowed.sum().clamp_min(1)
 
 

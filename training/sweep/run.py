@@ -47,7 +47,7 @@ class SweepConfig:
 class TrialContext:
     """The records in memory, and the tables made of them."""
 
-    told: SweepConfig
+    config: SweepConfig
     generated: list[ClipFeatures]
     generated_test: list[ClipFeatures]
     real: list[ClipFeatures]
@@ -55,81 +55,81 @@ class TrialContext:
     sources: dict[tuple[object, ...], Mixture] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, told: SweepConfig) -> TrialContext:
+    def open(cls, config: SweepConfig) -> TrialContext:
         """Read everything once."""
-        generated, generated_test, real = map(read_records, (told.generated, told.generated_test, told.real))
-        return cls(told, generated, generated_test, real, read_colors(*told.colors))
+        generated, generated_test, real = map(read_records, (config.generated, config.generated_test, config.real))
+        return cls(config, generated, generated_test, real, read_colors(*config.colors))
 
-    def held_out(self, cell: Trial) -> list[ClipFeatures]:
+    def held_out(self, trial: Trial) -> list[ClipFeatures]:
         """The real clips that this cell never learns from."""
-        if cell.domain == "generated":
+        if trial.domain == "generated":
             return self.real
-        kept = set(folds(self.real, FOLDS, cell.seed, LARGE)[cell.fold])
-        return [record for record in self.real if record.clip_id in kept]
+        held_out_ids = set(folds(self.real, FOLDS, trial.seed, LARGE)[trial.fold])
+        return [record for record in self.real if record.clip_id in held_out_ids]
 
-    def source(self, cell: Trial, fraction: float, real_share: float, large_share: float) -> Mixture:
+    def source(self, trial: Trial, fraction: float, real_share: float, large_share: float) -> Mixture:
         """What the cell learns from; the last few are kept, since rows share them."""
-        key = (cell.domain, cell.seed if cell.domain == "real" else 0, cell.fold, fraction, real_share, large_share)
+        key = (trial.domain, trial.seed if trial.domain == "real" else 0, trial.fold, fraction, real_share, large_share)
         if key not in self.sources:
-            held = {record.clip_id for record in self.held_out(cell)}
-            real = [r for r in self.real if r.clip_id not in held] if cell.domain == "real" else []
+            held_out_ids = {record.clip_id for record in self.held_out(trial)}
+            real = [r for r in self.real if r.clip_id not in held_out_ids] if trial.domain == "real" else []
             part = self.generated[: max(round(len(self.generated) * fraction), 1)]
             self.sources.clear()  # one table at a time: many processes share a device
             self.sources[key] = Mixture(part, real, real_share if real else 0.0, large_share)
         return self.sources[key]
 
 
-def file_of(told: SweepConfig, cell: Trial) -> Path:
+def file_of(config: SweepConfig, trial: Trial) -> Path:
     """Where a cell's figures are, once they are."""
-    return told.out / "cells" / f"{cell.name}.json"
+    return config.out / "cells" / f"{trial.name}.json"
 
 
-def run_trial(desk: TrialContext, cell: Trial) -> Path:
+def run_trial(context: TrialContext, trial: Trial) -> Path:
     """Train, measure, write; a cell that is there is left alone, and one that was killed goes on where it was."""
-    told, path = desk.told, file_of(desk.told, cell)
+    config, path = context.config, file_of(context.config, trial)
     if path.exists():
         return path
     began_s = time.monotonic()
-    recipe = recipe_of(cell, told.base, told.steps, told.batch)
-    source = desk.source(cell, recipe.data.fraction, recipe.data.real_share, recipe.data.bachata_share)
-    folder = told.out / "runs" / cell.name
-    network = train(recipe, source, folder, Console(quiet=True), told.device)
+    recipe = recipe_of(trial, config.base, config.steps, config.batch)
+    source = context.source(trial, recipe.data.fraction, recipe.data.real_share, recipe.data.bachata_share)
+    folder = config.out / "runs" / trial.name
+    network = train(recipe, source, folder, Console(quiet=True), config.device)
     trained_s = time.monotonic()
-    device = "cuda" if told.device == "auto" and torch.cuda.is_available() else told.device
+    device = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
     network = network.to("cpu" if device == "auto" else device)
-    measured = _measured(desk, cell, network)
+    measured = _measured(context, trial, network)
     seconds = {"train_s": trained_s - began_s, "measure_s": time.monotonic() - trained_s}
-    if cell.row == "full" and cell.domain == "real":
-        _write_filtered(desk, cell, network, source, seconds)
-    _write(told, cell, measured, seconds)
+    if trial.row == "full" and trial.domain == "real":
+        _write_filtered(context, trial, network, source, seconds)
+    _write(config, trial, measured, seconds)
     shutil.rmtree(folder, ignore_errors=True)
     return path
 
 
 def _write_filtered(
-    desk: TrialContext, cell: Trial, network: Network, source: Mixture, seconds: dict[str, float]
+    context: TrialContext, trial: Trial, network: Network, source: Mixture, seconds: dict[str, float]
 ) -> None:
     """The full system's network once more, with the beat filter that the real clips it learnt from give in closed
     form: a row of its own, so that the ablations stay those of the network."""
     assert isinstance(network, Mudar)
     learnt = [record for record in source.records if record.origin == "real"]
     filtered = attach(network.cpu(), fit(learnt, network.spec.video))
-    _write(desk.told, replace(cell, row="filter"), _measured(desk, cell, filtered), seconds)
+    _write(context.config, replace(trial, row="filter"), _measured(context, trial, filtered), seconds)
 
 
-def _write(told: SweepConfig, cell: Trial, measured: Measurement, seconds: dict[str, float]) -> None:
+def _write(config: SweepConfig, trial: Trial, measured: Measurement, seconds: dict[str, float]) -> None:
     """The cell's file, whole or not at all."""
-    path = file_of(told, cell)
-    about = {"cell": cell.to_dict(), "steps": told.steps, "batch": told.batch, "base": told.base, **seconds}
+    path = file_of(config, trial)
+    about = {"cell": trial.to_dict(), "steps": config.steps, "batch": config.batch, "base": config.base, **seconds}
     write_atomically(path, json.dumps({**about, "groups": _rounded(measured)}).encode())
 
 
-def _measured(desk: TrialContext, cell: Trial, network: Network) -> Measurement:
-    told = desk.told
-    head = HeadRecipe(epochs=told.head_epochs, seed=cell.seed) if cell.domain == "generated" else None
-    records = [*desk.generated_test, *desk.held_out(cell)]
-    colors = desk.colors if cell.row == "full" else None  # the same for every network
-    return measure(network, records, desk.generated[: told.teach], TableOptions(head, colors))
+def _measured(context: TrialContext, trial: Trial, network: Network) -> Measurement:
+    config = context.config
+    head = HeadRecipe(epochs=config.head_epochs, seed=trial.seed) if trial.domain == "generated" else None
+    records = [*context.generated_test, *context.held_out(trial)]
+    colors = context.colors if trial.row == "full" else None  # the same for every network
+    return measure(network, records, context.generated[: config.teach], TableOptions(head, colors))
 
 
 def _rounded(value: object) -> object:

@@ -33,56 +33,56 @@ SAY_EVERY_S = 10.0
 GRACE_S = 2.0
 
 
-def _process(told: SweepConfig, cells: Any, deadline_s: float, parent: int) -> None:
+def _process(config: SweepConfig, trials: Any, deadline_s: float, parent: int) -> None:
     die_with_parent(parent)
-    work(told, cells, deadline_s)
+    work(config, trials, deadline_s)
 
 
-def work(told: SweepConfig, cells: Any, deadline_s: float) -> None:
+def work(config: SweepConfig, trials: Any, deadline_s: float) -> None:
     """Cell after cell, until there are none or the next would not end in time."""
     torch.set_num_threads(1)
-    desk, longest_s = TrialContext.open(told), 0.0
+    context, longest_s = TrialContext.open(config), 0.0
     while time.time() + longest_s < deadline_s:
         try:
-            cell = cells.get_nowait()
+            trial = trials.get_nowait()
         except queue.Empty:
             return
         began_s = time.time()
         try:
-            run_trial(desk, cell)
+            run_trial(context, trial)
         except Exception:  # noqa: BLE001 - the edge of a process: one cell's fault must not end the study
-            trouble = file_of(told, cell).with_suffix(".trouble.txt")
+            trouble = file_of(config, trial).with_suffix(".trouble.txt")
             trouble.parent.mkdir(parents=True, exist_ok=True)
             trouble.write_text(traceback.format_exc())
         longest_s = max(longest_s, time.time() - began_s)
 
 
-def run(told: SweepConfig, cells: list[Trial], processes: int, minutes: float, console: Console) -> list[Trial]:
+def run(config: SweepConfig, trials: list[Trial], processes: int, minutes: float, console: Console) -> list[Trial]:
     """Do what is missing of the cells; returns what is still missing."""
     deadline_s = time.time() + 60 * minutes
-    todo = [cell for cell in cells if not file_of(told, cell).exists()]
+    todo = [trial for trial in trials if not file_of(config, trial).exists()]
     spawn = multiprocessing.get_context("spawn")
     waiting = spawn.Queue()
-    for cell in todo:
-        waiting.put(cell)
+    for trial in todo:
+        waiting.put(trial)
     time.sleep(0.1)  # the queue's own thread: a worker must not find it empty before it is filled
     workers = [
-        spawn.Process(target=_process, args=(told, waiting, deadline_s, os.getpid()), daemon=True)
+        spawn.Process(target=_process, args=(config, waiting, deadline_s, os.getpid()), daemon=True)
         for _ in range(min(processes, len(todo)))
     ]
     for worker in workers:
         worker.start()
-    said_s = time.time()
+    printed_s = time.time()
     while any(worker.is_alive() for worker in workers) and time.time() < deadline_s + GRACE_S:
         time.sleep(0.5)
-        if time.time() - said_s > SAY_EVERY_S:
-            said_s = time.time()
-            done = sum(file_of(told, cell).exists() for cell in cells)
-            console.print(f"{done} of {len(cells)} cells, {max(deadline_s - said_s, 0):.0f} s left")
+        if time.time() - printed_s > SAY_EVERY_S:
+            printed_s = time.time()
+            done = sum(file_of(config, trial).exists() for trial in trials)
+            console.print(f"{done} of {len(trials)} cells, {max(deadline_s - printed_s, 0):.0f} s left")
     _end(workers)
-    missing = [cell for cell in cells if not file_of(told, cell).exists()]
-    troubled = [cell.name for cell in missing if file_of(told, cell).with_suffix(".trouble.txt").exists()]
-    console.print(f"{len(cells) - len(missing)} of {len(cells)} cells done; troubled: {troubled or 'none'}")
+    missing = [trial for trial in trials if not file_of(config, trial).exists()]
+    troubled = [trial.name for trial in missing if file_of(config, trial).with_suffix(".trouble.txt").exists()]
+    console.print(f"{len(trials) - len(missing)} of {len(trials)} cells done; troubled: {troubled or 'none'}")
     return missing
 
 
@@ -101,14 +101,7 @@ def main() -> None:
     parser.add_argument("--generated", type=Path, help="training records: a folder, or a packed file")
     parser.add_argument("--generated-test", type=Path)
     parser.add_argument("--real", type=Path)
-    parser.add_argument(
-        "--colors",
-        "--colours",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="files of training.evaluation.downstream.color_baseline",
-    )
+    parser.add_argument("--colors", "--colours", type=Path, nargs="*", default=[], help="files of color_baseline")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--domains", nargs="+", choices=["generated", "real"], default=["generated", "real"])
     parser.add_argument("--seeds", type=int, default=3)
@@ -130,11 +123,11 @@ def main() -> None:
     if args.generated is None or args.generated_test is None:
         parser.error("--generated and --generated-test are needed")
     domains = tuple(d for d in args.domains if d == "generated" or args.real)
-    told = SweepConfig(
+    config = SweepConfig(
         args.out, args.generated, args.generated_test, args.real, args.device, args.base, args.steps, args.batch,
         colors=tuple(args.colors),
     )  # fmt: skip
-    run(told, plan(args.rows, args.seeds, domains), args.processes, args.minutes, Console())
+    run(config, plan(args.rows, args.seeds, domains), args.processes, args.minutes, Console())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ ROWS: Final[dict[str, str]] = {
     "data25": "data25",
     "data75": "data75",
 }
-_URGENCY: Final = {name: place // 5 for place, name in enumerate(ROWS)}
+_URGENCY: Final = {name: index // 5 for index, name in enumerate(ROWS)}
 
 
 @dataclass(frozen=True)
@@ -54,29 +54,31 @@ class Trial:
 
 def plan(rows: list[str], seeds: int, domains: tuple[Domain, ...] = ("generated", "real")) -> list[Trial]:
     """Every cell, in the order in which they are worth their time: telling rows, then seeds, then domains."""
-    cells = [
+    trials = [
         Trial(row, domain, seed, fold)
         for row in rows
         for domain in domains
         for seed in range(seeds)
         for fold in range(FOLDS if domain == "real" else 1)
     ]
-    return sorted(cells, key=lambda c: (_URGENCY[c.row], c.seed, c.domain, c.fold, rows.index(c.row)))
+    return sorted(trials, key=lambda c: (_URGENCY[c.row], c.seed, c.domain, c.fold, rows.index(c.row)))
 
 
-def recipe_of(cell: Trial, base: str, steps: int, batch: int) -> Recipe:
+def recipe_of(trial: Trial, base: str, steps: int, batch: int) -> Recipe:
     """The cell's run: `base` for real data, `base`-synthetic for generated; a baseline as its own paper has it."""
     bases = {"generated": f"{base}-synthetic", "real": base}
-    what, home = ROWS[cell.row], registry.get(bases[cell.domain])
+    what, home = ROWS[trial.row], registry.get(bases[trial.domain])
     if what in registry.BASES:
-        found = registry.get(what)
-        found = replace(found, features=home.features, data=replace(home.data, joint_every=1))
+        recipe = registry.get(what)
+        recipe = replace(recipe, features=home.features, data=replace(home.data, joint_every=1))
     else:
-        found = registry.get(f"{bases[cell.domain]}/{what}") if what else home
-    shorter = steps / found.optimiser.steps
+        recipe = registry.get(f"{bases[trial.domain]}/{what}") if what else home
+    shorter = steps / recipe.optimiser.steps
     optimiser = replace(
-        found.optimiser,
+        recipe.optimiser,
         steps=steps,
-        warmup_steps=max(round(found.optimiser.warmup_steps * min(shorter, 1.0)), 1),
+        warmup_steps=max(round(recipe.optimiser.warmup_steps * min(shorter, 1.0)), 1),
     )
-    return replace(found, name=cell.name, seed=cell.seed, optimiser=optimiser, data=replace(found.data, batch=batch))
+    return replace(
+        recipe, name=trial.name, seed=trial.seed, optimiser=optimiser, data=replace(recipe.data, batch=batch)
+    )

@@ -34,7 +34,7 @@ from training.evaluation.metrics import chance_f1, f1
 
 Array = NDArray[np.float32]
 COLUMNS: Final = 12
-APART_S: Final = 0.1
+STEP_S: Final = 0.1
 TOLERANCE_S: Final = 0.07
 _LIBROSA_HZ: Final = 22050
 _CELL_PX, _GRAPH_PX, _LEAST_S = (132, 150), 240, 3.0
@@ -53,20 +53,20 @@ def contact_sheet(path: Path, times_s: Array) -> Image:
     """(3 · h, COLUMNS · w, 3) RGB: before, at and after each stroke."""
     width, height = _CELL_PX
     sheet = np.zeros((3 * height, COLUMNS * width, 3), np.uint8)
-    wanted = [(time_s + (row - 1) * APART_S, row, column) for column, time_s in enumerate(times_s) for row in range(3)]
-    wanted.sort()
-    shown: Image | None = None
+    requests = [(time_s + (row - 1) * STEP_S, row, column) for column, time_s in enumerate(times_s) for row in range(3)]
+    requests.sort()
+    image: Image | None = None
     for frame in iter_frames(path, fps=None, size=None):
-        while wanted and shown is not None and wanted[0][0] < frame.time_s:
-            _place(sheet, shown, *wanted.pop(0)[1:])
-        shown = np.asarray(frame.image, np.uint8)
-    for _, row, column in wanted:
-        assert shown is not None
-        _place(sheet, shown, row, column)
+        while requests and image is not None and requests[0][0] < frame.time_s:
+            _paste(sheet, image, *requests.pop(0)[1:])
+        image = np.asarray(frame.image, np.uint8)
+    for _, row, column in requests:
+        assert image is not None
+        _paste(sheet, image, row, column)
     return sheet
 
 
-def _place(sheet: Image, picture: Image, row: int, column: int) -> None:
+def _paste(sheet: Image, picture: Image, row: int, column: int) -> None:
     width, height = _CELL_PX
     scale = min((width - 2) / picture.shape[1], (height - 2) / picture.shape[0])
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -83,13 +83,13 @@ def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Image:
         inside = times_s[(times_s >= start_s) & (times_s <= end_s)]
         return np.asarray(np.round((inside - start_s) / (end_s - start_s) * (wide - 1)), np.int32)
 
-    for found_s, colour, top in (
+    for times_s, colour, top in (
         (music.times_s, _ONSET, _GRAPH_PX - 18),
         (music.beats_s, _BEAT, _GRAPH_PX // 2),
         (dance.times_s, _STROKE, 0),
     ):
         bottom = _GRAPH_PX // 2 if colour == _STROKE else _GRAPH_PX  # none hides another
-        for x in across(found_s):
+        for x in across(times_s):
             cv2.line(picture, (int(x), top), (int(x), bottom), colour, 2)
     for values, fps, lead_s, colour in (
         (dance.total_speed, dance.speed_fps, 0.5, _SPEED),
@@ -106,22 +106,22 @@ def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Image:
 
 def draw(path: Path, embedder: Embedder, out: Path) -> str:
     """Writes `out`/NAME.png; a line of what is in it. MediaErrors as `Embedder.file`."""
-    seen, heard = embedder.file(path, "dance"), embedder.file(path, "music")
-    strokes, beats = seen.rhythm.times_s, heard.rhythm.beats_s
-    shown = shown_strokes(strokes, seen.duration_s)
-    if not len(shown):
+    dance, music = embedder.file(path, "dance"), embedder.file(path, "music")
+    strokes, beats = dance.rhythm.times_s, music.rhythm.beats_s
+    chosen_s = shown_strokes(strokes, dance.duration_s)
+    if not len(chosen_s):
         return f"{path.name}: no stroke was found"
-    start_s = max(0.0, float(shown[0]) - 2 * APART_S)
-    end_s = max(float(shown[-1]) + 2 * APART_S, start_s + _LEAST_S)
-    picture = np.concatenate([contact_sheet(path, shown), graph(seen.rhythm, heard.rhythm, start_s, end_s)])
+    start_s = max(0.0, float(chosen_s[0]) - 2 * STEP_S)
+    end_s = max(float(chosen_s[-1]) + 2 * STEP_S, start_s + _LEAST_S)
+    picture = np.concatenate([contact_sheet(path, chosen_s), graph(dance.rhythm, music.rhythm, start_s, end_s)])
     out.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out / f"{path.stem}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    how = "beat filter" if len(seen.rhythm.peaks_s) else "network's peaks"
+    how = "beat filter" if len(dance.rhythm.peaks_s) else "network's peaks"
     labels = {"our": beats, "librosa's": other_beats_s(path)}
-    scores = [_score(whose, beats_s, strokes, seen.duration_s) for whose, beats_s in labels.items()]
+    scores = [_score(whose, beats_s, strokes, dance.duration_s) for whose, beats_s in labels.items()]
     return (
-        f"{path.name}: {len(strokes)} strokes by {how}, {seen.rhythm.tempo_bpm:.0f} bpm for "
-        f"{heard.rhythm.tempo_bpm:.0f}, F1 by {scores[0]}, by {scores[1]}, shown {start_s:.1f} to {end_s:.1f} s"
+        f"{path.name}: {len(strokes)} strokes by {how}, {dance.rhythm.tempo_bpm:.0f} bpm for "
+        f"{music.rhythm.tempo_bpm:.0f}, F1 by {scores[0]}, by {scores[1]}, shown {start_s:.1f} to {end_s:.1f} s"
     )
 
 
@@ -144,8 +144,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--model", default="mudar-small@served")
     args = parser.parse_args(argv)
-    found = load_served(args.model)
-    embedder = Embedder(found.model, found.spec, found.name, make_flow(found.spec.video, found.flow_weights))
+    served = load_served(args.model)
+    embedder = Embedder(served.model, served.spec, served.name, make_flow(served.spec.video, served.flow_weights))
     console = Console(soft_wrap=True, highlight=False)
     for clip in args.clips:
         console.print(draw(clip, embedder, args.out), markup=False)

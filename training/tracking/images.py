@@ -21,33 +21,35 @@ from training.recipe import Recipe
 
 Array = NDArray[np.float32]
 _ROW_PX, _CURVE_PX, _WIDE_PX, _CELL_PX = 3, 60, 720, 12
-_FOUND: Final = (255, 200, 0)
-_TRUE: Final = (0, 200, 120)
+_STROKE: Final = (255, 200, 0)
+_TARGET: Final = (0, 200, 120)
 
 
 @torch.inference_mode()
-def look(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict[str, Image]:
+def draw_images(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict[str, Image]:
     """The pictures of a batch by name."""
     was_training = network.training
     network.eval()
-    found: dict[str, Image] = {}
+    images: dict[str, Image] = {}
     some = slice(-clips, None)
     frames = batch.frames
     if isinstance(network, Mudar) and recipe.loss.rhythm_weight:
         head, served = recipe.model.served_index, recipe.features.video.fps
-        shown = None if frames is None else frames[some]
-        curves = torch.sigmoid(network.rhythm_logits(batch.motion[some], shown).float())[..., head].cpu().numpy()
+        frames_of_clips = None if frames is None else frames[some]
+        curves = (
+            torch.sigmoid(network.rhythm_logits(batch.motion[some], frames_of_clips).float())[..., head].cpu().numpy()
+        )
         truth = batch.target[some, :, head].cpu().numpy()
         motion = batch.motion[some].cpu().numpy()
         rows = [strokes_over_motion(m, c, t, served) for m, c, t in zip(motion, curves, truth, strict=True)]
-        found["strokes over motion"] = np.concatenate(rows)
+        images["strokes over motion"] = np.concatenate(rows)
     if len(batch.audio):
         first = len(batch.motion) - len(batch.audio)
         dance = network.encode_dance(batch.motion[first:], None if frames is None else frames[first:]).embedding
         music = network.encode_music(batch.audio, batch.motion.shape[1]).embedding
-        found["dance against music"] = similarity((dance @ music.T).float().cpu().numpy())
+        images["dance against music"] = similarity((dance @ music.T).float().cpu().numpy())
     network.train(was_training)
-    return found
+    return images
 
 
 def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) -> Image:
@@ -59,13 +61,13 @@ def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) 
     picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     below = np.zeros((_CURVE_PX, _WIDE_PX, 3), np.uint8)
     x = (np.arange(len(curve)) + 0.5) * _WIDE_PX / len(curve)
-    for line, colour in ((target, _TRUE), (curve, _FOUND)):
+    for line, colour in ((target, _TARGET), (curve, _STROKE)):
         points = np.stack([x, (_CURVE_PX - 3) - (_CURVE_PX - 6) * line], axis=1).round().astype(np.int32)
         cv2.polylines(below, [points], False, colour, 1, cv2.LINE_AA)
     times_s, _ = strokes_from_curve(np.ascontiguousarray(curve), fps)
     for time_s in times_s:
         at = round((time_s * fps + 0.5) * _WIDE_PX / len(curve))
-        cv2.line(picture, (at, 0), (at, len(picture) - 1), _FOUND, 1)
+        cv2.line(picture, (at, 0), (at, len(picture) - 1), _STROKE, 1)
     return np.concatenate([picture, below]).astype(np.uint8)
 
 

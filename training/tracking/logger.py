@@ -27,10 +27,10 @@ class Log:
 
     folder: Path
     world: DistContext
-    board: SummaryWriter | None = None
-    held: list[tuple[int, Parts]] = field(default_factory=list)
+    writer: SummaryWriter | None = None
+    pending: list[tuple[int, Parts]] = field(default_factory=list)
 
-    def go_on_from(self, step: int) -> None:
+    def resume_from(self, step: int) -> None:
         """Forget what a killed run wrote of steps that now come again, and a line that it left unfinished."""
         path = self.folder / "losses.jsonl"
         if self.world.is_main and path.exists():
@@ -39,39 +39,39 @@ class Log:
 
     def add(self, step: int, losses: Parts) -> None:
         """The losses after `step` steps."""
-        self.held.append((step, losses))
+        self.pending.append((step, losses))
 
     def write(self) -> dict[str, float]:
         """Append what is held; returns the last losses. All processes must call this at the same steps."""
-        if not self.held:
+        if not self.pending:
             return {}
-        shares: list[Tensor] = [value for _, losses in self.held for value in losses.values()]
+        shares: list[Tensor] = [value for _, losses in self.pending for value in losses.values()]
         numbers = self.world.sum(torch.stack(shares)).tolist()
         last: dict[str, float] = {}
         lines = []
-        for step, losses in self.held:
+        for step, losses in self.pending:
             last, numbers = dict(zip(losses, numbers, strict=False)), numbers[len(losses) :]
             lines.append(json.dumps({"step": step, **last}))
             for name, value in last.items():
-                self.number(f"loss/{name}", value, step)
-        self.held.clear()
+                self.scalar(f"loss/{name}", value, step)
+        self.pending.clear()
         if self.world.is_main:
             with (self.folder / "losses.jsonl").open("a") as out:
                 out.write("".join(line + "\n" for line in lines))
         return last
 
-    def number(self, name: str, value: float, step: int) -> None:
+    def scalar(self, name: str, value: float, step: int) -> None:
         """A curve on the board, if there is one."""
-        if self.board is not None:
-            self.board.add_scalar(name, value, step)
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, step)
 
-    def picture(self, name: str, picture: Image, step: int) -> None:
+    def image(self, name: str, image: Image, step: int) -> None:
         """(H, W, 3) RGB on the board, if there is one."""
-        if self.board is not None:
-            self.board.add_image(name, picture, step, dataformats="HWC")
+        if self.writer is not None:
+            self.writer.add_image(name, image, step, dataformats="HWC")
 
 
-def open_board(folder: Path) -> SummaryWriter:
+def open_writer(folder: Path) -> SummaryWriter:
     """TensorBoard's files of a run. Raises ModuleNotFoundError without tensorboard, which is in the extra `train`."""
     from torch.utils.tensorboard import SummaryWriter
 

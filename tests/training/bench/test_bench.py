@@ -23,7 +23,7 @@ def test_operations_of_a_product_and_its_gradients() -> None:
 
 
 def test_a_ring_sends_nearly_twice_the_gradients() -> None:
-    fleet = predict(0.5, 80_000_000, 0, 4, 7200, 1e6, 6)
+    fleet = predict(0.5, 80_000_000, 4, 7200, 1e6, 6)
     assert fleet.sent_bytes == 120_000_000
     assert fleet.exchange_s == pytest.approx(120e6 / 25e9 + 6 * 20e-6)
     assert fleet.hours == pytest.approx(2 * (0.5 + fleet.exchange_s))

@@ -45,7 +45,7 @@ def test_worse_quality_is_further_from_what_was_filmed(tmp_path) -> None:  # typ
     read = []
     for crf in (12, 40):
         path = tmp_path / f"{crf}.mp4"
-        film(path, clip, width=256, height=144, fps=30, crf=crf, with_audio=False)
+        film(path, clip, size=(256, 144), fps=30, crf=crf, with_audio=False)
         read.append(extract_motion(path, SPEC).between)
         assert path.stat().st_size > 0
     clean = extracting.flow_descriptors(clip.dance.frames(SPEC.video.fps, 256, 144), SPEC.video)

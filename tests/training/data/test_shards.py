@@ -23,7 +23,7 @@ from training.data.shard_writer import ShardWriter
 from training.data.shards import Shards, pieces, write_part
 from training.data.splits import hold_out, listed
 from training.distributed import SINGLE
-from training.loader import ThroughputMeter, load_batches
+from training.loader import BatchFactory, ThroughputMeter, load_batches
 from training.preprocess import apart, generated_jobs, real_jobs, run
 from training.recipe import DataRecipe, Recipe
 from training.recipes import registry
@@ -147,7 +147,7 @@ def test_loader_processes_give_the_batches_that_are_made_on_the_spot(
     records: list[ClipFeatures], tmp_path: Path, tiny: Callable[..., Recipe]
 ) -> None:
     shards, recipe, meter = Shards(packed(tmp_path, records)), tiny("small"), ThroughputMeter()
-    ahead = list(load_batches(shards, recipe, 2, 5, SINGLE, None, 1, meter))
+    ahead = list(load_batches(BatchFactory(shards, recipe, SINGLE), range(2, 5), 1, meter))
     assert len(ahead) == 3
     for step, (batch,) in zip((2, 3, 4), ahead, strict=True):
         assert torch.equal(batch.motion, make_batch(shards, recipe, step).motion)

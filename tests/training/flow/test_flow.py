@@ -18,7 +18,7 @@ from training.flow.begin import lsuv_init
 from training.flow.layers import Scenes, draw
 from training.flow.loss import LEVEL_WEIGHTS, endpoint_error, multiscale
 from training.flow.measure import on_files, read_flo
-from training.flow.train import EASY, FlowRecipe, FlowRun, LearntNothing, Length, export, train
+from training.flow.train import EASY, Budget, FlowRecipe, FlowRun, LearntNothing, export, train
 
 pytestmark = pytest.mark.slow
 
@@ -120,7 +120,7 @@ def test_compared_features_find_their_place_again() -> None:
 def test_a_run_that_learns_nothing_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "on_generated", lambda *_: (2.0, 2.0))
     with pytest.raises(LearntNothing, match="no motion"):
-        train(TINY, Length(steps=1), tmp_path, CPU, False, Console(quiet=True), patience_s=0.0)
+        train(TINY, Budget(steps=1, patience_s=0.0), tmp_path, CPU, False, Console(quiet=True))
 
 
 def test_scenes_grow_harder() -> None:
@@ -136,7 +136,7 @@ class Killed(Exception):
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
-    quiet, length = Console(quiet=True), Length(steps=4)
+    quiet, length = Console(quiet=True), Budget(steps=4)
     whole = train(TINY, length, tmp_path / "whole", CPU, False, quiet)
     advance = FlowRun.advance
 

@@ -12,6 +12,7 @@ import wave
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import av
 import numpy as np
@@ -82,25 +83,39 @@ def _fitting_song(seed: int, grooves: tuple[str, ...], tempo_bpm: float | None) 
     raise AssertionError(f"no song with a groove of {grooves}")
 
 
+class ClipOptions(TypedDict, total=False):
+    """Says what a generated clip shows: its song, style and tempo are the seed's where none is given."""
+
+    song_seed: int | None
+    style: str | None
+    tempo_bpm: float | None
+    with_audio: bool
+
+
 def write_clip(
     path: str | Path, seed: int, duration_s: float = 20.0, *, width: int = 640, height: int = 360, fps: int = 30,
-    song_seed: int | None = None, style: str | None = None, tempo_bpm: float | None = None, with_audio: bool = True,
+    **options: Unpack[ClipOptions],
 ) -> Truth:  # fmt: skip
-    """Write an mp4 (H.264 + AAC) of the clip and return its truth."""
+    """Writes an mp4 (H.264 + AAC) of a generated clip and returns its truth."""
+    song_seed, style, tempo_bpm = options.get("song_seed"), options.get("style"), options.get("tempo_bpm")
     clip = make_clip(seed, duration_s, song_seed=song_seed, style=style, tempo_bpm=tempo_bpm)
-    film(path, clip, width=width, height=height, fps=fps, with_audio=with_audio)
+    film(path, clip, size=(width, height), fps=fps, with_audio=options.get("with_audio", True))
     return clip.truth
 
 
 def film(
-    path: str | Path, clip: Clip, *, width: int, height: int, fps: int, crf: int = 23, with_audio: bool = True
+    path: str | Path, clip: Clip, *, size: tuple[int, int], fps: int, crf: int = 23, with_audio: bool = True
 ) -> None:
-    """Write an mp4 (H.264 + AAC) of the clip. crf: x264's quality, 18 (hardly a loss) to 32 (blocks to be seen)."""
+    """Writes an mp4 (H.264 + AAC) of the clip, `size` (width, height) in pixels.
+
+    crf: x264's quality, 18 (hardly a loss) to 32 (blocks to be seen).
+    """
     with av.open(str(path), "w") as container:
         # One thread, and no tree of what later frames make of a block: else no two runs code alike.
         options = {"preset": "veryfast", "crf": str(crf), "x264-params": "mbtree=0"}
         video = container.add_stream("libx264", rate=fps, options=options)
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        (width, height), video.pix_fmt = size, "yuv420p"
+        video.width, video.height = width, height
         video.codec_context.time_base = Fraction(1, fps)
         video.codec_context.thread_count = 1
         audio = container.add_stream("aac", rate=clip.music.sample_rate_hz, layout="mono") if with_audio else None

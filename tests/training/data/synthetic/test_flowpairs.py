@@ -69,7 +69,7 @@ def test_the_flow_of_a_filmed_clip_is_that_of_its_pictures(seed: int) -> None:
 def test_a_body_s_parts_have_the_outline_that_is_filmed() -> None:
     for seed in range(4):
         dance = make_clip(seed, 0.5).dance
-        stage = film_stage(dance.bodies, seed, 0.0, 0.5, 2.0, 256, 256)
+        stage = film_stage(dance.bodies, seed, 0.0, np.zeros(1), 256, 256)
         for at, scale, depth, outfit in stage.actors:
             painted, filled = np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256), np.uint8)
             draw_body(painted, at[0], scale[0], depth[0], outfit)

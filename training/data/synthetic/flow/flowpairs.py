@@ -53,7 +53,8 @@ def clip_flow(dance: Dance, fps: float, width: int, height: int) -> Iterator[Flo
 
     Here the pictures come first: a limb's map is the affine one nearest to how its outline was drawn.
     """
-    stage = film_stage(dance.bodies, dance.scene_seed, dance.camera_motion, dance.duration_s, fps, width, height)
+    times_s = np.arange(round(dance.duration_s * fps)) / fps
+    stage = film_stage(dance.bodies, dance.scene_seed, dance.camera_motion, times_s, width, height)
     for t in range(len(stage.to_canvas) - 1):
         flow = field_of(after(inverse(stage.to_canvas[t]), stage.to_canvas[t + 1]), 0, 0, width, height)
         for at, scale, depth, outfit in stage.actors:

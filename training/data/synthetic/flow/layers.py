@@ -39,7 +39,7 @@ class Pair:
     first: Image
     second: Image
     flow: Flow
-    seen: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
 
 
 @dataclass
@@ -62,7 +62,7 @@ def affine_between(before: Array, after: Array) -> Array:
 def paint(rng: Rng, layers: list[Layer], wall: Image, room: list[Array], width: int, height: int) -> Pair:
     """The pair that these layers make, the last on top, before a wall seen through two cameras `room`."""
     sheet = _noise(rng)
-    canvases = [_Canvas(_seen_from(wall, camera, width, height)) for camera in room]
+    canvases = [_Canvas(_visible_from(wall, camera, width, height)) for camera in room]
     flow = field_of(after(inverse(room[0]), room[1]), 0, 0, width, height)
     for number, layer in enumerate(layers, start=1):
         region = _stamp(canvases[0], layer, np.eye(2, 3), sheet, number)
@@ -73,7 +73,7 @@ def paint(rng: Rng, layers: list[Layer], wall: Image, room: list[Array], width: 
             here = flow[y : y + rows, x : x + columns]
             here[mask] = field_of(layer.motion, x, y, columns, rows)[mask]
     first, second = (cast(Image, np.rint(canvas.image).clip(0, 255).astype(np.uint8)) for canvas in canvases)
-    return Pair(first, second, flow, _seen(canvases, flow))
+    return Pair(first, second, flow, _visible_layers(canvases, flow))
 
 
 def _stamp(
@@ -103,7 +103,7 @@ def _stamp(
     return int(x0), int(y0), mask
 
 
-def _seen(canvases: list[_Canvas], flow: Flow) -> NDArray[np.bool_]:
+def _visible_layers(canvases: list[_Canvas], flow: Flow) -> NDArray[np.bool_]:
     """Where the point that a pixel shows lies inside the second picture, with nothing before it."""
     height, width = canvases[0].top.shape
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
@@ -113,9 +113,9 @@ def _seen(canvases: list[_Canvas], flow: Flow) -> NDArray[np.bool_]:
     return inside & (later == canvases[0].top)
 
 
-def _seen_from(wall: Image, camera: Array, width: int, height: int) -> NDArray[np.float32]:
-    seen = cv2.warpAffine(wall, camera, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(seen, np.float32)
+def _visible_from(wall: Image, camera: Array, width: int, height: int) -> NDArray[np.float32]:
+    visible = cv2.warpAffine(wall, camera, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(visible, np.float32)
 
 
 def _noise(rng: Rng, side: int = 512) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.data.synthetic.music import instruments
 from training.data.synthetic.music.beatgrid import BeatGrid, Seconds, make_grid, within
-from training.data.synthetic.music.grooves import GROOVES, Groove
+from training.data.synthetic.music.grooves import GROOVES
 
 Samples = NDArray[np.float32]
 _SCALES: Final = ((0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 5, 7, 9, 11))
@@ -67,10 +67,10 @@ def play(song: Song, grid: BeatGrid, duration_s: float, sample_rate_hz: int = 44
     levels = {"drums": rng.uniform(0.7, 1.0), "bass": rng.uniform(0.4, 0.7), "comp": rng.uniform(0.2, 0.45)}
     for name, hits in groove.hits.items():
         sound = _drum(name, rng, sample_rate_hz)
-        for place, loud in hits:
-            for at_s in grid.time_s(grid.positions((place,))):
+        for beat, loud in hits:
+            for at_s in grid.time_s(grid.positions((beat,))):
                 _add(out, sound, at_s, sample_rate_hz, levels["drums"] * loud * rng.uniform(0.85, 1.1))
-    _play_harmony(out, song, groove, grid, rng, sample_rate_hz, levels)
+    _play_harmony(out, song, grid, rng, sample_rate_hz, levels)
     out = out[: int(duration_s * sample_rate_hz)]
     out = np.tanh(1.3 * out / max(float(np.abs(out).max()), 1e-6)) * 0.85
     return Stretch(
@@ -91,12 +91,12 @@ def _drum(name: str, rng: np.random.Generator, rate_hz: int) -> NDArray[np.float
 
 
 def _play_harmony(
-    out: NDArray[np.float64], song: Song, groove: Groove, grid: BeatGrid, rng: np.random.Generator, rate_hz: int,
+    out: NDArray[np.float64], song: Song, grid: BeatGrid, rng: np.random.Generator, rate_hz: int,
     levels: dict[str, float],
 ) -> None:  # fmt: skip
+    groove, beat_s = GROOVES[song.groove], 60.0 / song.tempo_bpm
     scale, key = _SCALES[int(rng.integers(2))], int(rng.integers(12))
     progression = _PROGRESSIONS[int(rng.integers(len(_PROGRESSIONS)))]
-    beat_s = 60.0 / song.tempo_bpm
     comp_kind = "pluck" if rng.uniform() < 0.7 else "lead"
     made: dict[tuple[str, int], NDArray[np.float64]] = {}
 
@@ -108,11 +108,11 @@ def _play_harmony(
     for bar in range(len(grid.beats_s) // 4):
         degree = progression[bar % len(progression)]
         chord = [48 + key + scale[(degree + step) % 7] + 12 * ((degree + step) // 7) for step in (0, 2, 4)]
-        for place in groove.bass:
-            at_s = float(grid.time_s(np.array([bar * 4 + place]))[0])
+        for beat in groove.bass:
+            at_s = float(grid.time_s(np.array([bar * 4 + beat]))[0])
             _add(out, note("bass", chord[0] - 12, 0.7), at_s, rate_hz, levels["bass"])
-        for n, place in enumerate(groove.comp):
-            at_s = float(grid.time_s(np.array([bar * 4 + place]))[0])
+        for n, beat in enumerate(groove.comp):
+            at_s = float(grid.time_s(np.array([bar * 4 + beat]))[0])
             for midi in chord if song.groove != "bachata" else [chord[n % 3] + 12]:
                 _add(out, note(comp_kind, midi + 12, 0.9), at_s, rate_hz, levels["comp"] * 0.6)
         if groove.pad:

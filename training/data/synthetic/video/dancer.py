@@ -35,7 +35,8 @@ class Dance:
 
     def frames(self, fps: float, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
         """RGB pictures (height, width, 3) of moments 0, 1/fps, …"""
-        return film(self.bodies, self.scene_seed, self.camera_motion, self.duration_s, fps, width, height)
+        times_s = np.arange(round(self.duration_s * fps)) / fps
+        return film(self.bodies, self.scene_seed, self.camera_motion, times_s, width, height)
 
 
 def make_dance(seed: int, grid: BeatGrid, duration_s: float, style: str | None = None) -> Dance:
@@ -49,10 +50,10 @@ def make_dance(seed: int, grid: BeatGrid, duration_s: float, style: str | None =
     accents = _accents(positions, rng)
     lead = perform(phrase, strokes, accents, duration_s, rng)
     bodies = [_body(lead, rng, 0.5, 0.0)]
-    for place in _places(rng):
+    for position_x in _places(rng):
         late = strokes + rng.normal(scale=0.012) + np.clip(rng.normal(scale=0.012, size=len(strokes)), -0.03, 0.03)
         poses = perform(phrase, late, accents * rng.uniform(0.85, 1.1), duration_s, rng)
-        bodies.append(_body(mirrored(poses) if rng.uniform() < 0.3 else poses, rng, place, rng.uniform(0.1, 0.7)))
+        bodies.append(_body(mirrored(poses) if rng.uniform() < 0.3 else poses, rng, position_x, rng.uniform(0.1, 0.7)))
     if rng.uniform() < 0.12:
         bodies.append(_passer_by(rng, duration_s))
     bodies.sort(key=lambda body: -body.depth)

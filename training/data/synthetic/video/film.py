@@ -52,26 +52,26 @@ def set_stage(
     to_canvas = camera.copy()
     to_canvas[:, :, 2] -= np.einsum("tab,b->ta", camera[:, :, :2], [(canvas_w - width) / 2, (canvas_h - height) / 2])
     floor_y = height * rng.uniform(0.86, 0.95)
-    return Stage(background, to_canvas, [_place(body, index, camera, width, height, floor_y) for body in bodies])
+    return Stage(
+        background, to_canvas, [_standing_position(body, index, camera, width, height, floor_y) for body in bodies]
+    )
 
 
 def film_stage(
-    bodies: tuple[Body, ...], seed: int, camera_motion: float, duration_s: float, fps: float, width: int, height: int
+    bodies: tuple[Body, ...], seed: int, camera_motion: float, times_s: Array, width: int, height: int
 ) -> Stage:
-    """What `film` films: for whoever wants to know where everything is in its pictures."""
-    rng = np.random.default_rng([seed, 12])
-    return set_stage(rng, bodies, camera_motion, np.arange(round(duration_s * fps)) / fps, width, height)
+    """Sets the stage that `film` films, to know where everything is in its pictures."""
+    return set_stage(np.random.default_rng([seed, 12]), bodies, camera_motion, times_s, width, height)
 
 
 def film(
-    bodies: tuple[Body, ...], seed: int, camera_motion: float, duration_s: float, fps: float, width: int, height: int
+    bodies: tuple[Body, ...], seed: int, camera_motion: float, times_s: Array, width: int, height: int
 ) -> Iterator[Image]:
-    """Pictures (height, width, 3) of moments 0, 1/fps, …; bodies are painted in the order given."""
+    """Films pictures (height, width, 3) at `times_s` (T,); bodies are painted in the order given."""
     rng = np.random.default_rng([seed, 12])
-    times = np.arange(round(duration_s * fps)) / fps
-    stage = set_stage(rng, bodies, camera_motion, times, width, height)
-    background, to_canvas, count = stage.background, stage.to_canvas, len(times)
-    light = 1.0 + 0.04 * np.sin(2 * np.pi * times * rng.uniform(0.05, 0.4)) * rng.uniform(0, 1)
+    stage = set_stage(rng, bodies, camera_motion, times_s, width, height)
+    background, to_canvas, count = stage.background, stage.to_canvas, len(times_s)
+    light = 1.0 + 0.04 * np.sin(2 * np.pi * times_s * rng.uniform(0.05, 0.4)) * rng.uniform(0, 1)
     noise = rng.normal(scale=rng.uniform(0.5, 4.0), size=(height + 64, width + 64))
     grain = np.repeat(noise.round().astype(np.int16)[..., None], 3, axis=2)
     still = cast(Image, cv2.warpAffine(background, to_canvas[0], (width, height), borderMode=cv2.BORDER_REFLECT))
@@ -107,7 +107,7 @@ def _camera(rng: np.random.Generator, times: Array, width: int, height: int, amo
     return out
 
 
-def _place(
+def _standing_position(
     body: Body, index: NDArray[np.int_], camera: Array, width: int, height: int, floor_y: float
 ) -> tuple[Array, Array, Array, Outfit]:
     """Where a body's joints are in each picture: pixels (T, J, 2), pixels a body height (T, J), depth (T, J)."""
