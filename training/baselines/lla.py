@@ -73,7 +73,7 @@ class Lla(Baseline):
 
     def _answers(self, dance: Code, music: Code) -> Tensor:
         """(B, 2) logits: own music, in time. The product of the streams lets agreement frame by frame be seen."""
-        dance_rows, heard = (
+        dance_rows, music_rows = (
             self.dance_asks(dance.sequence, music.sequence),
             self.music_asks(music.sequence, dance.sequence),
         )

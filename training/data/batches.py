@@ -209,9 +209,9 @@ def _read(table: Table, plan: Plan, first: int, recipe: Recipe, step: int) -> Ba
     with_music, audible = coordinates.part(slice(first, None)), plan.part(slice(first, None))
     empty = motion.new_zeros(0)
     any_audible = len(audible.clips) > 0
-    onsets = (
-        read.soft_events(table, heard, ("onset",), 0.0)[..., 0] if any_audible else motion.new_zeros(0, motion.shape[1])
-    )
+    onsets = motion.new_zeros(0, motion.shape[1])
+    if any_audible:
+        onsets = read.soft_events(table, with_music, ("onset",), 0.0)[..., 0]
     songs = table.songs[with_music.clips]
     shift = _shift(audible, table, recipe, step) if any_audible else None
     return Batch(
