@@ -1,1 +1,1 @@
-"""The shell around checkpoints: cards, names, aliases, verified loading."""
+"""Stores checkpoints: model cards, names, aliases, verified loading."""

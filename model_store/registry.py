@@ -1,9 +1,9 @@
-"""Registry: which checkpoints there are, and which of them a name means today. Light: no torch.
+"""Finds checkpoints by name: which there are, and which of them an alias means today. Imports no torch.
 
     <root>/<name>/<version>/{model.safetensors, card.toml}      a checkpoint, never changed once written
     <root>/aliases.toml                                         [name.alias] version, previous = [...]
 
-The first root is written to (MUDAR_DATA_DIR/models); the others, such as the shelf in this package, are read. An
+The first root is written to (MUDAR_DATA_DIR/models); the others, such as the store in this package, are read. An
 alias set in an earlier root hides the same alias of a later one. Knows no weights and no settings.
 """
 

@@ -21,7 +21,6 @@ NOT_YET: Final[tuple[str, ...]] = (
     "service/cli/evaluate.py",
     "service/cli/local.py",
     "mudar/rhythm/",
-    "training/",
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,1 +1,1 @@
-"""The laboratory: data, losses, training, evaluation, publishing."""
+"""Trains, evaluates and publishes the networks that the service runs."""

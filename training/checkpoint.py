@@ -1,4 +1,4 @@
-"""A run on disk, to go on from: everything that a step changes, in one file that is whole or not there at all."""
+"""Saves and loads a run: everything that a step changes, in one file that is complete or not there at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "state.pt"
 
 
 def save_state(state: State, out: Path) -> None:
-    """Write `out/state.pt`."""
+    """Writes the state of a run to `out/state.pt`."""
     content: dict[str, Any] = {
         "model": state.network.state_dict(),
         "average": state.average.state_dict(),
@@ -37,7 +37,7 @@ def save_state(state: State, out: Path) -> None:
 
 
 def load_state(recipe: Recipe, out: Path, world: DistContext = SINGLE) -> State:
-    """The run in `out` where it stopped, or a fresh one."""
+    """Loads the run in `out` where it stopped, or starts a new one."""
     state = init_state(recipe, world)
     if (out / NAME).exists():
         content: dict[str, Any] = torch.load(out / NAME, weights_only=True, map_location=world.device)
@@ -51,7 +51,7 @@ def load_state(recipe: Recipe, out: Path, world: DistContext = SINGLE) -> State:
 
 
 def load_run(folder: Path) -> Mudar:
-    """The averaged network of a run's folder."""
+    """Loads the averaged network of a run's folder."""
     recipe = json.loads((folder / "recipe.json").read_text())
     model = build(ModelConfig.from_dict(recipe["model"]), FeatureSpec.from_dict(recipe["features"]))
     model.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["average"])
@@ -59,7 +59,7 @@ def load_run(folder: Path) -> Mudar:
 
 
 def load_network(folder: Path) -> Network:
-    """The averaged network of a run's folder, whichever system it is."""
+    """Loads the averaged network of a run's folder, MuDaR or a baseline."""
     recipe = json.loads((folder / "recipe.json").read_text())
     kind, config = recipe.get("network", "mudar"), ModelConfig.from_dict(recipe["model"])
     if kind == "mudar":
@@ -70,7 +70,7 @@ def load_network(folder: Path) -> Network:
 
 
 def save_run(before: Path, out: Path, model: Mudar) -> None:
-    """A run's folder with this network as its average: what evaluate and publish read."""
+    """Writes a run's folder with this network as its average, for evaluate and publish to read."""
     recipe = json.loads((before / "recipe.json").read_text())
     recipe["model"] = {**recipe["model"], **model.config.to_dict()}
     recipe["features"] = model.spec.to_dict()

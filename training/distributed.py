@@ -1,4 +1,4 @@
-"""The processes that train together, as torchrun starts them: who am I, and what do the others have? Knows no network.
+"""Exchanges tensors between the processes that train together, as torchrun starts them. Knows no network.
 
 One process alone is a world of one, in which every exchange is the thing itself. Backends: NCCL on GPUs, gloo on CPUs.
 """
@@ -22,7 +22,7 @@ TIMEOUT = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class DistContext:
-    """`rank` of `size` processes, and the device that this one works on."""
+    """Describes this process: its `rank` among `size` processes, and the device that it works on."""
 
     rank: int = 0
     size: int = 1
@@ -74,7 +74,7 @@ class _Gather(torch.autograd.Function):
 
 
 def find_device(name: str, local_rank: int = 0) -> torch.device:
-    """`auto` is a GPU where there is one; of several, each process of a machine takes its own."""
+    """Finds the device: `auto` is a GPU where there is one; of several, each process of a machine takes its own."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)
@@ -82,7 +82,7 @@ def find_device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def init_distributed(device: str) -> Iterator[DistContext]:
-    """This process's place among those that torchrun started; alone, where it did not."""
+    """Joins the processes that torchrun started; without torchrun, this process is a world of one."""
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     device_of_process = find_device(device, local)
     if device_of_process.type == "cuda":

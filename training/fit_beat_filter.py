@@ -1,4 +1,4 @@
-"""`python -m training.fit_beat_filter RUN OUT --real RECORDS`: give a trained network its beat filter, in closed form.
+"""Fits the beat filter of a trained network on real clips, in closed form.
 
     python -m training.fit_beat_filter runs/small-synthetic runs/small --real data/real
 
@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FilterRecipe:
-    """How the filter is fitted."""
+    """Says how the filter is fitted."""
 
     reach: int = 12  # frames: 0.8 s at 15 a second
     directions: int = 24  # P
@@ -47,14 +47,14 @@ class FilterRecipe:
 
 @dataclass(frozen=True)
 class Fit:
-    """weight (F, M, L) and bias (F,) of the filter's convolution."""
+    """Holds weight (F, M, L) and bias (F,) of the filter's convolution."""
 
     weight: Floats
     bias: Floats
 
 
 def fit(records: Sequence[ClipFeatures], video: VideoSpec, recipe: FilterRecipe | None = None) -> Fit:
-    """The filter for these records; those without beats teach nothing."""
+    """Fits the filter on these records; those without beats teach nothing. ValueError when none has beats."""
     recipe = recipe or FilterRecipe()
     useful = [(record, weight) for record, weight in zip(records, _weights(records, recipe), strict=True)
               if len(record.curves_s()["beat"])]  # fmt: skip
@@ -75,7 +75,7 @@ def fit(records: Sequence[ClipFeatures], video: VideoSpec, recipe: FilterRecipe 
 
 
 def attach(model: Mudar, fit_result: Fit) -> Mudar:
-    """The same network with this filter."""
+    """Gives a network this filter; its other weights stay."""
     reach = (fit_result.weight.shape[2] - 1) // 2
     filtered = build(replace(model.config, beat_filter_reach=reach), model.spec)
     filter_state = {"beat_filter.filter.weight": torch.from_numpy(fit_result.weight).float(),
@@ -175,7 +175,7 @@ def _logistic(x: Array, y: Array, rounds: int = 25) -> tuple[float, float]:
 
 
 def main() -> None:
-    """See the module."""
+    """Fits the filter of the run that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)

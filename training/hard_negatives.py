@@ -1,4 +1,4 @@
-"""Offline negatives for the triplet (18): whose music does the network now take for a clip's own?
+"""Mines hard negatives for the triplet (18): the music that the network now takes for a clip's own.
 
 Now and then every clip is looked at and heard once, in a window of its own; each process encodes its share of the
 clips, the music of all is gathered, and each clip keeps the K nearest of those that (16) allows. Which windows follows
@@ -31,7 +31,7 @@ _ROWS_AT_ONCE = 1024  # of the table of all pairs
 
 @dataclass(frozen=True)
 class MusicEmbeddings:
-    """Some clips through the network: embeddings (c, E), onsets (c, T), songs (c,), window starts (c,) in seconds."""
+    """Holds some clips' embeddings (c, E), onsets (c, T), songs (c,), window starts (c,) in seconds."""
 
     dance: Tensor
     music: Tensor
@@ -41,13 +41,13 @@ class MusicEmbeddings:
 
 
 def should_mine(recipe: Recipe, step: int) -> bool:
-    """Whether negatives are to be looked for before this step; never before the first period, when all seem alike."""
+    """Decides whether negatives are mined before this step; never before the first period, when all seem alike."""
     every = recipe.loss.offline_every
     return bool(every and recipe.loss.implicit_weight and step and step % every == 0)
 
 
 def mine(network: Network, source: Source, recipe: Recipe, step: int, world: DistContext) -> HardNegatives:
-    """The hardest allowed negatives of every clip, the same in every process."""
+    """Mines the hardest allowed negatives of every clip, the same in every process."""
     rows = -(-len(source) // world.size)
     # Every process takes as many, so that they can be gathered; the last ones come round to the first clips again.
     own = (np.arange(rows) + rows * world.rank) % len(source)
@@ -71,7 +71,7 @@ def mine(network: Network, source: Source, recipe: Recipe, step: int, world: Dis
 def embed_clips(
     network: Network, source: Source, clips: NDArray[np.int64], recipe: Recipe, step: int
 ) -> MusicEmbeddings:
-    """One window of each of `clips`, as it is, through the network."""
+    """Runs one window of each of `clips`, not augmented, through the network."""
     unaugmented = replace(recipe, data=replace(recipe.data, augmentation=Augmentation()))
     device, was_training = next(network.parameters()).device, network.training
     network.eval()

@@ -1,4 +1,4 @@
-"""Batches on their way to the network: made on the spot from memory, or by loader processes that run ahead.
+"""Loads batches for the network: made on the spot from memory, or by loader processes that run ahead.
 
 Which batch comes at which step does not depend on how it is made. `ThroughputMeter` says who waits for whom.
 """
@@ -19,7 +19,7 @@ from training.recipe import Recipe
 
 @dataclass
 class ThroughputMeter:
-    """Seconds spent on making batches (in all makers together), on waiting for them, and in all; and clips seen."""
+    """Counts clips, and seconds of making batches (of all workers), of waiting for them, and in all."""
 
     making_s: float = 0.0
     waiting_s: float = 0.0

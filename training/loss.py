@@ -1,4 +1,4 @@
-"""One step's loss, (20): L = λ1 L_im + λ2 L_ex, of a network and a batch. Knows no files and no optimiser.
+"""Computes one step's loss, (20): L = λ1 L_im + λ2 L_ex, of a network and a batch.
 
 Every term is this process's share of the loss of the whole batch, so that shares add up to what one process alone
 would have had: embeddings are gathered, so negatives are those of everybody, and means are over everybody's frames.
@@ -24,7 +24,7 @@ Parts = dict[str, Tensor]
 
 
 class Objective(nn.Module):
-    """The network with its loss, as one module: what DDP wraps and torch.compile sees."""
+    """Joins the network and its loss to one module, for DDP to wrap and torch.compile to see."""
 
     def __init__(self, network: Network, recipe: Recipe, world: DistContext) -> None:
         super().__init__()

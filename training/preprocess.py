@@ -1,4 +1,4 @@
-"""`python -m training.preprocess`: clips to records on disk, in parallel, going on where it stopped.
+"""Preprocesses clips to records on disk, in parallel; a run that was killed goes on where it stopped.
 
     python -m training.preprocess generated OUT --clips 900 --first-seed 0
     python -m training.preprocess real OUT FOLDER [--table clips.csv]
@@ -40,7 +40,7 @@ VIDEO_SUFFIXES = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v", ".mpg", ".mpe
 
 
 def generated_jobs(clips: int, first_seed: int, duration_s: float = 12.0) -> list[Job]:
-    """Clips of 2/3 to 4/3 of `duration_s`, three to a song; seeds and songs of two calls are disjoint if theirs are."""
+    """Lists clips of 2/3 to 4/3 of `duration_s`, three to a song; calls with disjoint seeds have disjoint songs."""
     return [
         GeneratedJob(f"gen-{seed:07d}", seed, seed // CLIPS_PER_SONG, duration_s * (8 + (seed * 7) % 9) / 12)
         for seed in range(first_seed, first_seed + clips)
@@ -48,7 +48,7 @@ def generated_jobs(clips: int, first_seed: int, duration_s: float = 12.0) -> lis
 
 
 def real_jobs(folder: Path, table: Path | None) -> list[Job]:
-    """Every video below `folder`, or those of the table."""
+    """Lists every video below `folder`, or those of the table."""
     if table is None:
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
         return [RealJob(_name(p.relative_to(folder)), p, f"song-{_name(p.relative_to(folder))}", p.parent.name,
@@ -68,7 +68,7 @@ def _name(relative: Path) -> str:
 
 @dataclass(frozen=True)
 class Extractor:
-    """What a process does with a job: returns the seconds of its clip, or why it cannot be used."""
+    """Makes the record of a job in a process; returns the seconds of its clip, or why it cannot be used."""
 
     out: Path
     spec: FeatureSpec
@@ -139,14 +139,14 @@ def _report(failed: dict[str, str], out: Path, console: Console) -> None:
 
 
 def parse_jobs(args: argparse.Namespace) -> list[Job]:
-    """What the command line asks for."""
+    """Lists the jobs that the command line names."""
     if args.origin == "generated":
         return generated_jobs(args.clips, args.first_seed, args.seconds)
     return unique_names([job for folder in args.folder for job in real_jobs(folder, args.table)])
 
 
 def unique_names(jobs: list[Job]) -> list[Job]:
-    """The jobs, those that share a name (`a.mp4` and `a.mov`, or the same name in two folders) told apart by path."""
+    """Renames jobs that share a name (`a.mp4` and `a.mov`, or the same name in two folders) by their path."""
     often = Counter(_part_name(job) for job in jobs)
     return [
         replace(job, clip_id=f"{job.clip_id}-{hashlib.blake2b(str(job.path).encode(), digest_size=3).hexdigest()}")
@@ -157,7 +157,7 @@ def unique_names(jobs: list[Job]) -> list[Job]:
 
 
 def main() -> None:
-    """See the module."""
+    """Preprocesses the clips that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("origin", choices=["generated", "real"])
     parser.add_argument("out", type=Path)

@@ -1,4 +1,4 @@
-"""Jobs over processes that may die: each job ends as done or as crashed, and no process outlives its parent."""
+"""Maps jobs over processes that may die: each job ends as done or as crashed; no process outlives its parent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WorkerCrashed:
 
 
 def map_processes(do: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iterator[tuple[J, R | WorkerCrashed]]:
-    """Each job as it ends, with what it gave. One worker means here, in this process."""
+    """Yields each job as it ends, with its result. One worker means here, in this process."""
     if workers <= 1 or len(jobs) <= 1:
         yield from ((job, do(job)) for job in jobs)
         return

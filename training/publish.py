@@ -1,4 +1,4 @@
-"""`python -m training.publish RUN NAME VERSION`: a run's network to the shelf, with a card that says its worth.
+"""Publishes a run's network to the model store, with a model card that holds its figures.
 
     python -m training.publish runs/small mudar-small 0.1.0 --records data/test --records data/real --only held-out.txt
 
@@ -54,8 +54,10 @@ Predictions = dict[str, list[ClipPrediction]]  # by group
 
 
 def require_no_worse(new: Predictions, served: Predictions, lambdas: tuple[float, float] = (0.5, 0.5)) -> None:
-    """Raises WorseThanServed when some group's strokes, or its songs' ranks at each network's own λ (the new one's
-    first), got worse by more than chance explains, on the same clips."""
+    """Raises WorseThanServed when a group's strokes or song ranks got worse by more than chance explains.
+
+    On the same clips; ranks are at each network's own λ, the new one's first.
+    """
     for group, views in new.items():
         theirs = served[group]
         strokes = [_f1(mine) - _f1(other) for mine, other in zip(views, theirs, strict=True)]
@@ -69,7 +71,7 @@ def require_no_worse(new: Predictions, served: Predictions, lambdas: tuple[float
 
 
 def require_small(model: Mudar) -> int:
-    """The bytes of its weights. Raises ModelError above 15 MB: the package carries them."""
+    """Counts the bytes of its weights. Raises ModelError above 15 MB: the package carries them."""
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     if size > LARGEST_BYTES:
         raise ModelError(
@@ -80,7 +82,7 @@ def require_small(model: Mudar) -> int:
 
 
 def realtime_factor(model: Mudar, clip: tuple[float, int, int] = SPEED_CLIP) -> float:
-    """Seconds of video embedded in a second on two cores, of a generated film; the model is loaded before."""
+    """Measures how many seconds of a generated film two cores embed in a second; the model is loaded before."""
     duration_s, width, height = clip
     with tempfile.TemporaryDirectory() as folder, _on_cores(CORES):
         path = Path(folder) / "clip.mp4"
@@ -108,7 +110,7 @@ def _f1(prediction: ClipPrediction) -> float:
 
 
 def best_lambda(figures: dict[str, Any]) -> float:
-    """The λ with the best mean rank over the groups; among those within a hundredth of it, the nearest to a half."""
+    """Finds the λ with the best mean rank over the groups; of those within a hundredth of it, the nearest to .5."""
     ranks = {
         lam: float(np.mean([group["retrieval"][f"lambda_{lam}"]["rank"] for group in figures.values()]))
         for lam in LAMBDAS
@@ -189,7 +191,7 @@ def _read(folders: list[Path], only: set[str] | None) -> list[ClipFeatures]:
 
 
 def main() -> None:
-    """See the module."""
+    """Publishes the run that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")

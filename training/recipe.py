@@ -1,4 +1,4 @@
-"""What a run is: one frozen object, from which all else follows. A variant changes one field. Light: no torch."""
+"""Defines a run as one frozen object, from which all else follows; a variant changes one field. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Network = Literal["mudar", "multisensory", "avts", "lla"]
 
 @dataclass(frozen=True)
 class LossRecipe:
-    """(18), (19) and (20), and what the paper leaves open in them."""
+    """Sets the losses (18), (19) and (20), and what the paper leaves open in them."""
 
     rhythm: Literal["focal", "bce", "regression", "crf"] = "focal"
     rhythm_weight: float = 1.0  # λ2; 0 = "w/o rhythm"
@@ -35,7 +35,7 @@ class LossRecipe:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a window may be bent. The defaults leave it as it is."""
+    """Says how far a window is augmented. The defaults leave it as it is."""
 
     stretch: tuple[float, float] = (1.0, 1.0)
     mirror: float = 0.0  # share of windows
@@ -48,7 +48,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """What a batch is drawn from."""
+    """Says what a batch is drawn from."""
 
     batch: int = 32
     joint_every: int = 1  # only every so many steps hear music; the others train the rhythm of the dance alone
@@ -60,7 +60,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class OptimiserRecipe:
-    """AdamW with a linear warm-up and a falling rate, and a moving average of the weights."""
+    """Sets AdamW with a linear warm-up and a falling rate, and a moving average of the weights."""
 
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
@@ -75,7 +75,7 @@ class OptimiserRecipe:
 
 @dataclass(frozen=True)
 class EngineRecipe:
-    """How a step is computed; none of it changes what is learnt, but for rounding (and what `accumulate` says)."""
+    """Says how a step is computed; none of it changes what is learnt, but for rounding (and what `accumulate` says)."""
 
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: matrix products and convolutions; weights and losses stay fp32
     accumulate: int = 1  # parts that a process's batch is computed in; negatives are then those of a part
@@ -87,7 +87,7 @@ class EngineRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run. Two runs of the same recipe on the same records give the same weights."""
+    """Defines a run. Two runs of the same recipe on the same records give the same weights."""
 
     name: str
     model: ModelConfig

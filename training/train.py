@@ -1,4 +1,4 @@
-"""`python -m training.train RECIPE`: the one training loop.
+"""Trains the network of a recipe.
 
     python -m training.train small --generated data/train --real data/real --out runs/small --device auto
     torchrun --nproc-per-node 8 -m training.train paper --shards data/shards --out runs/paper --workers 12
@@ -46,7 +46,7 @@ IMAGE_EVERY = 200  # steps between two pictures on the board
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """What of a run is not in its recipe: it changes nothing of what is learnt."""
+    """Says what of a run is not in its recipe: it changes nothing of what is learnt."""
 
     workers: int = 0  # loader processes; 0: batches are made where the network is, from memory
     tensorboard: bool = False
@@ -63,9 +63,9 @@ def train(
     device: str = "auto",
     runtime: RuntimeConfig = DEFAULT_RUNTIME,
 ) -> Network:
-    """Run the recipe to its end, from where it was; returns the averaged network, on the CPU.
+    """Runs the recipe to its end, from where it was; returns the averaged network, on the CPU.
 
-    Started by torchrun, all processes call this; the leading one writes. Raises ValueError for records without the
+    Started by torchrun, all processes call this; the main one writes. Raises ValueError for records without the
     frames that the recipe looks at, and for a batch that cannot be shared out.
     """
     with init_distributed(device) as world:
@@ -82,7 +82,7 @@ def train(
 
 @dataclass
 class Run:
-    """What one run is made of."""
+    """Holds what one run is made of."""
 
     recipe: Recipe
     source: Source
@@ -143,7 +143,7 @@ def _show(run: Run) -> None:
 
 
 def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: frozenset[str]) -> Mixture:
-    """The records of the recipe; `without` are clips held out for evaluation."""
+    """Reads the records of the recipe; `without` are clips held out for evaluation."""
 
     def read(folder: Path | None, fraction: float) -> list[ClipFeatures]:
         if folder is None:
@@ -159,7 +159,7 @@ def mixture(recipe: Recipe, generated: Path | None, real: Path | None, without: 
 
 
 def main() -> None:
-    """See the module."""
+    """Trains the recipe that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help=f"one of {', '.join(registry.BASES)}, or BASE/ABLATION")
     parser.add_argument("--generated", type=Path)

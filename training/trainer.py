@@ -1,4 +1,4 @@
-"""The engine: a network, its optimiser and the average of its weights, one step at a time; on any number of processes.
+"""Trains a network one step at a time, with its optimiser and the average of its weights, on any number of processes.
 
 Whatever is random in step n follows from (seed, n) alone. With several processes (torch's DDP) each computes its part
 of the same whole batch, so a run gives the same losses, but for rounding, on one process and on many.
@@ -29,7 +29,7 @@ from training.recipe import EngineRecipe, OptimiserRecipe, Recipe
 
 @dataclass
 class State:
-    """Everything that a step changes, and the module that computes it."""
+    """Holds everything that a step changes, and the module that computes it."""
 
     network: Network
     average: Network
@@ -41,7 +41,7 @@ class State:
 
 
 def init_state(recipe: Recipe, world: DistContext = SINGLE) -> State:
-    """A run that has not begun."""
+    """Initialises a run that has not begun."""
     network = build_network(recipe).to(world.device)
     if network.frame_maps is not None and world.device.type == "cuda":
         # What tensor cores read without turning it round.
@@ -76,7 +76,7 @@ def _may_be_idle(recipe: Recipe) -> bool:
 
 
 def _activation_checkpointing(network: nn.Module) -> None:
-    """Let the large pieces forget what they computed until the backward pass asks for it."""
+    """Lets the large modules compute their activations again in the backward pass instead of storing them."""
     for piece in network.modules():
         if isinstance(piece, TransformerLayer | DilatedLayer):
             piece.forward = partial(checkpoint, piece.forward, use_reentrant=False)  # type: ignore[method-assign]
@@ -85,7 +85,7 @@ def _activation_checkpointing(network: nn.Module) -> None:
 
 
 def learning_rate(recipe: OptimiserRecipe, step: int) -> float:
-    """Linear warm-up, then a cosine to zero, falls at given shares of the run, or a constant."""
+    """Computes the learning rate: linear warm-up, then a cosine to zero, falls at shares of the run, or a constant."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
     if recipe.schedule == "constant":
@@ -97,7 +97,7 @@ def learning_rate(recipe: OptimiserRecipe, step: int) -> float:
 
 
 def train_step(state: State, batches: list[Batch], recipe: Recipe) -> Parts:
-    """One step on this process's part of the whole batch, in `engine.accumulate` pieces.
+    """Takes one step on this process's part of the batch, in `engine.accumulate` micro-batches.
 
     Returns this process's share of the loss and of its parts, still on the device.
     """
@@ -142,5 +142,5 @@ def _update_ema(average: nn.Module, network: nn.Module, keep: float) -> None:
 
 
 def gradient_bytes(network: nn.Module) -> int:
-    """What one process sends, at least, in one all-reduce of all gradients."""
+    """Counts what one process sends, at least, in one all-reduce of all gradients."""
     return sum(weight.numel() * weight.element_size() for weight in network.parameters())

@@ -44,9 +44,9 @@ def test_its_curve_reads_as_a_probability(clips: list[ClipFeatures], tiny: Calla
     recipe = tiny("small")
     model = fit_beat_filter.attach(build(recipe.model, recipe.features), fit_beat_filter.fit(clips[:8], SPEC, QUICK))
     curves = [model.filtered(motion_input(record.between, SPEC)) for record in clips[:8]]
-    said = float(np.mean(np.concatenate([curve[:, 0] for curve in curves if curve is not None])))
-    asked = np.concatenate([fit_beat_filter._soft(r.beats_s, r.frames, SPEC.fps, QUICK.sigma_s) for r in clips[:8]])
-    assert said == pytest.approx(float(asked.mean()), rel=0.05)
+    curve_mean = float(np.mean(np.concatenate([curve[:, 0] for curve in curves if curve is not None])))
+    target = np.concatenate([fit_beat_filter._soft(r.beats_s, r.frames, SPEC.fps, QUICK.sigma_s) for r in clips[:8]])
+    assert curve_mean == pytest.approx(float(target.mean()), rel=0.05)
 
 
 def test_the_same_clips_give_the_same_filter_and_other_beats_another(clips: list[ClipFeatures]) -> None:
@@ -76,15 +76,15 @@ def test_the_network_stays_and_the_run_is_read_again(
     (before / "recipe.json").write_text(json.dumps(recipe.to_dict()))
     model = fit_beat_filter.attach(network, fit_beat_filter.fit(clips[:3], SPEC, QUICK))
     fit_beat_filter.save_run(before, tmp_path / "after", model)
-    found = load_run(tmp_path / "after")
-    assert found.config.beat_filter_reach == QUICK.reach
+    loaded = load_run(tmp_path / "after")
+    assert loaded.config.beat_filter_reach == QUICK.reach
     for name, value in network.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value)
+        assert torch.equal(loaded.state_dict()[name], value)
     rows = motion_input(clips[5].between, SPEC)
-    mine, theirs = model.filtered(rows), found.filtered(rows)
-    assert mine is not None
+    known_names, theirs = model.filtered(rows), loaded.filtered(rows)
+    assert known_names is not None
     assert theirs is not None
-    assert np.array_equal(mine, theirs)
+    assert np.array_equal(known_names, theirs)
 
 
 @pytest.mark.parametrize(
@@ -136,19 +136,19 @@ def test_no_clip_is_read_by_a_filter_that_knows_its_song_or_source(
         return real_fit(records, video, QUICK)
 
     read: list[set[str]] = []
-    see_all = folds.see_all
+    predict_all = folds.predict_all
 
     def see(network: object, records: Sequence[ClipFeatures]) -> object:
         read.append({r.song_id for r in records} | {r.source for r in records})
-        return see_all(network, records)  # type: ignore[arg-type]
+        return predict_all(network, records)  # type: ignore[arg-type]
 
     monkeypatch.setattr(folds, "fit", fit)
-    monkeypatch.setattr(folds, "see_all", see)
+    monkeypatch.setattr(folds, "predict_all", see)
     recipe = tiny("small")
-    found = folds.measure(build(recipe.model, recipe.features), clips, 3, range(2), frozenset())
+    figures = folds.measure(build(recipe.model, recipe.features), clips, 3, range(2), frozenset())
     assert len(known) == len(read) - 1 == 6  # the first reading is the bare network's
-    assert not any(mine & theirs for mine, theirs in zip(known, read[1:], strict=True))
-    assert all(len(row["lift"]) == 2 and len(row["bare_lift"]) == 1 for row in found.values())
-    told = folds.summary(found, clips)
-    mean, low, high = told["real, clip-0"]["lift"]
+    assert not any(known_names & theirs for known_names, theirs in zip(known, read[1:], strict=True))
+    assert all(len(row["lift"]) == 2 and len(row["bare_lift"]) == 1 for row in figures.values())
+    summary = folds.summary(figures, clips)
+    mean, low, high = summary["real, clip-0"]["lift"]
     assert low <= mean <= high

@@ -73,8 +73,8 @@ def test_a_served_network_of_other_features_is_measured_on_its_own(
     shape = "square" if recipe.features.video.flow_shape == "both" else "both"
     other = replace(recipe, features=replace(recipe.features, video=replace(recipe.features.video, flow_shape=shape)))
     theirs = [replace(record, flow_shape=shape) for record in records]
-    for name, each, seen in (("old", other, theirs), ("new", recipe, records)):
-        train(each, Mixture(seen, [], 0.0, 0.5), tmp_path / name, quiet)
+    for name, each, own_records in (("old", other, theirs), ("new", recipe, records)):
+        train(each, Mixture(own_records, [], 0.0, 0.5), tmp_path / name, quiet)
     old, new = (Card("mudar-tiny", version, each.features, each.model, licence="none")
                 for version, each in (("1.0.0", other), ("2.0.0", recipe)))  # fmt: skip
     publish.publish(tmp_path / "old", old, theirs, root, quiet, CLIP)

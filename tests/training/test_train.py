@@ -85,13 +85,13 @@ def test_a_killed_run_goes_on_with_the_same_losses(
     monkeypatch.setattr(loop, "WRITE_EVERY", 1)
     recipe = replace(tiny("small", steps=7), model=replace(tiny("small").model, dropout=0.2))
     quiet = Console(quiet=True)
-    whole = loop.train(recipe, source, tmp_path / "whole", quiet)
+    complete = loop.train(recipe, source, tmp_path / "whole", quiet)
     with pytest.raises(Killed):
         loop.train(recipe, DiesAt(source, 4), tmp_path / "killed", quiet)
     resumed = loop.train(recipe, source, tmp_path / "killed", quiet)
     assert _losses(tmp_path / "killed") == _losses(tmp_path / "whole")
     assert len(_losses(tmp_path / "whole")) == 7
-    for mine, theirs in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
+    for mine, theirs in zip(resumed.state_dict().values(), complete.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
 
 

@@ -42,7 +42,7 @@ run(Path({records!r}), Path({out!r}), {steps})
 """
 
 
-def whole(recipe: Recipe) -> Recipe:
+def full(recipe: Recipe) -> Recipe:
     """Everything that a run may do, from its first steps on and whenever it ends: AVC, offline negatives, AVTS."""
     loss = replace(recipe.loss, implicit="triplet", implicit_weight=1.0, avts_from=0.0, offline_every=3, offline_keep=3)
     return replace(
@@ -58,13 +58,13 @@ def run(records: Path, out: Path, steps: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "SAVE_EVERY_S", 0.0)
         patch.setattr(loop, "WRITE_EVERY", 1)
-        train(whole(tiny_recipe("small", steps)), source, out, QUIET, "cpu")
+        train(full(tiny_recipe("small", steps)), source, out, QUIET, "cpu")
 
 
 def tiny_recipe(name: str, steps: int) -> Recipe:
     """conftest's, in another process too."""
-    found: Recipe = import_module("conftest").tiny(name, steps)
-    return found
+    recipe: Recipe = import_module("conftest").tiny(name, steps)
+    return recipe
 
 
 def losses(out: Path) -> dict[int, float]:
@@ -144,27 +144,27 @@ def test_a_batch_in_pieces_gives_the_gradients_of_the_whole(source: Mixture, tin
 
 @pytest.mark.parametrize("changed", [{"activation_checkpointing": True}, {"precision": "bf16"}])
 def test_how_a_step_is_computed_changes_little(source: Mixture, tiny: Tiny, changed: dict[str, object]) -> None:
-    plain = whole(tiny("small"))
+    plain = full(tiny("small"))
     other = replace(plain, engine=replace(plain.engine, **changed))  # type: ignore[arg-type]
     one, two = (float(train_step(init_state(r), [make_batch(source, r, 0)], r)["loss"]) for r in (plain, other))
     assert two == pytest.approx(one, rel=0.02 if "precision" in changed else 1e-6)
 
 
 def test_the_hardest_negatives_are_the_nearest_that_16_allows(source: Mixture, tiny: Tiny) -> None:
-    recipe = whole(tiny("small"))
+    recipe = full(tiny("small"))
     network = init_state(recipe).network
-    found = mine(network, source, recipe, 3, SINGLE)
+    negatives = mine(network, source, recipe, 3, SINGLE)
     heard = embed_clips(network, source, np.arange(8), recipe, 3)
     allowed = avc_allowed(heard.onsets, heard.songs, recipe.loss.onset_alpha)
     likeness = heard.dance @ heard.music.T
     for clip in range(8):
         free = torch.nonzero(allowed[clip])[:, 0]
-        wanted = free[likeness[clip, free].argsort(descending=True)][:3].tolist()
-        assert [c for c in found.clips[clip].tolist() if c >= 0] == wanted
+        expected = free[likeness[clip, free].argsort(descending=True)][:3].tolist()
+        assert [c for c in negatives.clips[clip].tolist() if c >= 0] == expected
 
 
 def test_a_batch_hears_one_of_the_hardest_negatives(source: Mixture, tiny: Tiny) -> None:
-    recipe = whole(tiny("small"))
+    recipe = full(tiny("small"))
     others = np.array([[(clip + 4) % 8, -1] for clip in range(8)])
     hardest = HardNegatives(others, np.full(8, 0.5))
     batch = make_batch(source, recipe, 0, hardest=hardest)

@@ -1,1 +1,1 @@
-"""The self-supervised systems that the paper compares with, as networks of our budget on the same batches."""
+"""Holds the self-supervised systems that the paper compares with, as networks of our size on the same batches."""

@@ -1,4 +1,4 @@
-"""AVTS: Korbar, Tran & Torresani, Cooperative learning of audio and video models (2018).
+"""Implements AVTS (Korbar, Tran & Torresani, Cooperative learning of audio and video models, 2018).
 
 Two streams and the contrastive loss with a margin: L = y d² + (1 - y) [η - d]²_+, d the distance of the embeddings.
 A curriculum: first only easy negatives (the sound of other clips), then a quarter of hard ones (the clip's own sound
@@ -21,7 +21,7 @@ HARD_SHARE: Final = 0.25  # of the negatives, in the curriculum's second stage
 
 
 class Avts(Baseline):
-    """See the module."""
+    """Trains two streams by a contrastive loss on distances, easy negatives first."""
 
     def loss(self, batch: Batch) -> Losses:
         """Positives, easy negatives and, once the batch has shifted music, hard ones."""

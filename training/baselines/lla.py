@@ -1,4 +1,4 @@
-"""LLA: Cheng et al., Look, listen, and attend: co-attention network for self-supervised audio-visual learning (2020).
+"""Implements LLA (Cheng et al., Look, listen, and attend: co-attention for audio-visual learning, 2020).
 
 Two streams that attend to each other over time, then two questions: is this the clip's own music (clip matching),
 and, in the second stage of the curriculum, is it in time (synchrony). Retrieval scores each pair by the first, since
@@ -40,7 +40,7 @@ class CrossAttention(nn.Module):
 
 
 class Lla(Baseline):
-    """See the module."""
+    """Attends from each stream to the other and classifies matching and synchrony."""
 
     def __init__(self, config: ModelConfig, spec: FeatureSpec) -> None:
         super().__init__(config, spec)

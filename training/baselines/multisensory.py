@@ -1,4 +1,4 @@
-"""Multisensory: Owens & Efros, Audio-visual scene analysis with self-supervised multisensory features (2018).
+"""Implements Multisensory (Owens & Efros, Audio-visual scene analysis with multisensory features, 2018).
 
 Early fusion: the two streams are laid side by side in time, convolved together, pooled, and one logit says whether
 the sound is the clip's own at this moment or was shifted. Its streams before the fusion are never asked to be alike,
@@ -20,7 +20,7 @@ _FUSED_STRIDES = (1, 2, 2)
 
 
 class Multisensory(Baseline):
-    """See the module."""
+    """Fuses both streams early and classifies whether the music is in time."""
 
     def __init__(self, config: ModelConfig, spec: FeatureSpec) -> None:
         super().__init__(config, spec)

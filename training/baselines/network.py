@@ -1,4 +1,4 @@
-"""What every baseline shares: one stream for the dance, one for the music, and a score of how well two codes fit.
+"""Defines what every baseline shares: a dance stream, a music stream, and a score of how well two codes fit.
 
 The streams are the core's own encoders with convolutions over time in place of attention (all three papers are
 convolutional there), so that a baseline differs from MuDaR in its fusion and its loss and in nothing else. None

@@ -1,4 +1,4 @@
-"""Which network a recipe names: MuDaR itself, or one of the systems that it is compared with."""
+"""Builds the network that a recipe names: MuDaR itself, or one of the systems that it is compared with."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Speeds of training, each beside its floor."""
+"""Measures the speed of training, each figure beside its floor."""

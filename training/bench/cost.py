@@ -1,4 +1,4 @@
-"""What a training step costs: work, time, memory, and what bounds it; and what many GPUs would make of it.
+"""Measures what a training step costs (work, time, memory, what bounds it) and predicts it for many GPUs.
 
 Times are of the device, not of the Python that feeds it, wherever the two differ. Knows no recipe by name.
 """

@@ -1,4 +1,4 @@
-"""`torchrun --nproc-per-node 2 -m training.bench.ddp`: what it costs to train together.
+"""Measures what it costs to train in several processes: `torchrun --nproc-per-node 2 -m training.bench.ddp`.
 
 Each process takes steps alone, all at the same time, then steps with the others on the same clips a process; in turns,
 so that other work on the machine weighs on both. Prints the time of a common step over that of the slower one alone.
@@ -54,7 +54,7 @@ def _seconds(state: State, batch: Batch, recipe: Recipe, world: DistContext, ste
 
 
 def main() -> None:
-    """See the module."""
+    """Measures the recipe that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="small-synthetic")
     parser.add_argument("--batch", type=int, default=32, help="clips of each process")

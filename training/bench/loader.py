@@ -1,4 +1,4 @@
-"""`python -m training.bench.loader SHARDS`: does the loader keep up with the network? In clips a second of one core.
+"""Measures whether the loader keeps up with the network, in clips a second of one core.
 
     python -m training.bench.loader data/shards --recipe small
     python -m training.bench.loader data/shards --recipe paper/dis --batch 4
@@ -59,7 +59,7 @@ def _cpu_s(do: Callable[[int], object], steps: int) -> float:
 
 
 def main() -> None:
-    """See the module."""
+    """Measures the loader that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", type=Path, nargs="?")
     parser.add_argument("--records", type=Path, help="records in memory instead")

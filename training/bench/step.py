@@ -1,4 +1,4 @@
-"""`python -m training.bench.step`: what a training step costs on this machine, and would cost on 64 GPUs.
+"""Measures what a training step costs on this machine, and predicts what it would cost on 64 GPUs.
 
     python -m training.bench.step --recipes small paper --batches 32 128 --precisions fp32 bf16 --compile
     python -m training.bench.step --device cpu --recipes small --batches 4 --steps 2
@@ -166,7 +166,7 @@ def _in_short(rows: dict[str, Any]) -> str:
 
 
 def show(lines: list[dict[str, Any]], console: Console) -> None:
-    """The table."""
+    """Prints the table of all settings."""
     table = Printed("recipe", "batch", "precision", "compile", "clips/s", "ms a step", "of it batch", "memory GiB",
                     "GFLOP a clip", "TFLOP/s", "of peak here", "of stated", "busy", "bound by")  # fmt: skip
     for f in lines:
@@ -185,7 +185,7 @@ def show(lines: list[dict[str, Any]], console: Console) -> None:
 
 
 def main() -> None:
-    """See the module."""
+    """Measures every setting that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", default=["small", "paper"])
     parser.add_argument("--batches", nargs="+", type=int, default=[32])

@@ -1,1 +1,1 @@
-"""Where training gets its material: generated dancers and music, real clips, pairs, augmentation."""
+"""Makes batches from generated dancers and music and from real clips: records, shards, pairs, augmentation."""

@@ -1,4 +1,4 @@
-"""What makes two windows of one clip differ: stretch, mirror, framing, gain, noise. Plans are numpy, and small.
+"""Draws how windows of clips are augmented: stretch, mirror, framing, gain, noise. Plans are small numpy arrays.
 
 A plan says where each window reads and how its columns are bent; the reading itself is a few gathers on whatever
 device the table is on (`training.data.windows`), so a batch costs the CPU almost nothing and is the same on every
@@ -27,7 +27,7 @@ NOISE_POOL = 1 << 20  # factors drawn once; each window reads its own stretch of
 
 @dataclass(frozen=True)
 class RandomDraws:
-    """All random numbers of a batch, drawn before anything is known of its clips: each process needs its own alone."""
+    """Holds all random numbers of a batch, drawn before its clips are read: each process uses its own part."""
 
     uniform: Floats  # (B, 11) in 0..1; the last is for what others draw
     normal: Floats  # (B,)
@@ -41,7 +41,7 @@ class RandomDraws:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which stretch of which clip each window shows, and how it is bent."""
+    """Says which part of which clip each window shows, and how it is augmented."""
 
     clips: Ints  # (B,) rows of the table
     start_s: Floats  # (B,)
@@ -59,7 +59,7 @@ class Plan:
 
 
 def draw(rng: np.random.Generator, count: int, spec: FeatureSpec, augmentation: Augmentation) -> RandomDraws:
-    """The numbers for `count` windows."""
+    """Draws the random numbers of `count` windows."""
     frames = spec.frames_per_segment
     return RandomDraws(
         uniform=rng.uniform(size=(count, 11)),
@@ -70,7 +70,7 @@ def draw(rng: np.random.Generator, count: int, spec: FeatureSpec, augmentation: 
 
 
 def make_plan(draws: RandomDraws, clips: Ints, table: Table, spec: FeatureSpec, augmentation: Augmentation) -> Plan:
-    """A random window of each of `clips` (B,); of a clip shorter than a window, all of it."""
+    """Plans a random window of each of `clips` (B,); of a clip shorter than a window, all of it."""
     frames, fps, u = spec.frames_per_segment, spec.video.fps, draws.uniform
     low, high = np.log(augmentation.stretch)
     stretch = np.exp(low + (high - low) * u[:, 0])

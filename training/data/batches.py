@@ -1,4 +1,4 @@
-"""Records to batches of tensors. A batch follows from (seed, step) alone, so a resumed run sees the same ones.
+"""Makes batches of tensors from records; (seed, step) decides a batch, so that a resumed run sees the same ones.
 
 Numbers are drawn on the CPU and the windows read where the table is, so CPU and GPU see the same batches. Of several
 processes, or micro-steps, each makes its own part of the whole batch: nothing depends on how many there are.
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees. `audio` and what follows it are of the last Bh clips: the others go without music."""
+    """Holds what one step sees. `audio` and what follows it are of the last Bh clips: the others go without music."""
 
     motion: Tensor  # (B, T, M)
     frames: Tensor | None  # (B, T, 3, S, S) bytes, for networks that look at frames
@@ -62,7 +62,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """For each of C clips the K others whose music the network takes for its own, and the windows it was heard in.
+    """Holds, for each of C clips, the K others whose music the network takes for its own, and the windows compared.
 
     clips: (C, K), -1 where (16) left fewer; start_s: (C,) of the window of each clip's music.
     """
@@ -93,7 +93,7 @@ FULL_BATCH = Part()
 
 
 class Source(Protocol):
-    """Where the clips of a step come from."""
+    """Supplies the clips of each step."""
 
     def __len__(self) -> int:
         """C: how many clips there are."""
@@ -161,7 +161,7 @@ def make_batch(
     source: Source, recipe: Recipe, step: int, device: torch.device = CPU, part: Part = FULL_BATCH,
     hardest: HardNegatives | None = None,
 ) -> Batch:  # fmt: skip
-    """This part of the batch of this step."""
+    """Makes this part of the batch of this step."""
     rng = np.random.default_rng([recipe.seed, 31, step])
     data, model = recipe.data, recipe.model
     clips = source.draw(rng, step, data.batch)

@@ -1,5 +1,7 @@
-"""Records in one small file, to travel: `python -m training.data.compact_format pack OUT.zip RECORDS…` and `unpack
-IN.zip OUT`.
+"""Packs records into one small file, to travel.
+
+    python -m training.data.compact_format pack OUT.zip RECORDS…
+    python -m training.data.compact_format unpack IN.zip OUT
 
 What a network cannot tell apart is given up: motion to 7 bits of its square root, music to 6 bits at half its rate
 (the encoder halves it at once), the tempogram to 15 Hz (its window is 8 s long). About 3 KB for a second of clip, a
@@ -37,7 +39,7 @@ _EVENTS: Final = ("onsets_s", "strokes_s", "beats_s", "downbeats_s")
 
 
 def encode(record: ClipFeatures, spec: FeatureSpec) -> dict[str, NDArray[Any]]:
-    """The record's arrays as they travel, by name."""
+    """Encodes the record's arrays as they travel, by name."""
     mels = spec.audio.n_mels
     mel, sparse, tempogram = np.split(record.audio, [mels, mels + 2], axis=1)
     gain = np.float32(_gain(record, spec))
@@ -54,7 +56,7 @@ def encode(record: ClipFeatures, spec: FeatureSpec) -> dict[str, NDArray[Any]]:
 
 
 def decode(text: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: FeatureSpec) -> ClipFeatures:
-    """The inverse of `encode`, but for what it gave up."""
+    """Decodes what `encode` made, less what that gave up."""
     squares = (_sums(arrays["between"]).astype(np.float32) / MOTION_STEPS) ** 2
     between = squares * (float(arrays["gain"][0]) * MOTION_CAP) / _columns(spec)
     sparse = _values(_sums(arrays["sparse"]), FINE_STEPS)
@@ -153,7 +155,7 @@ def read_records(path: Path | None) -> list[ClipFeatures]:
 
 
 def main() -> None:
-    """See the module."""
+    """Packs or unpacks the records that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     does = parser.add_subparsers(dest="does", required=True)
     one, other = does.add_parser("pack"), does.add_parser("unpack")

@@ -1,4 +1,4 @@
-"""One clip to one record, by the core's own features: the lines that serving runs. Knows no pool and no progress.
+"""Extracts one clip's features to one record, by the functions of the core that serving runs.
 
 A real file is decoded once; with `frames`, the same pass keeps the pictures that the network will look at. Two of three
 generated clips are written to a file too, of some rate and quality, and read from there: a network that has learnt
@@ -56,7 +56,7 @@ Job = GeneratedJob | RealJob
 
 @dataclass(frozen=True)
 class FrameSource:
-    """What a record keeps of the picture besides its motion, and what estimates that motion."""
+    """Says what a record holds of the picture besides its motion, and what estimates that motion."""
 
     frames: bool = False  # for networks that look at frames
     flow_weights: Path | None = None  # for a spec whose flow is PWC-Net's
@@ -66,12 +66,12 @@ MOTION_ALONE = FrameSource()
 
 
 def extract(job: Job, spec: FeatureSpec, frame_source: FrameSource = MOTION_ALONE) -> ClipFeatures:
-    """The record of a job. Raises the media errors of the core for a file that cannot be used."""
+    """Extracts the record of a job. Raises the media errors of the core for a file that cannot be used."""
     return _generated(job, spec, frame_source) if isinstance(job, GeneratedJob) else _real(job, spec, frame_source)
 
 
 def flow_descriptors(images: Iterable[Image], spec: VideoSpec, flow: FlowEstimator | None = None) -> Array:
-    """(T - 1, M): the motion from each frame to the next, of frames at spec.fps."""
+    """Describes the motion (T - 1, M) from each frame to the next, of frames at spec.fps."""
     estimate, previous, rows = flow or make_flow(spec), None, []
     for image in images:
         if previous is not None:
@@ -146,7 +146,7 @@ def _read(path: Path, spec: FeatureSpec, frame_source: FrameSource, collector: _
 
 
 class _Collector:
-    """Keeps every frame that it is shown, square and as JPEG."""
+    """Collects every frame that it is given, square and as JPEG."""
 
     def __init__(self, side_px: int) -> None:
         self.side_px = side_px

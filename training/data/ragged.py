@@ -1,4 +1,4 @@
-"""Many records as a few tensors, on the CPU or a GPU, so that a batch is a handful of gathers. Knows no randomness.
+"""Lays many records into a few tensors, on the CPU or a GPU, so that a batch is a handful of gathers.
 
 Clips differ in length, so their rows lie end to end and each clip knows where its own begin: no padding is stored.
 Shapes: C clips; M motion; F audio features; E events of the clip that has most; K columns; B rows asked for.
@@ -26,7 +26,7 @@ _USUAL_BPM = 120.0
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows (N, K) of all clips, those of clip c at `first[c]` … `first[c] + count[c] - 1`."""
+    """Holds rows (N, K) of all clips, those of clip c at `first[c]` … `first[c] + count[c] - 1`."""
 
     values: Tensor
     first: Tensor  # (C,)
@@ -65,7 +65,7 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Table:
-    """Everything that batches are made of. What plans are drawn from stays in numpy, beside the tensors."""
+    """Holds everything that batches are made of. What plans are drawn from stays in numpy, beside the tensors."""
 
     motion: Ragged  # (·, M) as the network is fed it
     audio: Ragged  # (·, F) in half precision, as on disk
@@ -95,7 +95,7 @@ class Table:
 
 
 def make_table(records: Sequence[ClipFeatures], spec: VideoSpec) -> Table:
-    """The table of these records, on the CPU. Raises ValueError when there are none."""
+    """Lays these records into a table, on the CPU. Raises ValueError when there are none."""
     if not records:
         raise ValueError("no records to train on: preprocess some first")
     return Table(
@@ -113,7 +113,7 @@ def make_table(records: Sequence[ClipFeatures], spec: VideoSpec) -> Table:
 
 
 def song_number(song_id: str) -> int:
-    """A number that stands for a song in every process, wherever its clips are."""
+    """Hashes a song's id to a number that is the same in every process."""
     return int.from_bytes(hashlib.blake2b(song_id.encode(), digest_size=7).digest(), "big")
 
 

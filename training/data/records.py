@@ -1,4 +1,4 @@
-"""What preprocessing leaves on disk: one .npz for each clip's dance and one for its music. No pickle, no torch.
+"""Saves and loads the features of a clip, its dance and its music, as one .npz. No pickle, no torch.
 
 A file appears whole or not at all (written beside, then renamed), so a run that was killed goes on where it stopped.
 Shapes: T model frames; M spec.motion_dim; Ta audio feature frames; F the audio encoder's input.
@@ -32,8 +32,9 @@ _META = ("clip_id", "song_id", "source", "style", "origin", "duration_s", "flow_
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """One clip. `between[t]` is the motion from frame t to frame t+1; `audio` the music encoder's input.
+    """Holds the features of one clip.
 
+    between: `between[t]` is the motion from frame t to frame t+1. audio: the music encoder's input.
     origin: "generated" (strokes_s are the dancer's own) or "real" (strokes are unknown: strokes_s is empty and the
     beats, found in the clip's own sound, stand for them). source: who filmed it; a split never parts one. flow_shape:
     that of the VideoSpec which `between` was made with.
@@ -69,7 +70,10 @@ class ClipFeatures:
 
 
 def motion_rows(record: ClipFeatures, video: VideoSpec) -> Array:
-    """(T, M): the record's motion as networks with this spec see it. ModelError when it was made of other pictures."""
+    """Scales the record's motion to what networks with this spec are fed, (T, M).
+
+    ModelError when the record was made of pictures of another shape.
+    """
     if record.flow_shape != video.flow_shape:
         raise ModelError(
             f"{record.clip_id} holds motion of shape {record.flow_shape}, and the network wants {video.flow_shape}.",
@@ -87,7 +91,7 @@ def _one_and_three(beats_s: Array, downbeats_s: Array) -> Array:
 
 
 def save_record(folder: Path, record: ClipFeatures) -> Path:
-    """Write `folder/<clip_id>.npz`; pictures are left out: they live in shards."""
+    """Writes `folder/<clip_id>.npz`; frames are left out: they live in shards."""
     path = folder / f"{record.clip_id}.npz"
     with atomic_path(path) as unfinished, unfinished.open("wb") as out:
         write_arrays(out, record)
@@ -95,7 +99,7 @@ def save_record(folder: Path, record: ClipFeatures) -> Path:
 
 
 def write_arrays(out: BinaryIO, record: ClipFeatures) -> None:
-    """All of a record but its pictures, as one .npz."""
+    """Writes all of a record but its frames, as one .npz."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "jpegs"}
     meta = json.dumps({name: fields.pop(name) for name in _META})
     half = {name: fields[name].astype(np.float16) for name in ("between", "audio", "envelope")}
@@ -103,13 +107,13 @@ def write_arrays(out: BinaryIO, record: ClipFeatures) -> None:
 
 
 def load_record(path: Path) -> ClipFeatures:
-    """Read what `save_record` wrote; arrays come back as float32."""
+    """Reads what `save_record` wrote; arrays come back as float32."""
     with path.open("rb") as file:
         return read_arrays(file)
 
 
 def read_arrays(file: BinaryIO, jpegs: tuple[bytes, ...] = ()) -> ClipFeatures:
-    """The record of an .npz, with its pictures."""
+    """Reads the record of an .npz; its frames are given."""
     with np.load(file, allow_pickle=False) as data:
         arrays = {name: data[name].astype(np.float32) for name in data.files if name != "meta"}
         meta = json.loads(data["meta"].tobytes().decode())
@@ -118,7 +122,7 @@ def read_arrays(file: BinaryIO, jpegs: tuple[bytes, ...] = ()) -> ClipFeatures:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """A folder of records, loaded when first asked for and kept."""
+    """Reads a folder of records, each when it is first needed."""
 
     folder: Path
     _cache: dict[str, ClipFeatures] = field(default_factory=dict, compare=False)

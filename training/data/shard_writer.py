@@ -1,4 +1,4 @@
-"""Laying parts together into shards, so that a kill at any moment loses nothing and doubles nothing.
+"""Packs parts into shards, so that a kill at any moment loses nothing and doubles nothing.
 
 A part is one file's records, made by some process; a shard is many parts. Order of things: the shard appears whole,
 then its index, then its parts go. Whatever of that was left undone is done when the folder is opened again.
@@ -21,7 +21,7 @@ MOST_BYTES = 256 << 20  # of a shard: seconds to copy, and enough shards for man
 
 @dataclass
 class ShardWriter:
-    """A folder of shards that grows. `done`: the files (by clip name) that are in it, packed or as parts."""
+    """Adds parts to a folder of shards. `done`: the files (by clip name) that are in it, packed or as parts."""
 
     folder: Path
     spec: FeatureSpec
@@ -84,7 +84,7 @@ class ShardWriter:
 
 
 def name_of(clip_id: str) -> str:
-    """The stem of the part that a clip, or a piece of one, came in."""
+    """Names the part that a clip, or a piece of one, came in."""
     return clip_id.partition("~")[0].replace(".", "_")
 
 

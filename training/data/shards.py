@@ -1,4 +1,4 @@
-"""Records in WebDataset shards: tars of `<clip>.npz` and its frames `<clip>.0000.jpg` …, with an index beside each.
+"""Reads records from WebDataset shards: tars of `<clip>.npz` and frames `<clip>.0000.jpg` …, an index beside each.
 
 Any reader of WebDataset can stream them. The index says where in the tar each clip lies, so that ours reads any clip
 with one seek; that is what makes an epoch exact (see `Shards`). Whole clips, not cut windows: stretching, drawing a
@@ -34,7 +34,7 @@ _CUT: Final = "~"  # between a clip's name and its piece's number
 
 
 def pieces(record: ClipFeatures, fps: float, rate_hz: float, longest_s: float = PIECE_S) -> list[ClipFeatures]:
-    """The clip, or equal pieces of it of at most `longest_s`, each a clip of the same song and source."""
+    """Cuts a clip into equal pieces of at most `longest_s`, each a clip of the same song and source."""
     count = int(np.ceil(record.duration_s / longest_s - 1e-6))
     if count <= 1:
         return [record]
@@ -58,7 +58,7 @@ def _piece(record: ClipFeatures, index: int, first: int, last: int, fps: float, 
 
 
 def write_part(path: Path, records: Iterable[ClipFeatures]) -> None:
-    """A small tar of one file's records, whole or not at all; `Packer` lays such parts together."""
+    """Writes one file's records to a small tar, complete or not at all; `ShardWriter` packs such parts."""
     with atomic_path(path) as unfinished, tarfile.open(unfinished, "w", format=tarfile.USTAR_FORMAT) as tar:
         for record in records:
             key = record.clip_id.replace(".", "_")  # WebDataset's key ends at the first dot
@@ -76,7 +76,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def index_of(path: Path) -> list[dict[str, Any]]:
-    """What a tar holds: for each clip its names and where its files lie (offset and size in bytes)."""
+    """Lists what a tar holds: for each clip its names and where its files lie (offset and size in bytes)."""
     clips: list[dict[str, Any]] = []
     with tarfile.open(path, "r:") as tar:
         for member in tar:
@@ -98,7 +98,7 @@ def _end(member: tarfile.TarInfo) -> int:
 
 @dataclass(frozen=True)
 class ShardSlice:
-    """Where a clip is."""
+    """Says where in which shard a clip lies, in bytes."""
 
     shard: Path
     offset: int
@@ -106,7 +106,7 @@ class ShardSlice:
 
 
 class Shards:
-    """Clips on disk, read when a batch asks for them. A source of batches (see `batches.Source`).
+    """Reads clips from disk when a batch needs them. A source of batches (see `batches.Source`).
 
     An endless row of epochs is laid out; batch n takes the clips n B … (n + 1) B - 1 of it. In each epoch the shards
     come in an order of its own, and the clips of a few neighbouring shards are shuffled together. So every clip comes

@@ -1,4 +1,4 @@
-"""Which clips are held out: whole sources and whole songs, so that nothing learnt by heart helps.
+"""Splits clips by source and song, so that nothing learnt by heart helps on what is held out.
 
 Two clips that share a song or a source end on the same side. A source too large to give away (`by_song`) is split by
 song alone, and figures on it say so: room, couple and outfits are then known from training.
@@ -19,7 +19,7 @@ from training.data.shards import Shards
 
 
 class ClipIdentity(Protocol):
-    """What a split looks at: a record, or a shard's word about one."""
+    """Identifies a clip for a split: a record, or an entry of a shard's index."""
 
     @property
     def clip_id(self) -> str:
@@ -39,7 +39,7 @@ class ClipIdentity(Protocol):
 
 @dataclass(frozen=True)
 class IndexedClip:
-    """A clip as a shard's index lists it."""
+    """Identifies a clip as a shard's index lists it."""
 
     clip_id: str
     song_id: str
@@ -47,7 +47,7 @@ class IndexedClip:
 
 
 def components(records: Iterable[ClipIdentity], by_song: frozenset[str] = frozenset()) -> list[list[str]]:
-    """Clip ids in groups that share songs or sources, directly or through others; largest first, then by name."""
+    """Groups clip ids that share songs or sources, directly or through others; largest first, then by name."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -87,7 +87,7 @@ def hold_out(
 def folds(
     records: Sequence[ClipIdentity], count: int, seed: int = 0, by_song: frozenset[str] = frozenset()
 ) -> list[list[str]]:
-    """All clip ids in `count` parts of about equal size, large sources and others shared out separately."""
+    """Parts all clip ids into `count` folds of about equal size, large sources and others separately."""
     parts: list[list[str]] = [[] for _ in range(count)]
     rng = np.random.default_rng(seed)
     for share in ([r for r in records if r.source in by_song], [r for r in records if r.source not in by_song]):
@@ -102,14 +102,14 @@ def folds(
 
 
 def list_clips(folder: Path) -> Sequence[ClipIdentity]:
-    """The clips of a folder of records or of shards."""
+    """Lists the clips of a folder of records or of shards."""
     if any(folder.glob("shard-*.json")):
         return [IndexedClip(clip["clip"], clip["song"], clip["source"]) for clip in Shards(folder).clips]
     return RecordStore(folder).all()
 
 
 def main() -> None:
-    """`python -m training.data.splits RECORDS OUT.txt --share 0.4 --by-song SOURCE`: write the held-out clip ids."""
+    """Writes the held-out clip ids: `python -m training.data.splits RECORDS OUT.txt --share 0.4 --by-song SOURCE`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("records", type=Path)
     parser.add_argument("out", type=Path)

@@ -1,4 +1,4 @@
-"""Reading planned windows off a table: motion, music and targets as tensors, on the table's device. No randomness.
+"""Reads planned windows off a table: motion, music and targets as tensors, on the table's device. No randomness.
 
 Shapes: B windows; T window frames; M motion; Ta audio frames; F audio features; H heads; E events.
 """
@@ -22,7 +22,7 @@ from training.data.records import decode_jpegs
 
 @dataclass(frozen=True)
 class WindowCoordinates:
-    """The plan of some windows as tensors: `clips` (B,), and the clip's frame (B, T), fractional, at each place."""
+    """Holds the plan of some windows as tensors: `clips` (B,), and the clip's fractional frame (B, T) at each time."""
 
     clips: Tensor
     start_s: Tensor  # (B, 1)
@@ -66,7 +66,7 @@ class WindowCoordinates:
 
 
 def motion(table: Table, coordinates: WindowCoordinates, plan: Plan, noise_sd: float = 0.0) -> tuple[Tensor, Tensor]:
-    """(B, T, M) bent motion of the windows, 0 where the clip has no frame, and (B, T) 1 where it has one."""
+    """Reads the augmented motion (B, T, M), 0 where the clip has no frame, and a mask (B, T), 1 where it has one."""
     device = table.device
     frame = coordinates.frame
     inside = table.motion.inside(coordinates.clips, frame).float()
@@ -81,7 +81,7 @@ def motion(table: Table, coordinates: WindowCoordinates, plan: Plan, noise_sd: f
 
 
 def pictures(table: Table, coordinates: WindowCoordinates, plan: Plan) -> Tensor:
-    """(B, T, 3, S, S) bytes on the CPU: the nearest frame of the clip at each place, mirrored where the motion is."""
+    """Reads the nearest frame at each time, (B, T, 3, S, S) bytes on the CPU, mirrored where the motion is."""
     shown = coordinates.frame.cpu().round().long().numpy()
     windows = []
     for clip, at, flip in zip(plan.clips, np.take_along_axis(shown, plan.frame, axis=1), plan.mirrored, strict=True):
@@ -91,7 +91,7 @@ def pictures(table: Table, coordinates: WindowCoordinates, plan: Plan) -> Tensor
 
 
 def audio(table: Table, coordinates: WindowCoordinates) -> Tensor:
-    """(B, Ta, F) music input: stretched in time, its tempogram moved by the same factor; silence outside the clip."""
+    """Reads the music input (B, Ta, F), stretched in time and tempo alike; outside the clip there is silence."""
     spec = coordinates.spec.audio
     count = round(coordinates.spec.segment.window_s * spec.frame_rate_hz)
     position = torch.arange(count, device=coordinates.clips.device, dtype=torch.float64)
@@ -106,12 +106,12 @@ def audio(table: Table, coordinates: WindowCoordinates) -> Tensor:
 
 
 def envelope(table: Table, coordinates: WindowCoordinates) -> Tensor:
-    """(B, T) onset strength, 0..1."""
+    """Reads the onset strength (B, T), 0..1."""
     return table.envelope.read(coordinates.clips, coordinates.frame)[..., 0]
 
 
 def soft_events(table: Table, coordinates: WindowCoordinates, heads: tuple[str, ...], sigma_s: float) -> Tensor:
-    """(B, T, H) targets: a bump of height 1 at each event, `sigma_s` wide; 0 gives hard 0/1 frames."""
+    """Makes the targets (B, T, H): a bump of height 1 at each event, `sigma_s` wide; 0 gives hard 0/1 frames."""
     chosen = _rows(heads, table.device)
     at = coordinates.frames_of(table.events_s[coordinates.clips[:, None], chosen].double()).contiguous()  # (B, H, E)
     position = torch.arange(coordinates.spec.frames_per_segment, device=table.device, dtype=torch.float64)
@@ -133,7 +133,7 @@ def _rows(heads: tuple[str, ...], device: torch.device) -> Tensor:
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The array on the device. The plain way would wait there for all that is still being computed."""
+    """Copies the array to the device without waiting for what that still computes."""
     return torch.from_numpy(array).to(device, non_blocking=True)
 
 

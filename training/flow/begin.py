@@ -1,4 +1,4 @@
-"""Where PWC-Net begins to learn: weights set on drawn pairs so that it matches pictures before the first step.
+"""Initialises PWC-Net on drawn pairs, so that it matches pictures before the first step.
 
 With the usual random weights it does not: features are far from centred and sampled without a blur, their products
 hardly differ from one displacement to the next, and before they do the network has learnt to answer "no motion" by
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mudar.model.correlation import RANGE, warp
 from mudar.model.pwcnet import COARSEST, FLOW_UNIT_PX, Decoder, PwcNet
-from training.flow.layers import Pairs
+from training.flow.layers import PairBatch
 
 _COSTS = (2 * RANGE + 1) ** 2
 _BLOCK_0, _BLOCK_1, _MADE = 320, 192, 448  # where the two blocks' channels and the inputs begin: the newest come first
@@ -38,8 +38,8 @@ _FLOOR = 1e-6
 
 
 @torch.no_grad()
-def lsuv_init(net: PwcNet, pairs: Pairs) -> None:
-    """Set the weights in place by one pass over drawn pairs, a dozen of 256 x 256. Chance is torch's own."""
+def lsuv_init(net: PwcNet, pairs: PairBatch) -> None:
+    """Sets the weights in place by one pass over drawn pairs, a dozen of 256 x 256. Chance is torch's own."""
     levels = [cast(nn.Sequential, level) for level in net.pyramid.levels]
     compared = {_convolution(level[-1]): i for i, level in enumerate(levels, start=1) if i <= _SURE}
     hooks = []

@@ -1,4 +1,4 @@
-"""Pairs of pictures with known flow, drawn where the network trains: layers of paint that move by known maps.
+"""Draws pairs of pictures with known flow on the training device: layers of paint that move by known maps.
 
 A picture is a background and several patches and limbs before it. Each layer moves by an affine map and a smooth
 bend. The map is given from the second picture back to the first, so that both are read off the same paint without a
@@ -21,7 +21,7 @@ _INVERSIONS = 12  # each divides the error by at least three
 
 @dataclass(frozen=True)
 class Scenes:
-    """What is drawn, in numbers. Displacements are in pixels of a picture of 256, and scale with its side."""
+    """Says what is drawn, in numbers. Displacements are in pixels of a picture of 256, and scale with its side."""
 
     patches: int = 10
     background_px: float = 2.5  # mean of the background's exponential displacement
@@ -35,16 +35,16 @@ class Scenes:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """first, second: (B, 3, H, W) in 0..1; flow: (B, 2, H, W) pixels from the first to the second."""
+class PairBatch:
+    """Holds pictures first, second (B, 3, H, W) in 0..1, and the flow (B, 2, H, W) from first to second in pixels."""
 
     first: Tensor
     second: Tensor
     flow: Tensor
 
 
-def draw(batch: int, height: int, width: int, generator: torch.Generator, scenes: Scenes | None = None) -> Pairs:
-    """A batch of pairs on the generator's device; the same generator state gives the same pairs."""
+def draw(batch: int, height: int, width: int, generator: torch.Generator, scenes: Scenes | None = None) -> PairBatch:
+    """Draws a batch of pairs on the generator's device; the same generator state gives the same pairs."""
     about, device = scenes or Scenes(), generator.device
     count = batch * (about.patches + 1)
     grid = _grid(height, width, device)
@@ -58,7 +58,7 @@ def draw(batch: int, height: int, width: int, generator: torch.Generator, scenes
     second, _ = _compose(moved_paint, moved_cover, batch)
     layers = _by_pair(forward, batch)
     flow = layers.gather(1, owner[:, None, None].expand(-1, 1, 2, -1, -1))[:, 0]
-    return Pairs(*_film(first, second, about, generator), flow)
+    return PairBatch(*_film(first, second, about, generator), flow)
 
 
 def _film(first: Tensor, second: Tensor, about: Scenes, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The multi-scale loss of PWC-Net: Σ_l α_l Σ_x |w_l(x) - w*_l(x)|, l = 2 … 6. Knows no data and no optimiser.
+"""Computes the multi-scale loss of PWC-Net: Σ_l α_l Σ_x |w_l(x) - w*_l(x)|, l = 2 … 6.
 
 Shapes: B pairs; H, W rows and columns of the picture; level l is H / 2^l x W / 2^l, in units of 20 pixels.
 """
@@ -17,7 +17,9 @@ LEVEL_WEIGHTS: Final = {2: 0.005, 3: 0.01, 4: 0.02, 5: 0.08, 6: 0.32}
 
 
 def multiscale(flows: list[Tensor], truth: Tensor) -> Tensor:
-    """Flows finest first, as PwcNet gives them, against (B, 2, H, W) pixels. A sum over positions, as published,
+    """Compares flows, finest first, with the truth (B, 2, H, W) in pixels.
+
+    A sum over positions, as published,
     divided by the positions of level 6, so that the picture's size does not change the scale. Scalar."""
     finest = COARSEST - len(flows) + 1
     target = F.avg_pool2d(truth / FLOW_UNIT_PX, 2**finest)
@@ -33,5 +35,5 @@ def multiscale(flows: list[Tensor], truth: Tensor) -> Tensor:
 
 @torch.no_grad()
 def endpoint_error(flow: Tensor, truth: Tensor) -> Tensor:
-    """(B,) mean length in pixels of the difference of two (B, 2, H, W) flows in pixels."""
+    """Averages, to (B,), the length in pixels of the difference of two flows (B, 2, H, W) in pixels."""
     return (flow - truth).square().sum(dim=1).sqrt().mean(dim=(1, 2))

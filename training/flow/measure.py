@@ -1,4 +1,4 @@
-"""How good a flow is: end-point errors on generated pairs of other seeds, and on pairs in FlyingChairs' form.
+"""Measures a flow's end-point errors on generated pairs of other seeds, and on pairs in FlyingChairs' form.
 
     python -m training.flow.measure pwcnet.safetensors --pairs FOLDER
 
@@ -32,7 +32,10 @@ Picture = NDArray[np.uint8]
 
 @torch.no_grad()
 def estimate(net: PwcNet, first: Tensor, second: Tensor) -> Tensor:
-    """(B, 2, H, W) pixels between BGR pictures (B, 3, H, W) of any size: scaled to multiples of 64 and back."""
+    """Estimates the flow (B, 2, H, W) in pixels between BGR pictures (B, 3, H, W) of any size.
+
+    They are scaled to multiples of 64 and back.
+    """
     height, width = first.shape[2:]
     side = [max(round(n / 64), 1) * 64 for n in (height, width)]
     scaled = [F.interpolate(p, side, mode="bilinear", align_corners=False) for p in (first, second)]
@@ -79,7 +82,7 @@ def read_pairs(folder: Path) -> Iterator[tuple[str, Picture, Picture, NDArray[np
 
 
 def read_flo(path: Path) -> NDArray[np.float32]:
-    """(H, W, 2) of a .flo file: a magic number, width, height, then u and v in turns. Raises ValueError."""
+    """Reads the flow (H, W, 2) of a .flo file: a magic number, width, height, then u and v in turns. ValueError."""
     content = path.read_bytes()
     if len(content) < 12 or np.frombuffer(content, "<f4", 1)[0] != MAGIC:
         raise ValueError(f"{path} is no .flo file")
@@ -88,7 +91,7 @@ def read_flo(path: Path) -> NDArray[np.float32]:
 
 
 def show(net: PwcNet, device: torch.device, folder: Path | None, console: Console) -> dict[str, tuple[float, ...]]:
-    """Print the errors; returns them."""
+    """Prints the errors and returns them."""
     errors_by_pair: dict[str, tuple[float, ...]] = {"generated, held out": on_generated(net, device)}
     if folder is not None:
         errors_by_pair |= on_files(net, folder, device)
@@ -100,7 +103,7 @@ def show(net: PwcNet, device: torch.device, folder: Path | None, console: Consol
 
 
 def main() -> None:
-    """See the module."""
+    """Measures the weights that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--pairs", type=Path)

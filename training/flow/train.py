@@ -1,4 +1,4 @@
-"""`python -m training.flow.train OUT --minutes 4`: PWC-Net from nothing, on generated pairs, on one device.
+"""Trains PWC-Net from scratch, on generated pairs, on one device.
 
     python -m training.flow.train runs/flow --minutes 4 --device cuda --bf16 --pairs FOLDER
 
@@ -212,7 +212,7 @@ def export(net: PwcNet, path: Path) -> None:
 
 
 def main() -> int:
-    """See the module."""
+    """Trains as the command line says; the exit code is 3 when nothing was learnt."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=4.0)

@@ -1,1 +1,1 @@
-"""What training minimises: rhythm (19) and its ablations, and the implicit pathway's (18)."""
+"""Defines what training minimises: rhythm (19) and its ablations, and the implicit pathway's (18)."""

@@ -1,4 +1,4 @@
-"""The implicit pathway's losses, section 3.2: triplet (18), and InfoNCE as an option. Knows no network.
+"""Computes the implicit pathway's losses, section 3.2: triplet (18), and InfoNCE as an option.
 
 Shapes: B pairs; E embedding. Embeddings have norm 1.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def triplet(dance: Tensor, positive: Tensor, negative: Tensor, allowed: Tensor, margin: float = 0.4) -> Tensor:
-    """(18): Σ [‖v - a+‖² - ‖v - a-‖² + margin]_+ as a mean over the `allowed` (B,) pairs. (B, E) each. Scalar."""
+    """Computes (18), Σ [‖v - a+‖² - ‖v - a-‖² + margin]_+, as a mean over the `allowed` (B,) pairs of (B, E)."""
     near = (dance - positive).square().sum(-1)
     far = (dance - negative).square().sum(-1)
     loss = F.relu(near - far + margin)
@@ -19,7 +19,7 @@ def triplet(dance: Tensor, positive: Tensor, negative: Tensor, allowed: Tensor, 
 
 
 def triplet_all(dance: Tensor, music: Tensor, allowed: Tensor, margin: float = 0.4) -> Tensor:
-    """(18) over every negative that `allowed` (B, B) lets pass, as a mean over these. (B, E) each. Scalar.
+    """Computes (18) of (B, E) as a mean over every negative that `allowed` (B, B) lets pass.
 
     Taking only the hardest negative of a batch from the first step on makes all embeddings the same (measured).
     """
@@ -29,7 +29,7 @@ def triplet_all(dance: Tensor, music: Tensor, allowed: Tensor, margin: float = 0
 
 
 def info_nce(dance: Tensor, music: Tensor, allowed: Tensor, temperature: float = 0.1) -> Tensor:
-    """Both ways' cross-entropy of the true pair among itself and its allowed negatives (B, B). Scalar."""
+    """Computes both directions' cross-entropy of the true pair among its `allowed` (B, B) negatives."""
     logits = dance @ music.T / temperature
     keep = allowed | torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(~keep, -1e4)

@@ -1,4 +1,4 @@
-"""Rhythm losses of section 3.3: focal (19), and the ablations' BCE and regression. Knows no network.
+"""Computes the rhythm losses of section 3.3: focal (19), and the ablations' BCE and regression.
 
 Targets are soft: 1 on the event, falling off within a frame, so that the curve's shape tells where between two
 frames the event lies. With hard 0/1 targets `focal` is exactly (19).
@@ -7,17 +7,13 @@ Shapes: B batch; T frames; H rhythm heads. mask (B, T, H) is 1 where the target 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RhythmLoss = Literal["focal", "bce", "regression", "crf"]
-
 
 def focal(logits: Tensor, target: Tensor, mask: Tensor, alpha: float = 0.75, gamma: float = 2.0) -> Tensor:
-    """-α_t (1 - p_t)^γ log p_t, its two terms weighted by the soft target; mean over the mask. Scalar."""
+    """Computes (19), -α_t (1 - p_t)^γ log p_t, its two terms weighted by the soft target; mean over the mask."""
     log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
     p = torch.sigmoid(logits)
     event = -alpha * (target - p).abs() ** gamma * target * log_p
@@ -26,15 +22,15 @@ def focal(logits: Tensor, target: Tensor, mask: Tensor, alpha: float = 0.75, gam
 
 
 def bce(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Plain binary cross-entropy, mean over the mask. Scalar."""
+    """Computes binary cross-entropy as a mean over the mask."""
     return masked_mean(F.binary_cross_entropy_with_logits(logits, target, reduction="none"), mask)
 
 
 def regression(logits: Tensor, envelope: Tensor, mask: Tensor) -> Tensor:
-    """Squared error of the curve against an envelope in 0..1, mean over the mask. Scalar."""
+    """Computes the squared error of the curve against an envelope in 0..1, as a mean over the mask."""
     return masked_mean((torch.sigmoid(logits) - envelope) ** 2, mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values where mask is 1; 0 when it is nowhere. Scalar."""
+    """Averages the values where mask is 1; 0 when it is nowhere."""
     return (values * mask).sum() / mask.sum().clamp_min(1.0)

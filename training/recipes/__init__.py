@@ -1,1 +1,1 @@
-"""Runs by name: the paper's, ours, and each ablation as one field changed."""
+"""Defines runs by name: the paper's, ours, and each ablation as one field changed."""

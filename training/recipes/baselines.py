@@ -1,4 +1,4 @@
-"""The systems that the paper compares with, on the batches of `small-synthetic`: one million parameters each.
+"""Defines the runs of the systems that the paper compares with: one million parameters each.
 
 All clips are heard (they know no rhythm head to train without music), and each keeps its own paper's curriculum.
 """

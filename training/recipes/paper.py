@@ -1,4 +1,4 @@
-"""The paper's run (section 4.1), with its open numbers filled in; needs frames, PWC-Net and a GPU to be worth it."""
+"""Defines the paper's run (section 4.1), its open numbers filled in; it needs frames, PWC-Net and a GPU."""
 
 from __future__ import annotations
 

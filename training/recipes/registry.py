@@ -1,4 +1,4 @@
-"""Every run by name. An ablation is a base with one field changed: `<base>/<ablation>`, such as `small/bce`."""
+"""Finds recipes by name; an ablation is a base with one field changed: `<base>/<ablation>`, such as `small/bce`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mudar-small`: motion only, 15 fps, a CPU and minutes.
+"""Defines the runs of `mudar-small`: motion only, 15 fps, a CPU and minutes.
 
 What is served: the network of `small_synthetic`, shown flow of pictures in their own shape too
 (`training.tools.convert_flow_shape`), and
@@ -21,7 +21,7 @@ BENT = Augmentation(
 
 
 def small_synthetic() -> Recipe:
-    """Generated dancers only."""
+    """Trains on generated dancers only."""
     return Recipe(
         name="small-synthetic",
         # Dilated up to 32 frames: ±4 s, since one beat alone says little and a run of them much.
@@ -40,6 +40,6 @@ def small_synthetic() -> Recipe:
 
 
 def small() -> Recipe:
-    """Generated dancers and real clips."""
+    """Trains on generated dancers and real clips."""
     base = small_synthetic()
     return replace(base, name="small", data=replace(base.data, real_share=0.25))

@@ -1,1 +1,1 @@
-"""The study: many trials, side by side, and their report."""
+"""Runs the trials of the study, many at a time, and their report."""

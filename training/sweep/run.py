@@ -1,4 +1,4 @@
-"""One cell of the study, from records to a file of figures; and what a process keeps between cells."""
+"""Runs one trial of the study, from records to a file of figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from training.train import train
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """What all cells share. The paths are folders of records, or packed files."""
+    """Says what all trials share. The paths are folders of records, or packed files."""
 
     out: Path
     generated: Path
@@ -45,7 +45,7 @@ class SweepConfig:
 
 @dataclass
 class TrialContext:
-    """The records in memory, and the tables made of them."""
+    """Holds the records in memory, and the tables made of them."""
 
     config: SweepConfig
     generated: list[ClipFeatures]
@@ -61,14 +61,14 @@ class TrialContext:
         return cls(config, generated, generated_test, real, read_colors(*config.colors))
 
     def held_out(self, trial: Trial) -> list[ClipFeatures]:
-        """The real clips that this cell never learns from."""
+        """The real clips that this trial never learns from."""
         if trial.domain == "generated":
             return self.real
         held_out_ids = set(folds(self.real, FOLDS, trial.seed, LARGE)[trial.fold])
         return [record for record in self.real if record.clip_id in held_out_ids]
 
     def source(self, trial: Trial, fraction: float, real_share: float, large_share: float) -> Mixture:
-        """What the cell learns from; the last few are kept, since rows share them."""
+        """What the trial learns from; the last few are kept, since rows share them."""
         key = (trial.domain, trial.seed if trial.domain == "real" else 0, trial.fold, fraction, real_share, large_share)
         if key not in self.sources:
             held_out_ids = {record.clip_id for record in self.held_out(trial)}
@@ -80,12 +80,12 @@ class TrialContext:
 
 
 def file_of(config: SweepConfig, trial: Trial) -> Path:
-    """Where a cell's figures are, once they are."""
+    """Names the file of a trial's figures."""
     return config.out / "cells" / f"{trial.name}.json"
 
 
 def run_trial(context: TrialContext, trial: Trial) -> Path:
-    """Train, measure, write; a cell that is there is left alone, and one that was killed goes on where it was."""
+    """Trains, measures and writes a trial; one that is there is skipped, one that was killed goes on where it was."""
     config, path = context.config, file_of(context.config, trial)
     if path.exists():
         return path
@@ -118,7 +118,7 @@ def _write_filtered(
 
 
 def _write(config: SweepConfig, trial: Trial, measured: Measurement, seconds: dict[str, float]) -> None:
-    """The cell's file, whole or not at all."""
+    """Writes the trial's file, complete or not at all."""
     path = file_of(config, trial)
     about = {"cell": trial.to_dict(), "steps": config.steps, "batch": config.batch, "base": config.base, **seconds}
     write_atomically(path, json.dumps({**about, "groups": _rounded(measured)}).encode())

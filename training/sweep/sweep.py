@@ -1,13 +1,13 @@
-"""`python -m training.sweep.sweep OUT …`: every row of the three tables, on generated data and on real clips, by seeds.
+"""Runs every row of the three tables, on generated data and on real clips, by seeds.
 
     python -m training.sweep.sweep runs/study --generated gen.zip --generated-test gen-test.zip --real real.zip \\
         --processes 16 --minutes 8 --steps 500
     python -m training.sweep.sweep runs/study --report
 
-Each cell (row, data, seed, fold) is one run and one JSON file: a cell that is there is not done again, so the command
+Each trial (row, data, seed, fold) is one run and one JSON file: a trial that is there is not done again, so the command
 may be repeated until all are. The most telling rows come first; when the minutes are over, what still runs is ended
 (and goes on from its last save when the command is repeated). `--report` prints the tables as Markdown, with
-intervals over clips, from whatever cells are there.
+intervals over clips, from whatever trials are there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _process(config: SweepConfig, trials: Any, deadline_s: float, parent: int) -
 
 
 def work(config: SweepConfig, trials: Any, deadline_s: float) -> None:
-    """Cell after cell, until there are none or the next would not end in time."""
+    """Runs trial after trial, until there are none or the next would not end in time."""
     torch.set_num_threads(1)
     context, longest_s = TrialContext.open(config), 0.0
     while time.time() + longest_s < deadline_s:
@@ -50,7 +50,7 @@ def work(config: SweepConfig, trials: Any, deadline_s: float) -> None:
         began_s = time.time()
         try:
             run_trial(context, trial)
-        except Exception:  # noqa: BLE001 - the edge of a process: one cell's fault must not end the study
+        except Exception:  # noqa: BLE001 - the edge of a process: one trial's fault must not end the study
             trouble = file_of(config, trial).with_suffix(".trouble.txt")
             trouble.parent.mkdir(parents=True, exist_ok=True)
             trouble.write_text(traceback.format_exc())
@@ -58,7 +58,7 @@ def work(config: SweepConfig, trials: Any, deadline_s: float) -> None:
 
 
 def run(config: SweepConfig, trials: list[Trial], processes: int, minutes: float, console: Console) -> list[Trial]:
-    """Do what is missing of the cells; returns what is still missing."""
+    """Runs the trials that are missing; returns what is still missing."""
     deadline_s = time.time() + 60 * minutes
     todo = [trial for trial in trials if not file_of(config, trial).exists()]
     spawn = multiprocessing.get_context("spawn")
@@ -95,7 +95,7 @@ def _end(workers: list[SpawnProcess]) -> None:
 
 
 def main() -> None:
-    """See the module."""
+    """Runs, or reports, the study that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--generated", type=Path, help="training records: a folder, or a packed file")

@@ -1,4 +1,4 @@
-"""The study's cells: which system, on which data, with which seed and fold; and in which order. Knows no process.
+"""Plans the study's trials: which system, on which data, with which seed and fold, and in which order.
 
 On generated data every run learns from the same training clips and is measured on other seeds, songs and dancers, and,
 unseen, on all real clips. On real data a run learns from generated clips and the real ones of the other folds, by
@@ -53,7 +53,7 @@ class Trial:
 
 
 def plan(rows: list[str], seeds: int, domains: tuple[Domain, ...] = ("generated", "real")) -> list[Trial]:
-    """Every cell, in the order in which they are worth their time: telling rows, then seeds, then domains."""
+    """Lists every trial, the most telling first: by row, then seed, then domain."""
     trials = [
         Trial(row, domain, seed, fold)
         for row in rows
@@ -65,7 +65,7 @@ def plan(rows: list[str], seeds: int, domains: tuple[Domain, ...] = ("generated"
 
 
 def recipe_of(trial: Trial, base: str, steps: int, batch: int) -> Recipe:
-    """The cell's run: `base` for real data, `base`-synthetic for generated; a baseline as its own paper has it."""
+    """Makes the trial's recipe: `base` for real data, `base`-synthetic for generated; baselines as in their papers."""
     bases = {"generated": f"{base}-synthetic", "real": base}
     what, home = ROWS[trial.row], registry.get(bases[trial.domain])
     if what in registry.BASES:

@@ -1,1 +1,1 @@
-"""Commands that are run by hand."""
+"""Holds commands that are run by hand."""

@@ -1,5 +1,6 @@
-"""`python -m training.tools.convert_flow_shape RUN OUT --flow-shape both`: the same network, shown other motion than
-it learnt from.
+"""Converts a run to another flow shape: the same network is fed other motion than it learnt from.
+
+    python -m training.tools.convert_flow_shape RUN OUT --flow-shape both
 
 A network that learnt from squeezed pictures, whose arms are thin, reads pictures in their own shape better than one
 that learnt from these (docs/experiments/RETARGET.md). OUT is a run like another: what follows
@@ -20,8 +21,8 @@ from mudar.spec import FlowShape
 from training.checkpoint import load_run, save_run
 
 
-def shown(model: Mudar, shape: FlowShape) -> Mudar:
-    """The same weights with flow of this shape in its features, which have as many numbers as before."""
+def with_flow_shape(model: Mudar, shape: FlowShape) -> Mudar:
+    """Gives the weights a spec with flow of this shape, whose features have as many numbers as before."""
     spec = replace(model.spec, video=replace(model.spec.video, flow_shape=shape))
     other = build(model.config, spec)
     other.load_state_dict(model.state_dict())
@@ -29,13 +30,13 @@ def shown(model: Mudar, shape: FlowShape) -> Mudar:
 
 
 def main() -> None:
-    """See the module."""
+    """Converts the run that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--flow-shape", choices=get_args(FlowShape), required=True)
     args = parser.parse_args()
-    save_run(args.run, args.out, shown(load_run(args.run), args.flow_shape))
+    save_run(args.run, args.out, with_flow_shape(load_run(args.run), args.flow_shape))
     Console().print(f"the network of {args.run}, shown flow of shape {args.flow_shape}, lies in {args.out}")
 
 

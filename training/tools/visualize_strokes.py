@@ -1,5 +1,4 @@
-"""`python -m training.tools.visualize_strokes OUT CLIP…`: a dance's strokes drawn over its video, to be looked at
-with the eye.
+"""Draws a dance's strokes over its video, to be checked by eye.
 
     python -m training.tools.visualize_strokes looked CLIPS/mixed/a.mp4 CLIPS/bachata/b.mp4
 
@@ -50,7 +49,7 @@ def shown_strokes(times_s: Array, duration_s: float) -> Array:
 
 
 def contact_sheet(path: Path, times_s: Array) -> Image:
-    """(3 · h, COLUMNS · w, 3) RGB: before, at and after each stroke."""
+    """Draws the frames before, at and after each stroke, (3 · h, COLUMNS · w, 3) RGB."""
     width, height = _CELL_PX
     sheet = np.zeros((3 * height, COLUMNS * width, 3), np.uint8)
     requests = [(time_s + (row - 1) * STEP_S, row, column) for column, time_s in enumerate(times_s) for row in range(3)]
@@ -75,7 +74,7 @@ def _paste(sheet: Image, picture: Image, row: int, column: int) -> None:
 
 
 def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Image:
-    """(h, COLUMNS · w, 3) RGB: what moved, what was found and what is heard from `start_s` to `end_s`."""
+    """Draws motion, strokes, beats and onsets from `start_s` to `end_s`, (h, COLUMNS · w, 3) RGB."""
     wide = COLUMNS * _CELL_PX[0]
     picture = np.zeros((_GRAPH_PX, wide, 3), np.uint8)
 
@@ -105,7 +104,7 @@ def graph(dance: Rhythm, music: Rhythm, start_s: float, end_s: float) -> Image:
 
 
 def draw(path: Path, embedder: Embedder, out: Path) -> str:
-    """Writes `out`/NAME.png; a line of what is in it. MediaErrors as `Embedder.file`."""
+    """Writes `out`/NAME.png and returns a line about it. MediaErrors as `Embedder.file`."""
     dance, music = embedder.file(path, "dance"), embedder.file(path, "music")
     strokes, beats = dance.rhythm.times_s, music.rhythm.beats_s
     chosen_s = shown_strokes(strokes, dance.duration_s)
@@ -138,7 +137,7 @@ def _score(whose: str, beats_s: Array, strokes_s: Array, duration_s: float) -> s
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Draws the clips that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("clips", type=Path, nargs="+")

@@ -1,1 +1,1 @@
-"""Curves and images of a run."""
+"""Logs the curves and images of a run."""

@@ -1,4 +1,4 @@
-"""What one looks at while a network learns: strokes over the motion that they were found in, and who is like whom.
+"""Draws images of a network while it learns: strokes over the motion, and which dance is like which music.
 
 Plain arrays drawn with cv2, for TensorBoard or a file. Shapes: B clips; T frames; M motion; H heads.
 """
@@ -27,7 +27,7 @@ _TARGET: Final = (0, 200, 120)
 
 @torch.inference_mode()
 def draw_images(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) -> dict[str, Image]:
-    """The pictures of a batch by name."""
+    """Draws the images of a batch, by name."""
     was_training = network.training
     network.eval()
     images: dict[str, Image] = {}
@@ -53,8 +53,10 @@ def draw_images(network: Network, batch: Batch, recipe: Recipe, clips: int = 3) 
 
 
 def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) -> Image:
-    """(T, M) motion as a map, time to the right; over it the strokes found (T,) in yellow; below, the curve and the
-    target (T,) in green."""
+    """Draws motion (T, M) as a map, time to the right, with its strokes in yellow; below, curve and target (T,).
+
+    The target is green, the curve yellow.
+    """
     heat = np.clip(motion.T * (255 / 4), 0, 255).astype(np.uint8)  # (M, T): 4 is much for normalised motion
     picture = np.asarray(cv2.applyColorMap(heat, cv2.COLORMAP_MAGMA), np.uint8)[..., ::-1]
     size = _WIDE_PX, _ROW_PX * len(heat) // 2
@@ -72,7 +74,7 @@ def strokes_over_motion(motion: Array, curve: Array, target: Array, fps: float) 
 
 
 def similarity(table: Array) -> Image:
-    """(B, B) cosines in -1..1 as a square of cells: what is one's own lies on the diagonal."""
+    """Draws cosines (B, B) in -1..1 as a square of cells: the true pairs lie on the diagonal."""
     heat = np.clip((table + 1) * 127.5, 0, 255).astype(np.uint8)
     colours = np.asarray(cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS), np.uint8)[..., ::-1]
     side = _CELL_PX * len(table)

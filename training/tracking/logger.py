@@ -1,4 +1,4 @@
-"""What a run leaves to be read: `losses.jsonl`, and TensorBoard's curves and pictures. Knows no optimiser."""
+"""Logs a run to `losses.jsonl`, and curves and images to TensorBoard. Knows no optimiser."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Log:
-    """Losses on their way to disk: held on the device and written many at a time, for reading one waits for the GPU.
+    """Logs losses: they stay on the device and are written many at a time, since reading one waits for the GPU.
 
-    Only the process that leads writes; what it writes is the sum of everybody's shares.
+    Only the main process writes; what it writes is the sum of everybody's shares.
     """
 
     folder: Path
@@ -72,7 +72,7 @@ class Log:
 
 
 def open_writer(folder: Path) -> SummaryWriter:
-    """TensorBoard's files of a run. Raises ModuleNotFoundError without tensorboard, which is in the extra `train`."""
+    """Opens TensorBoard's files of a run. ModuleNotFoundError without tensorboard, which is in the extra `train`."""
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder / "board"))

@@ -42,9 +42,9 @@ def test_what_bounds_a_step() -> None:
 
 
 def test_the_paper_s_step_is_measured_on_a_cpu() -> None:
-    found = measure(Setting("paper", 2, "fp32", "no"), CPU, 1, activation_checkpointing=False, tiny=True)
-    assert found["fits"]
-    assert found["flops"] / found["clips"] > 1e8
-    assert 0 < found["of_measured_peak"] < 1.5
-    assert found["gradient_bytes"] == 4 * found["parameters"]
-    assert "64 GPUs, 6 clips on each" in fleet_line(found, registry.get("paper"), 1e6)
+    estimate = measure(Setting("paper", 2, "fp32", "no"), CPU, 1, checkpointing=False, tiny=True)
+    assert estimate["fits"]
+    assert estimate["flops"] / estimate["clips"] > 1e8
+    assert 0 < estimate["of_measured_peak"] < 1.5
+    assert estimate["gradient_bytes"] == 4 * estimate["parameters"]
+    assert "64 GPUs, 6 clips on each" in fleet_line(estimate, registry.get("paper"), 1e6)

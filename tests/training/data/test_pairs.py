@@ -46,8 +46,8 @@ def test_17_by_hand() -> None:
 @given(st.floats(0.0, 0.999), st.floats(60.0, 180.0))
 def test_17_a_drawn_shift_is_never_an_eighth_note(chance: float, tempo_bpm: float) -> None:
     tempi = np.array([tempo_bpm, 120.0])
-    shifts, found = draw_avts_shifts(np.array([chance, chance]), 15.0, tempi, np.array([-20, -3]), np.array([20, 60]))
-    assert found.all()
+    shifts, allowed = draw_avts_shifts(np.array([chance, chance]), 15.0, tempi, np.array([-20, -3]), np.array([20, 60]))
+    assert allowed.all()
     assert -20 <= shifts[0] <= 20
     assert -3 <= shifts[1] <= 60
     eighth = 15.0 * 30.0 / tempi
@@ -66,5 +66,5 @@ def test_17_every_allowed_shift_is_as_likely_as_any_other() -> None:
 
 def test_17_no_shift_left() -> None:
     zero = np.zeros(1, np.int64)
-    shifts, found = draw_avts_shifts(np.array([0.5]), 15.0, np.array([120.0]), zero, zero)
-    assert (shifts.tolist(), found.tolist()) == ([0], [False])
+    shifts, allowed = draw_avts_shifts(np.array([0.5]), 15.0, np.array([120.0]), zero, zero)
+    assert (shifts.tolist(), allowed.tolist()) == ([0], [False])

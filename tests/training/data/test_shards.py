@@ -21,10 +21,10 @@ from training.data.extract import FrameSource, GeneratedJob, extract
 from training.data.records import ClipFeatures, decode_jpegs, encode_jpeg
 from training.data.shard_writer import ShardWriter
 from training.data.shards import Shards, pieces, write_part
-from training.data.splits import hold_out, listed
+from training.data.splits import hold_out, list_clips
 from training.distributed import SINGLE
 from training.loader import BatchFactory, ThroughputMeter, load_batches
-from training.preprocess import apart, generated_jobs, real_jobs, run
+from training.preprocess import Extractor, generated_jobs, real_jobs, run, unique_names
 from training.recipe import DataRecipe, Recipe
 from training.recipes import registry
 from training.trainer import init_state, train_step
@@ -85,15 +85,15 @@ def test_every_clip_comes_once_in_every_epoch_on_any_number_of_ranks(
 ) -> None:
     shards = Shards(packed(tmp_path, [replace(r, clip_id=f"{r.clip_id}-{k}") for r in records for k in range(3)]))
     batch, epochs = 24, 3
-    seen: list[list[int]] = [[] for _ in range(epochs)]
+    epochs_drawn: list[list[int]] = [[] for _ in range(epochs)]
     for step in range(epochs * len(shards) // batch):
         clips = shards.draw(np.random.default_rng(0), step, batch)
         parts = [clips[Part(rank, ranks).of(0, batch)] for rank in range(ranks)]
         assert len({len(part) for part in parts}) == 1
-        seen[step * batch // len(shards)] += np.concatenate(parts).tolist()
-    assert all(sorted(epoch) == list(range(len(shards))) for epoch in seen)
-    assert seen[0] != seen[1]
-    assert seen[0] != sorted(seen[0])
+        epochs_drawn[step * batch // len(shards)] += np.concatenate(parts).tolist()
+    assert all(sorted(epoch) == list(range(len(shards))) for epoch in epochs_drawn)
+    assert epochs_drawn[0] != epochs_drawn[1]
+    assert epochs_drawn[0] != sorted(epochs_drawn[0])
 
 
 def test_a_batch_that_does_not_divide_the_epoch_loses_no_clip(records: list[ClipFeatures], tmp_path: Path) -> None:
@@ -112,35 +112,35 @@ def test_held_out_clips_and_all_their_pieces_stay_away(records: list[ClipFeature
 def test_a_split_of_shards_leaks_no_song_and_no_source(records: list[ClipFeatures], tmp_path: Path) -> None:
     mixed = [replace(r, source=f"source-{i // 4}") for i, r in enumerate(records)]
     cut = [piece for r in mixed for piece in pieces(r, 15.0, 120.0, longest_s=6.0)]
-    held = frozenset(hold_out(listed(packed(tmp_path, cut)), 0.5, seed=1))
-    kept = Shards(tmp_path, without=held).clips
-    away = [clip for clip in Shards(tmp_path).clips if clip["clip"] in held]
-    assert len(kept) + len(away) == 16
+    held_out = frozenset(hold_out(list_clips(packed(tmp_path, cut)), 0.5, seed=1))
+    training_clips = Shards(tmp_path, without=held_out).clips
+    away = [clip for clip in Shards(tmp_path).clips if clip["clip"] in held_out]
+    assert len(training_clips) + len(away) == 16
     for what in ("song", "source"):
-        assert not {clip[what] for clip in kept} & {clip[what] for clip in away}
+        assert not {clip[what] for clip in training_clips} & {clip[what] for clip in away}
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for name in ("one/a.mp4", "one/a.mov", "two/a.mp4", "two/b.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    jobs = apart([job for folder in ("one", "two") for job in real_jobs(tmp_path / folder, None)])
+    jobs = unique_names([job for folder in ("one", "two") for job in real_jobs(tmp_path / folder, None)])
     assert len({job.clip_id for job in jobs}) == 4
     assert jobs[3].clip_id == "b"
 
 
 def test_pieces_are_the_clip(records: list[ClipFeatures]) -> None:
-    whole = with_frames(records[2])
-    cut = pieces(whole, 15.0, 120.0, longest_s=3.5)
-    assert sum(p.frames for p in cut) == whole.frames
-    assert sum((p.jpegs for p in cut), ()) == whole.jpegs
+    clip = with_frames(records[2])
+    cut = pieces(clip, 15.0, 120.0, longest_s=3.5)
+    assert sum(p.frames for p in cut) == clip.frames
+    assert sum((p.jpegs for p in cut), ()) == clip.jpegs
     starts = np.cumsum([0, *[p.frames for p in cut]])[:-1] / 15
     beats = np.concatenate([p.beats_s + start for p, start in zip(cut, starts, strict=True)])
-    assert np.allclose(beats, whole.beats_s, atol=1e-5)
+    assert np.allclose(beats, clip.beats_s, atol=1e-5)
     for part, start in zip(cut, starts, strict=True):
         first = round(start * 120)
-        assert np.array_equal(part.audio, whole.audio[first : first + len(part.audio)])
-        assert np.array_equal(part.between, whole.between[round(start * 15) :][: len(part.between)])
+        assert np.array_equal(part.audio, clip.audio[first : first + len(part.audio)])
+        assert np.array_equal(part.between, clip.between[round(start * 15) :][: len(part.between)])
 
 
 def test_loader_processes_give_the_batches_that_are_made_on_the_spot(
@@ -152,8 +152,8 @@ def test_loader_processes_give_the_batches_that_are_made_on_the_spot(
     for step, (batch,) in zip((2, 3, 4), ahead, strict=True):
         assert torch.equal(batch.motion, make_batch(shards, recipe, step).motion)
     assert meter.clips == 24
-    assert meter.makers == 1
-    assert "loader" in meter.said()
+    assert meter.workers == 1
+    assert "loader" in meter.summary()
 
 
 def test_shards_of_other_features_are_refused(records: list[ClipFeatures], tmp_path: Path) -> None:
@@ -195,7 +195,8 @@ def test_preprocessing_killed_for_real_goes_on(tmp_path: Path) -> None:
     written = {path: path.stat().st_mtime_ns for path in out.glob("parts/*.tar")}
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "bad.avi").write_text("no video")
-    assert list(run([*jobs, *real_jobs(tmp_path / "clips", None)], out, SPEC, 1, QUIET, shards=True)) == ["bad"]
+    extractor = Extractor(out, SPEC, shards=True)
+    assert list(run([*jobs, *real_jobs(tmp_path / "clips", None)], extractor, 1, QUIET)) == ["bad"]
     names = [clip["clip"] for clip in Shards(out).clips]
     assert len(names) == len(set(names))
     assert {job.clip_id for job in jobs} <= set(names)

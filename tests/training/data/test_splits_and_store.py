@@ -13,14 +13,14 @@ from mudar.spec import FeatureSpec
 from training.data.records import ClipFeatures, RecordStore, load_record, save_record
 from training.data.splits import components, hold_out
 from training.losses.rhythm import focal
-from training.preprocess import generated_jobs, real_jobs, run
+from training.preprocess import Extractor, generated_jobs, real_jobs, run
 
 
 def test_held_out_clips_share_no_song_and_no_source(records: list[ClipFeatures]) -> None:
     mixed = [replace(r, source=f"source-{i // 4}") for i, r in enumerate(records)]
-    held = set(hold_out(mixed, 0.5, seed=1))
-    assert 0 < len(held) < len(mixed)
-    inside, outside = [r for r in mixed if r.clip_id in held], [r for r in mixed if r.clip_id not in held]
+    held_out = set(hold_out(mixed, 0.5, seed=1))
+    assert 0 < len(held_out) < len(mixed)
+    inside, outside = [r for r in mixed if r.clip_id in held_out], [r for r in mixed if r.clip_id not in held_out]
     assert not {r.song_id for r in inside} & {r.song_id for r in outside}
     assert not {r.source for r in inside} & {r.source for r in outside}
 
@@ -43,11 +43,11 @@ def test_records_survive_the_disk(records: list[ClipFeatures], tmp_path: Path) -
 def test_preprocessing_goes_on_where_it_stopped_and_skips_what_it_cannot_read(tmp_path: Path) -> None:
     quiet, out = Console(quiet=True), tmp_path / "out"
     jobs = [replace(job, duration_s=2.0) for job in generated_jobs(2, 5)]
-    assert run(jobs[:1], out, FeatureSpec(), 1, quiet) == {}
+    assert run(jobs[:1], Extractor(out, FeatureSpec()), 1, quiet) == {}
     stamp = (out / "gen-0000005.npz").stat().st_mtime_ns
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "bad.mp4").write_text("no video")
-    failed = run(jobs + real_jobs(tmp_path / "clips", None), out, FeatureSpec(), 2, quiet)
+    failed = run(jobs + real_jobs(tmp_path / "clips", None), Extractor(out, FeatureSpec()), 2, quiet)
     assert list(failed) == ["bad"]
     assert (out / "gen-0000005.npz").stat().st_mtime_ns == stamp
     assert RecordStore(out).clip_ids() == ["gen-0000005", "gen-0000006"]

@@ -68,17 +68,17 @@ def test_table_3_by_hand() -> None:
     """Two songs with two dances each, and one dance of neither: music a finds its dances 1st and 4th, b 2nd and 3rd."""
     items = ["a", "b", "a", "b", "x"]
     scores = [[0.9, 0.8, 0.6, 0.5, 0.7], [0.9, 0.8, 0.1, 0.7, 0.2]]
-    found = metrics.retrieval_scores(scores, ["a", "b"], items)
-    assert found["r1"].tolist() == [1.0, 0.0]
-    assert found["r5"].tolist() == [1.0, 1.0]
-    assert found["p10"].tolist() == [0.4, 0.4]
-    assert found["map"].tolist() == pytest.approx([(1 + 2 / 4) / 2, (1 / 2 + 2 / 3) / 2])
+    figures = metrics.retrieval_scores(scores, ["a", "b"], items)
+    assert figures["r1"].tolist() == [1.0, 0.0]
+    assert figures["r5"].tolist() == [1.0, 1.0]
+    assert figures["p10"].tolist() == [0.4, 0.4]
+    assert figures["map"].tolist() == pytest.approx([(1 + 2 / 4) / 2, (1 / 2 + 2 / 3) / 2])
 
 
 def test_a_gallery_may_leave_items_out_and_queries_without_a_right_item_are_none() -> None:
     allowed = [[False, True, True], [True, True, True], [True, True, True]]
-    found = metrics.retrieval_scores(np.eye(3), ["a", "b", "nobody"], ["a", "b", "a"], allowed)
-    assert found["r1"].tolist() == [0.0, 1.0]
+    figures = metrics.retrieval_scores(np.eye(3), ["a", "b", "nobody"], ["a", "b", "a"], allowed)
+    assert figures["r1"].tolist() == [0.0, 1.0]
     assert metrics.retrieval_chance(["a", "b"], ["a", "b", "a"], allowed[:2])["r1"] == pytest.approx(
         (1 / 2 + 1 / 3) / 2
     )

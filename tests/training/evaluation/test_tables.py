@@ -47,10 +47,10 @@ def test_strokes_on_the_beats_are_right_and_late_ones_are_found_by_the_lag(perfe
 
 def test_precision_and_recall_are_mir_evals() -> None:
     events, strokes = np.array([0.5, 1.0, 1.5, 2.0]), np.array([0.52, 1.02, 1.75, 2.2, 2.8])
-    found = table1.clip_figures(events, strokes, events + 0.25, 4.0)
+    figures = table1.clip_figures(events, strokes, events + 0.25, 4.0)
     f1, precision, recall = onset.f_measure(events, strokes, window=table1.TOLERANCE_S)
-    assert (found["f1"], found["precision"], found["recall"]) == pytest.approx((f1, precision, recall))
-    assert found["error_ms"] == pytest.approx(20.0)
+    assert (figures["f1"], figures["precision"], figures["recall"]) == pytest.approx((f1, precision, recall))
+    assert figures["error_ms"] == pytest.approx(20.0)
 
 
 def test_partners_are_of_another_song(perfect: list[ClipPrediction]) -> None:
@@ -59,14 +59,14 @@ def test_partners_are_of_another_song(perfect: list[ClipPrediction]) -> None:
 
 
 def test_perfect_vectors_find_every_dance_of_their_song(perfect: list[ClipPrediction], tiny) -> None:  # type: ignore[no-untyped-def]
-    found = table3.table(build_network(tiny("small")), perfect)
+    columns = table3.table(build_network(tiny("small")), perfect)
     for lam in ("0.0", "0.5", "1.0"):
-        songs = found[lam]["songs"]
+        songs = columns[lam]["songs"]
         assert songs["r1"] == songs["map"] == [1.0] * 4
         assert songs["p10"] == [0.25] * 4  # two of the eight dances there are
-        assert found[lam]["dances"]["rank"] == [1.0] * 8
-        assert found[lam]["null"]["r1"] == [0.0] * 4
-        assert found[lam]["chance"]["r1"] == pytest.approx([0.25])
+        assert columns[lam]["dances"]["rank"] == [1.0] * 8
+        assert columns[lam]["null"]["r1"] == [0.0] * 4
+        assert columns[lam]["chance"]["r1"] == pytest.approx([0.25])
 
 
 def test_best_pairs_are_the_best_of_all_pairs() -> None:
@@ -80,10 +80,10 @@ def test_baselines_are_asked_pair_by_pair(records: list[ClipFeatures], tiny) -> 
     """What the table holds of a pair is the best answer over its segments, one at a time."""
     recipe = replace(tiny("lla"), network="lla")
     network = build_network(recipe).eval()
-    seen = [predict(network, record) for record in records[:4:2]]
-    scores = table3.pair_scores(network, [s.dance for s in seen], [s.music for s in seen])
+    predictions = [predict(network, record) for record in records[:4:2]]
+    scores = table3.pair_scores(network, [s.dance for s in predictions], [s.music for s in predictions])
     assert scores.shape == (2, 2)
-    dance, music = seen[0].dance, seen[1].music
+    dance, music = predictions[0].dance, predictions[1].music
     one = lambda code, i: Code(code.sequence[i : i + 1], code.embedding[i : i + 1])  # noqa: E731
     answers = [
         float(network.match(one(dance, i), one(music, j)).detach())  # type: ignore[operator]
@@ -91,7 +91,7 @@ def test_baselines_are_asked_pair_by_pair(records: list[ClipFeatures], tiny) -> 
         for j in range(len(music.embedding))
     ]
     assert scores[0, 1] == pytest.approx(max(answers), abs=1e-5)
-    assert list(table3.table(network, seen)) == ["1.0"]
+    assert list(table3.table(network, predictions)) == ["1.0"]
 
 
 def test_synchrony_by_a_curve_that_knows_the_beats(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
@@ -99,8 +99,10 @@ def test_synchrony_by_a_curve_that_knows_the_beats(records: list[ClipFeatures], 
     network = build_network(tiny("small"))
     clips = [replace(predict(network, r), record=r) for r in records]
     pulses = [one.pulses for one in clips]
-    told = [replace(one, curves=np.repeat(p[:, None], 4, axis=1)) for one, p in zip(clips, pulses, strict=True)]
-    columns = synchrony.table(network, told)
+    clips_on_beat = [
+        replace(one, curves=np.repeat(p[:, None], 4, axis=1)) for one, p in zip(clips, pulses, strict=True)
+    ]
+    columns = synchrony.table(network, clips_on_beat)
     assert np.mean(columns["curve_rank"]) > 0.9
     assert np.mean(columns["null_curve_rank"]) < np.mean(columns["curve_rank"])
     assert np.mean(columns["null_curve_top1"]) < 0.5 < np.mean(columns["curve_top1"])
@@ -110,10 +112,10 @@ def test_synchrony_by_a_curve_that_knows_the_beats(records: list[ClipFeatures], 
 
 def test_styles_learn_from_others_alone(records: list[ClipFeatures], tiny) -> None:  # type: ignore[no-untyped-def]
     network = build_network(tiny("small"))
-    seen = [predict(network, replace(r, style="ab"[i % 2])) for i, r in enumerate(records)]
-    columns = table2.table((), seen, table2.HeadRecipe(epochs=2))
+    predictions = [predict(network, replace(r, style="ab"[i % 2])) for i, r in enumerate(records)]
+    columns = table2.table((), predictions, table2.HeadRecipe(epochs=2))
     assert len(columns["accuracy"]) == len(columns["chance"]) == 8
-    taught = table2.table(seen[:4], seen[4:], table2.HeadRecipe(epochs=1))
+    taught = table2.table(predictions[:4], predictions[4:], table2.HeadRecipe(epochs=1))
     assert len(taught["accuracy"]) == 4
 
 
@@ -127,12 +129,12 @@ def test_no_song_and_no_source_lies_in_two_folds(records: list[ClipFeatures], se
     clips += [replace(clips[0], clip_id=f"big{i}", song_id=f"b{i // 4}", source="large") for i in range(40)]
     parts = folds(clips, 3, seed, frozenset({"large"}))
     assert sorted(clip_id for part in parts for clip_id in part) == sorted(r.clip_id for r in clips)
-    place = {clip_id: k for k, part in enumerate(parts) for clip_id in part}
+    fold_of = {clip_id: k for k, part in enumerate(parts) for clip_id in part}
     for one in clips:
         for other in clips:
             shares = one.song_id == other.song_id or (one.source == other.source != "large")
             if shares:
-                assert place[one.clip_id] == place[other.clip_id]
+                assert fold_of[one.clip_id] == fold_of[other.clip_id]
     large = [sum(clip_id.startswith("big") for clip_id in part) for part in parts]
     assert max(large) - min(large) <= 4
     assert folds(clips, 3, seed + 1, frozenset({"large"})) != parts
@@ -141,9 +143,9 @@ def test_no_song_and_no_source_lies_in_two_folds(records: list[ClipFeatures], se
 def test_figures_speak_of_clips_and_differences_are_paired() -> None:
     one = [{"a": 1.0, "b": 0.0}, {"a": 0.0, "c": float("nan")}]
     assert merge(one) == {"a": 0.5, "b": 0.0}
-    found = figure(one)
-    assert (found.mean, found.clips) == (0.25, 2)
-    assert found.seeds_sd == pytest.approx(np.std([0.5, 0.0], ddof=1))
+    mean_figure = figure(one)
+    assert (mean_figure.mean, mean_figure.clips) == (0.25, 2)
+    assert mean_figure.seeds_sd == pytest.approx(np.std([0.5, 0.0], ddof=1))
     hard = {f"c{i}": float(i) for i in range(20)}
     better = difference([{clip: value + 0.5 for clip, value in hard.items()}], [hard])
     assert (better.mean, better.low, better.high) == pytest.approx((0.5, 0.5, 0.5))

@@ -137,7 +137,7 @@ class Killed(Exception):
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     quiet, length = Console(quiet=True), Budget(steps=4)
-    whole = train(TINY, length, tmp_path / "whole", CPU, False, quiet)
+    complete = train(TINY, length, tmp_path / "whole", CPU, False, quiet)
     advance = FlowRun.advance
 
     def dies(run: FlowRun, recipe: FlowRecipe, share: float, bf16: bool = False) -> Tensor:
@@ -150,7 +150,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch:
         train(TINY, length, tmp_path / "killed", CPU, False, quiet)
     monkeypatch.setattr(FlowRun, "advance", advance)
     resumed = train(TINY, length, tmp_path / "killed", CPU, False, quiet)
-    for mine, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
+    for mine, theirs in zip(resumed.parameters(), complete.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
 

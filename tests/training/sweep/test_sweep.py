@@ -27,10 +27,10 @@ pytestmark = pytest.mark.slow
 
 def test_telling_rows_come_first_and_every_cell_once() -> None:
     cells = plan(list(ROWS), 3)
-    assert len(cells) == len({cell.name for cell in cells}) == len(ROWS) * 3 * (1 + FOLDS)
-    first = {cell.row for cell in cells[: len(cells) // 2]}
+    assert len(cells) == len({trial.name for trial in cells}) == len(ROWS) * 3 * (1 + FOLDS)
+    first = {trial.row for trial in cells[: len(cells) // 2]}
     assert first == {"full", "no-rhythm", "multisensory", "avts", "lla"}
-    assert {cell.seed for cell in cells[: len(cells) // 6]} == {0}
+    assert {trial.seed for trial in cells[: len(cells) // 6]} == {0}
 
 
 @pytest.mark.parametrize("domain", ["generated", "real"])
@@ -47,7 +47,7 @@ def test_rows_differ_in_what_they_say_alone(domain: str) -> None:
 
 
 @pytest.fixture
-def told(records: list[ClipFeatures], tmp_path: Path) -> SweepConfig:
+def config(records: list[ClipFeatures], tmp_path: Path) -> SweepConfig:
     """Eight generated clips to learn from, eight to be measured on, sixteen real ones, packed."""
     for i, record in enumerate(records):
         styled = replace(record, style="ab"[i % 2])
@@ -66,8 +66,8 @@ def told(records: list[ClipFeatures], tmp_path: Path) -> SweepConfig:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that a test can afford; everything else of the recipes stays."""
 
-    def tiny(cell: Trial, base: str, steps: int, batch: int) -> Recipe:
-        recipe = recipe_of(cell, base, steps, batch)
+    def tiny(trial: Trial, base: str, steps: int, batch: int) -> Recipe:
+        recipe = recipe_of(trial, base, steps, batch)
         model = replace(recipe.model, d_model=16, layers=1, heads=2, embed_dim=16, injector_dim=8, estimator_dim=8,
                         audio_channels=(2, 2, 4), estimator_layers=1)  # fmt: skip
         return replace(recipe, model=model)
@@ -75,21 +75,21 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "recipe_of", tiny)
 
 
-def test_cells_become_files_and_files_a_report(told: SweepConfig) -> None:
-    desk = TrialContext.open(told)
-    for cell in plan(["full", "avts"], 1):
-        run_trial(desk, cell)
-    path = file_of(told, Trial("full", "generated", 0))
+def test_cells_become_files_and_files_a_report(config: SweepConfig) -> None:
+    context = TrialContext.open(config)
+    for trial in plan(["full", "avts"], 1):
+        run_trial(context, trial)
+    path = file_of(config, Trial("full", "generated", 0))
     before = path.stat().st_mtime_ns
-    run_trial(desk, Trial("full", "generated", 0))
+    run_trial(context, Trial("full", "generated", 0))
     assert path.stat().st_mtime_ns == before
-    assert not list((told.out / "runs").glob("*"))
+    assert not list((config.out / "runs").glob("*"))
     groups = json.loads(path.read_text())["groups"]
     assert set(groups) == {"generated", "real, mixed"}
     assert len(groups["generated"]["table1"]["onset"]["f1"]) == 8
     assert len(groups["real, mixed"]["table1"]["beat"]["f1"]) == 16
-    assert file_of(told, Trial("filter", "real", 0, 1)).exists()
-    said = markdown(told.out / "cells")
+    assert file_of(config, Trial("filter", "real", 0, 1)).exists()
+    said = markdown(config.out / "cells")
     for word in (
         "MuDaR with the beat filter",
         "Table 1, the paper's target",
@@ -103,37 +103,37 @@ def test_cells_become_files_and_files_a_report(told: SweepConfig) -> None:
         assert word in said
 
 
-def test_a_real_fold_is_never_learnt_from(told: SweepConfig) -> None:
-    desk = TrialContext.open(told)
+def test_a_real_fold_is_never_learnt_from(config: SweepConfig) -> None:
+    context = TrialContext.open(config)
     every: list[str] = []
     for fold in range(FOLDS):
-        cell = Trial("full", "real", 0, fold)
-        held = desk.held_out(cell)
-        source = desk.source(cell, 1.0, 0.5, 0.5)
+        trial = Trial("full", "real", 0, fold)
+        held_out = context.held_out(trial)
+        source = context.source(trial, 1.0, 0.5, 0.5)
         learnt = [r for r in source.records if r.origin == "real"]
         assert learnt
-        assert not {r.clip_id for r in held} & {r.clip_id for r in learnt}
-        assert not {r.song_id for r in held} & {r.song_id for r in learnt}
-        assert not {r.source for r in held} & {r.source for r in learnt}
-        every += [r.clip_id for r in held]
-    assert sorted(every) == sorted(r.clip_id for r in desk.real)
+        assert not {r.clip_id for r in held_out} & {r.clip_id for r in learnt}
+        assert not {r.song_id for r in held_out} & {r.song_id for r in learnt}
+        assert not {r.source for r in held_out} & {r.source for r in learnt}
+        every += [r.clip_id for r in held_out]
+    assert sorted(every) == sorted(r.clip_id for r in context.real)
 
 
-def test_a_cell_in_trouble_does_not_end_the_study(told: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(desk: TrialContext, cell: Trial) -> None:
-        raise ArithmeticError(f"no {cell.row}")
+def test_a_cell_in_trouble_does_not_end_the_study(config: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(context: TrialContext, trial: Trial) -> None:
+        raise ArithmeticError(f"no {trial.row}")
 
     cells: queue.Queue[Trial] = queue.Queue()
     for row in ("full", "avts"):
         cells.put(Trial(row, "generated", 0))
     monkeypatch.setattr(sweep, "run_trial", fails)
-    sweep.work(told, cells, np.inf)
-    troubles = sorted((told.out / "cells").glob("*.trouble.txt"))
+    sweep.work(config, cells, np.inf)
+    troubles = sorted((config.out / "cells").glob("*.trouble.txt"))
     assert len(troubles) == 2
     assert "no avts" in troubles[0].read_text()
 
 
-def test_no_time_no_cells(told: SweepConfig) -> None:
+def test_no_time_no_cells(config: SweepConfig) -> None:
     cells = [Trial("full", "generated", 0)]
-    assert sweep.run(told, cells, 1, 0.0, Console(quiet=True)) == cells
-    assert not (told.out / "cells").exists()
+    assert sweep.run(config, cells, 1, 0.0, Console(quiet=True)) == cells
+    assert not (config.out / "cells").exists()

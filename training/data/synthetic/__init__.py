@@ -1,1 +1,1 @@
-"""Generated dancers, songs and flow, whose truth is known."""
+"""Generates dancers, songs and flow whose truth is known."""

@@ -1,4 +1,4 @@
-"""Clips: a generated dancer and her music on one clock, in memory or as files. Light: numpy, cv2, PyAV; no torch.
+"""Generates clips, a dancer and her music on one clock, in memory or as files. Light: numpy, cv2, PyAV; no torch.
 
 `write_clip` and `write_song` are what the demo and the tests call; `python -m training.data.synthetic.clip` does it
 by hand.
@@ -26,7 +26,7 @@ from training.data.synthetic.video.styles import STYLE
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a clip, in seconds from its start."""
+    """Holds what is true of a clip, in seconds from its start."""
 
     seed: int
     song_id: str
@@ -134,7 +134,7 @@ def write_song(
     path: str | Path, seed: int, duration_s: float = 30.0, *, groove: str | None = None, tempo_bpm: float | None = None,
     sample_rate_hz: int = 44_100,
 ) -> Truth:  # fmt: skip
-    """Write a song as .wav (or .flac, by the name) and return its truth; its strokes are empty."""
+    """Writes a song as .wav (or .flac, by the name) and return its truth; its strokes are empty."""
     song = _fitting_song(seed, (groove,), tempo_bpm) if groove else make_song(seed, tempo_bpm=tempo_bpm)
     music = play(song, song_grid(song, duration_s), duration_s, sample_rate_hz)
     if str(path).endswith(".flac"):
@@ -171,8 +171,10 @@ def _audio_frames(samples: NDArray[np.float32], rate_hz: int, integer: bool = Fa
 
 
 def main() -> None:
-    """`python -m training.data.synthetic.clip OUT.mp4 --seed 3 [--song-seed 7] [--seconds 20]`; a .wav or .flac gets
-    a song."""
+    """Writes a generated clip, or, to a .wav or .flac, a song.
+
+    python -m training.data.synthetic.clip OUT.mp4 --seed 3 [--song-seed 7] [--seconds 20]
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)

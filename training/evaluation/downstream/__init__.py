@@ -1,1 +1,1 @@
-"""What embeddings are used for: retrieval and classification."""
+"""Measures what embeddings are used for: retrieval, classification, synchrony."""

@@ -110,8 +110,10 @@ def _correlation(a: Vectors, b: Vectors) -> float:
 
 
 def best_lag_scores(predictions: Sequence[ClipPrediction], fps: float) -> Array:
-    """Correlates (N, N) each clip's served curve (rows) with each clip's onset strength, at the best pair of segments
-    and the best lag within `MAX_LAG_S`."""
+    """Correlates (N, N) each clip's served curve (rows) with each clip's onset strength.
+
+    The best pair of segments counts, at its best lag within `MAX_LAG_S`.
+    """
     size = 2 * round(LAG_WINDOW_S * fps)
     dances = [np.fft.rfft(_lag_segments(p.curve(p.served_head or ""), fps), size) for p in predictions]
     songs = [np.fft.rfft(_lag_segments(p.record.envelope, fps), size) for p in predictions]

@@ -1,1 +1,1 @@
-"""The paper's three tables of one network."""
+"""Makes the paper's three tables of one network."""

@@ -64,9 +64,9 @@ def test_a_mirrored_pose_is_the_mirrored_body() -> None:
 
 
 def test_limbs_keep_their_lengths() -> None:
-    found = joints(np.random.default_rng(1).normal(scale=0.2, size=(50, 22)))
+    positions = joints(np.random.default_rng(1).normal(scale=0.2, size=(50, 22)))
     for a, b in (("hip_l", "knee_l"), ("knee_l", "ankle_l"), ("shoulder_r", "elbow_r"), ("elbow_r", "hand_r")):
-        length = np.linalg.norm(found[:, JOINT[a]] - found[:, JOINT[b]], axis=1)
+        length = np.linalg.norm(positions[:, JOINT[a]] - positions[:, JOINT[b]], axis=1)
         assert np.ptp(length) < 1e-6
 
 

@@ -29,11 +29,11 @@ def test_the_second_picture_carried_back_is_the_first() -> None:
     far, errors, unmoved, wrong = [], [], [], []
     for seed in range(16):
         pair = make_pair(seed, *SIZE)
-        errors.append(np.abs(carried_back(pair.second, pair.flow) - pair.first)[pair.seen].mean())
-        wrong.append(np.abs(carried_back(pair.second, -pair.flow) - pair.first)[pair.seen].mean())
-        unmoved.append(np.abs(pair.second.astype(float) - pair.first)[pair.seen].mean())
+        errors.append(np.abs(carried_back(pair.second, pair.flow) - pair.first)[pair.visible].mean())
+        wrong.append(np.abs(carried_back(pair.second, -pair.flow) - pair.first)[pair.visible].mean())
+        unmoved.append(np.abs(pair.second.astype(float) - pair.first)[pair.visible].mean())
         far.append(float(np.hypot(*np.moveaxis(pair.flow, 2, 0)).max()))
-        assert pair.seen.mean() > 0.6
+        assert pair.visible.mean() > 0.6
     assert max(errors) < 4  # of 255: resampling and blended edges
     assert np.mean(errors) < 2
     assert np.mean(unmoved) > 4 * np.mean(errors)

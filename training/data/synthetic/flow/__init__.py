@@ -1,1 +1,1 @@
-"""Generated pairs of pictures with known flow."""
+"""Generates pairs of pictures with known flow."""

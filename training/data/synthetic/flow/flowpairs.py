@@ -1,4 +1,4 @@
-"""Pairs of pictures with the true motion between them: for training PWC-Net, and for looking at a clip's flow.
+"""Generates pairs of pictures with the true motion between them, to train and check PWC-Net.
 
 Everything in a pair is a layer: a shape with a texture that an affine map carries from the first picture to the
 second. Layers are the room (behind a camera that may also swing far), the parts of dancers, two moments of a dance
@@ -15,7 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.synthetic.flow.layers import Flow, Layer, Pair, affine_between, after, field_of, inverse, paint
+from training.data.synthetic.flow.layers import (
+    Flow,
+    Layer,
+    SyntheticPair,
+    affine_between,
+    after,
+    field_of,
+    inverse,
+    paint,
+)
 from training.data.synthetic.music.beatgrid import make_grid
 from training.data.synthetic.video.dancer import Dance, make_dance
 from training.data.synthetic.video.film import Stage, film_stage, set_stage
@@ -34,7 +43,7 @@ def draw_pair(seed: int, width: int, height: int) -> tuple[Image, Image, Flow]:
     return pair.first, pair.second, pair.flow
 
 
-def make_pair(seed: int, width: int, height: int) -> Pair:
+def make_pair(seed: int, width: int, height: int) -> SyntheticPair:
     """The pair of this seed, with what is hidden in its second picture."""
     rng = np.random.default_rng([seed, 51])
     gap_s = float(np.exp(rng.uniform(*np.log(GAPS_S))))

@@ -1,4 +1,4 @@
-"""Layers: textured shapes that affine maps carry from one picture to the next, and the flow that this makes.
+"""Draws textured shapes that affine maps move from one picture to the next, and the flow that this makes.
 
 What is painted *is* what the flow says: no approximation lies between them. Knows no dancers.
 Shapes: H, W rows and columns; K corners; maps are (2, 3) matrices of (x, y, 1).
@@ -33,7 +33,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Pair:
+class SyntheticPair:
     """Two pictures (H, W, 3), the flow (H, W, 2) in pixels from the first, and where its end is seen in the second."""
 
     first: Image
@@ -59,7 +59,7 @@ def affine_between(before: Array, after: Array) -> Array:
     return np.linalg.lstsq(homogeneous, after, rcond=None)[0].T
 
 
-def paint(rng: Rng, layers: list[Layer], wall: Image, room: list[Array], width: int, height: int) -> Pair:
+def paint(rng: Rng, layers: list[Layer], wall: Image, room: list[Array], width: int, height: int) -> SyntheticPair:
     """The pair that these layers make, the last on top, before a wall seen through two cameras `room`."""
     sheet = _noise(rng)
     canvases = [_Canvas(_visible_from(wall, camera, width, height)) for camera in room]
@@ -73,7 +73,7 @@ def paint(rng: Rng, layers: list[Layer], wall: Image, room: list[Array], width: 
             here = flow[y : y + rows, x : x + columns]
             here[mask] = field_of(layer.motion, x, y, columns, rows)[mask]
     first, second = (cast(Image, np.rint(canvas.image).clip(0, 255).astype(np.uint8)) for canvas in canvases)
-    return Pair(first, second, flow, _visible_layers(canvases, flow))
+    return SyntheticPair(first, second, flow, _visible_layers(canvases, flow))
 
 
 def _stamp(
@@ -128,7 +128,7 @@ def _noise(rng: Rng, side: int = 512) -> NDArray[np.float32]:
 
 
 def field_of(motion: Array, x0: int, y0: int, width: int, height: int) -> Flow:
-    """(height, width, 2): where the map carries each pixel from (x0, y0) on, minus where it is."""
+    """Computes the flow (height, width, 2) of an affine map over the pixels from (x0, y0) on."""
     x, y = np.meshgrid(np.arange(x0, x0 + width), np.arange(y0, y0 + height))
     moved = motion - np.eye(2, 3)
     return (x[..., None] * moved[:, 0] + y[..., None] * moved[:, 1] + moved[:, 2]).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Generated songs."""
+"""Generates songs whose beats are known."""

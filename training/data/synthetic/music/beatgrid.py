@@ -1,4 +1,4 @@
-"""The clock that a generated dancer and her music share: beats with drift. Knows no sound and no body."""
+"""Defines the beats, with drift, that a generated dancer and her music share. Knows no sound and no body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seven bars of rhythm that songs are made of. Knows no sound: only where in the bar, and how loud."""
+"""Lists the seven bars of rhythm that songs are made of: where in the bar, and how loud. Knows no sound."""
 
 from __future__ import annotations
 

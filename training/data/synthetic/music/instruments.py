@@ -1,4 +1,4 @@
-"""Single notes and drum hits, synthesised with numpy. Knows no rhythm. All return float64 (N,) with peak about 1."""
+"""Synthesises single notes and drum hits, float64 (N,) with a peak of about 1. Knows no rhythm."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def hat(rng: np.random.Generator, rate_hz: int, open_: bool = False) -> Samples:
 
 
 def guira(rng: np.random.Generator, rate_hz: int) -> Samples:
-    """A metal scraper."""
+    """Synthesises one stroke of a güira, a metal scraper."""
     time, fall = _decay(0.09, rate_hz, 0.03)
     return 0.5 * _bright(_noise(rng, len(time))) * fall * (0.6 + 0.4 * np.sin(2 * np.pi * 90 * time))
 

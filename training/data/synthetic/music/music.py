@@ -1,4 +1,4 @@
-"""Synthesised songs: drums, bass and chords in the grooves of `grooves.py`. Knows no dancer and writes no file.
+"""Synthesises songs: drums, bass and chords in the grooves of `grooves.py`. Knows no dancer and writes no file.
 
 A song is its seed: tempo, key, groove, chords, sounds. A clip is a stretch of it.
 """

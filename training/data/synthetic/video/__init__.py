@@ -1,1 +1,1 @@
-"""Generated dancers and the pictures of them."""
+"""Generates dancers and the pictures of them."""

@@ -1,4 +1,4 @@
-"""From a phrase and stroke times to poses over time. Knows no picture and no sound.
+"""Turns a phrase and stroke times into poses over time. Knows no picture and no sound.
 
 A stroke is where its style says the motion has its landmark: a landing's stop, a pass's fastest moment, a launch's
 first moment. Smoothing is symmetric in time, so it blunts a landmark without moving it.

@@ -1,4 +1,4 @@
-"""Generated dancers: one to three figures who move on known strokes in front of a camera that may move.
+"""Generates dances: one to three figures who move on known strokes in front of a camera that may move.
 
 Seeded: the same seed gives the same pictures. Light (numpy and cv2): the demo and the tests use it too.
 """

@@ -1,4 +1,4 @@
-"""A body: from pose vectors to joints in space. Knows no time, no style and no picture.
+"""Turns the pose vectors of a body into joints in space. Knows no time, no style and no picture.
 
 Lengths are in body heights; x is the figure's right seen from the camera (left to right in the picture), y up,
 z towards the camera. A pose is a vector of named targets (hands and feet by position, knees and elbows follow), so
@@ -34,7 +34,7 @@ JOINT: Final = {name: i for i, name in enumerate(JOINTS)}
 
 
 def pose(**targets: float | tuple[float, float, float]) -> NDArray[np.float64]:
-    """A standing figure with the named fields set. (D,)"""
+    """Makes the pose (D,) of a standing figure with the named fields set."""
     out = np.zeros(DIM)
     out[FIELDS["hand_l"]] = (-0.05, -0.26, 0.10)
     out[FIELDS["hand_r"]] = (0.05, -0.26, 0.10)
@@ -46,7 +46,7 @@ def pose(**targets: float | tuple[float, float, float]) -> NDArray[np.float64]:
 
 
 def mirrored(poses: Poses) -> Poses:
-    """The same poses with left and right exchanged. (…, D) -> (…, D)"""
+    """Exchanges left and right of poses (…, D)."""
     out = poses.copy()
     for name in ("root_x", "yaw", "hip_x", "lean_side", "twist", "tilt"):
         out[..., FIELDS[name]] *= -1.0
@@ -58,7 +58,7 @@ def mirrored(poses: Poses) -> Poses:
 
 
 def joints(poses: Poses) -> NDArray[np.float64]:
-    """Where every joint is. (T, D) -> (T, len(JOINTS), 3)"""
+    """Computes where every joint is, (T, len(JOINTS), 3), in poses (T, D)."""
     get = {name: poses[:, s] for name, s in FIELDS.items()}
     turn = _yaw(get["yaw"][:, 0])
     root = np.concatenate([get["root_x"], get["root_y"], np.zeros_like(get["root_x"])], axis=1)

@@ -1,4 +1,4 @@
-"""Filming: bodies in a room, in front of a camera that may move, to RGB pictures. Knows no rhythm and no music."""
+"""Films bodies in a room with a camera that may move, to RGB pictures. Knows no rhythm and no music."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Stage:
-    """A room and where everybody in it is in each of T pictures.
+    """Holds a room and where everybody in it is in each of T pictures.
 
     to_canvas: (T, 2, 3) from the background to the picture. actors: joints in pixels (T, J, 2), pixels a body height
     (T, J), depth (T, J) and outfit of each body.
@@ -44,7 +44,7 @@ class Stage:
 def set_stage(
     rng: np.random.Generator, bodies: tuple[Body, ...], camera_motion: float, times: Array, width: int, height: int
 ) -> Stage:
-    """The room of this random state at `times` (T,) seconds."""
+    """Sets up the room of this random state at `times` (T,) seconds."""
     index = np.minimum(np.round(times * RATE_HZ).astype(int), len(bodies[0].poses) - 1)
     canvas_w, canvas_h = int(width * 1.3), int(height * 1.3)
     background = random_background(rng, canvas_w, canvas_h)

@@ -1,4 +1,4 @@
-"""A body as polygons that keep their corners from frame to frame, so that every pixel's motion is known.
+"""Draws a body as polygons with the same corners in every frame, so that every pixel's motion is known.
 
 The same limbs, widths and colours as `scene.draw_body` paints; a test holds the two outlines against each other.
 Shapes: J joints; K corners of a part.

@@ -1,4 +1,4 @@
-"""Drawing: bodies, backgrounds and a camera, with cv2, to RGB pictures. Knows no rhythm and no music."""
+"""Draws bodies and backgrounds with cv2, to RGB pictures. Knows no rhythm and no music."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _colour(rng: np.random.Generator, top: int = 245) -> Colour:
 
 
 def random_background(rng: np.random.Generator, width: int, height: int) -> Image:
-    """A wall with texture and things on it, and a floor. (height, width, 3)"""
+    """Paints a wall with texture and things on it, and a floor, (height, width, 3)."""
     horizon = int(height * rng.uniform(0.62, 0.82))
     picture = np.empty((height, width, 3), np.float32)
     grey = rng.uniform(0.2, 0.8)  # rooms are duller than clothes
@@ -92,7 +92,7 @@ def project(points: Array, at_x: float, depth: float, height_px: float, floor_y:
 
 
 def move_camera(pixels: Array, matrices: Array) -> Array:
-    """Apply each frame's 2x3 affine to its points. (T, J, 2), (T, 2, 3) -> (T, J, 2)"""
+    """Applies each frame's affine map (T, 2, 3) to its points (T, J, 2)."""
     return np.einsum("tab,tjb->tja", matrices[:, :, :2], pixels) + matrices[:, None, :, 2]
 
 

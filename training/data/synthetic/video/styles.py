@@ -1,4 +1,4 @@
-"""Sixteen ways of moving: for each stroke a pose, and how the body gets from one to the next.
+"""Defines sixteen styles: for each stroke a pose, and how the body gets from one to the next.
 
 Knows no picture and no music. SCIENCE of it: the phase of motion is a matter of style, so some styles *land*
 (the body stops on the stroke), some *pass* (it is fastest on the stroke) and some *launch* (it starts on the stroke).
