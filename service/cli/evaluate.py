@@ -97,7 +97,8 @@ def _records(path: Path, table: Path | None, keep_in: Path, workers: int, spec: 
 
     if path.is_file() or any(path.glob("*.npz")):
         return path
-    preprocess.run(preprocess.real_jobs(path, table), preprocess.Extractor(keep_in, spec), workers, Console(stderr=True))
+    extractor = preprocess.Extractor(keep_in, spec)
+    preprocess.run(preprocess.real_jobs(path, table), extractor, workers, Console(stderr=True))
     return keep_in
 
 
