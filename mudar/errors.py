@@ -14,6 +14,7 @@ MudarError
 ├── RetargetRefused           no acceptable warp exists
 ├── ModelError                a checkpoint that must not be served
 │   └── ChecksumMismatch · CardInvalid · WorseThanServed
+├── UnreadableItem            what the library stored of an item cannot be read back
 └── JobError                  how a job ended other than well
     └── Cancelled · ItemDeleted · WorkerLost · LeaseLost · JobTimeout · StorageFull · BrokerUnavailable
 
@@ -250,6 +251,13 @@ class WorseThanServed(ModelError):
     """The checkpoint is worse than the one that is served."""
 
     code = "worse_than_served"
+
+
+class UnreadableItem(MudarError):
+    """What the library has stored of an item cannot be read."""
+
+    code = "unreadable_item"
+    hint = "Delete the item (DELETE /items/{id}) and send its file again; the log says what is wrong with it."
 
 
 class JobError(MudarError):

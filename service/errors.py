@@ -41,6 +41,7 @@ STATUS: dict[type[errors.MudarError], int] = {
     errors.NoIndex: 409,
     errors.RetargetRefused: 422,
     errors.ModelError: 503,
+    errors.UnreadableItem: 500,
     errors.JobError: 500,
     errors.Cancelled: 409,
     errors.ItemDeleted: 410,

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mudar.errors import BadRequest, UploadTooLarge
 from mudar.library.blobs import Blob, BlobStore, BlobWriter
+from mudar.library.serialization import clean_text, is_text
 from service.container import ContainerDep
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ class _Receiver:
         part = self.part
         if part.header_name.lower() == b"content-disposition":
             _, options = parse_options_header(bytes(part.header_value))
-            part.name = options.get(b"name", b"").decode("utf-8", "replace")
+            part.name = clean_text(options.get(b"name", b"").decode("utf-8", "replace"), "a part's name", longest=100)
             if b"filename" in options:
-                part.filename = options[b"filename"].decode("utf-8", "replace")
+                part.filename = clean_text(options[b"filename"].decode("utf-8", "replace"), "the file's name")
                 part.file = self.open_files.enter_context(self.store.writer())
         part.header_name, part.header_value = bytearray(), bytearray()
 
@@ -163,7 +164,10 @@ class _Receiver:
     def on_part_end(self) -> None:
         part = self.part
         if part.file is None:
-            self.form.fields.setdefault(part.name, []).append(part.data.decode("utf-8", "replace"))
+            text = part.data.decode("utf-8", "replace")
+            if not is_text(text):
+                raise BadRequest(f"The field `{part.name}` holds a character that is not text.")
+            self.form.fields.setdefault(part.name, []).append(text)
         else:
             self.form.files.setdefault(part.name, []).append(Upload(Path(part.filename).name, part.file))
 
@@ -181,9 +185,9 @@ async def _read(request: Request, receiver: _Receiver, cap_bytes: int) -> Form:
         raise BadRequest("Send the file as multipart/form-data.")
     if int(request.headers.get("content-length", 0)) > cap_bytes:
         raise _too_large(cap_bytes)
-    parser = MultipartParser(options[b"boundary"], receiver.callbacks())
     received, pending = 0, bytearray()
     try:
+        parser = MultipartParser(options[b"boundary"], receiver.callbacks())
         async for chunk in request.stream():
             received += len(chunk)
             if received > cap_bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from mudar.errors import StorageFull
+
+log = logging.getLogger(__name__)
 
 Session = Connection
 """An open transaction; what every function of the library takes first."""
@@ -52,6 +55,15 @@ def _sqlite_now(element: Any, compiler: Any, **kw: Any) -> str:
 def clock(now: float | None = None) -> ColumnElement[float]:
     """Seconds since 1970 by the database's clock (machines may disagree; it does not), or `now` where given."""
     return _EpochNow() if now is None else literal(now, Double())
+
+
+def _read_json(text: str | bytes) -> Any:
+    """The stored value, or None where it is no JSON: one broken row must not break the lists that hold it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        log.error("a stored JSON value cannot be read: %s: %.200r", error, text)
+        return None
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:
@@ -93,14 +105,15 @@ def make_engine(url: str, *, durable: bool = True) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, json_serializer=to_json)
+        engine = create_engine(parsed, json_serializer=to_json, json_deserializer=_read_json)
         _on_sqlite(engine, durable)
         return engine
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     args = {} if durable else {"options": "-c synchronous_commit=off"}
     pool: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30}
-    return create_engine(parsed, json_serializer=to_json, connect_args=args, **pool)
+    as_json = {"json_serializer": to_json, "json_deserializer": _read_json}
+    return create_engine(parsed, **as_json, connect_args=args, **pool)
 
 
 def _is_full(error: DBAPIError) -> bool:

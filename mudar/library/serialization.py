@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 from mudar.errors import BadRequest
 from mudar.records import Array, Rhythm, Segment, SoundRhythm
 
+MAX_JSON_DEPTH = 16
+MAX_JSON_BYTES = 65_536
 _ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "peaks_s", "peak_strengths")
 _POINTS = ("times_s", "strengths", "beats_s", "downbeats_s", "peaks_s", "peak_strengths")  # what a source gives
 
@@ -108,9 +112,57 @@ def clean_text(value: str, name: str, longest: int = 500) -> str:
     text = value.strip()
     if len(text) > longest:
         raise BadRequest(f"{name} is longer than {longest} characters")
-    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not is_text(text):
         raise BadRequest(f"{name} holds a character that is not text")
     return text
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be stored and sent: Unicode scalar values alone (no lone surrogate), and no NUL."""
+    return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def parse_json_object(text: str, name: str) -> dict[str, Any]:
+    """The JSON object that a sender wrote as text, fit to be stored and sent. BadRequest, as `check_json`."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_JSON_BYTES:
+        raise BadRequest(f"{name} is longer than 64 KiB")
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise BadRequest(f"{name} is nested deeper than {MAX_JSON_DEPTH} levels") from error
+    except ValueError as error:
+        raise BadRequest(f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadRequest(f'{name} must be a JSON object, like {{"dancer": "Ana"}}.')
+    return check_json(value, name)
+
+
+def check_json(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The same as a dict, checked to be JSON that both databases take and every client can read.
+
+    BadRequest: more than 16 levels, more than 64 KiB, a number that is not finite, text that is not text.
+    """
+    _check_json_value(value, name, 1)
+    try:
+        size_bytes = len(json.dumps(dict(value), ensure_ascii=False, separators=(",", ":")).encode())
+    except (TypeError, ValueError) as error:  # an integer of more digits than Python writes
+        raise BadRequest(f"{name} is not JSON: {error}") from error
+    if size_bytes > MAX_JSON_BYTES:
+        raise BadRequest(f"{name} is longer than 64 KiB")
+    return dict(value)
+
+
+def _check_json_value(value: Any, name: str, depth: int) -> None:
+    if isinstance(value, Mapping | list | tuple):
+        if depth > MAX_JSON_DEPTH:
+            raise BadRequest(f"{name} is nested deeper than {MAX_JSON_DEPTH} levels")
+        children = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+        for child in children:
+            _check_json_value(child, name, depth + 1)
+    elif isinstance(value, str) and not is_text(value):
+        raise BadRequest(f"{name} holds a character that is not text")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadRequest(f"{name} holds a number that is not finite")
 
 
 def cursor_of(created_at: float, row_id: str) -> str:
@@ -122,6 +174,8 @@ def parse_cursor(cursor: str) -> tuple[float, str]:
     """The inverse of `cursor_of`; BadRequest when it is none of ours."""
     try:
         created_at, row_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not (math.isfinite(created_at) and is_text(row_id)):
+            raise ValueError("neither a time nor an id")
         return float(created_at), str(row_id)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BadRequest("this cursor is none of ours", hint="Use next_cursor of the previous page.") from error

@@ -6,15 +6,15 @@ Probing happens in a child process that can be killed: what a file claims to be 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from mudar.errors import BadRequest, MudarError, WrongKind
+from mudar.errors import MudarError, WrongKind
 from mudar.library.db import Session
-from mudar.library.items import NewItem, create_item
+from mudar.library.items import NewItem, clean_labels, create_item
+from mudar.library.serialization import clean_text, parse_json_object
 from mudar.media.probe.models import MediaInfo, ProbeLimits, require_dance, require_music
 from mudar.media.probe.probe import probe_in_child
 from mudar.records import Kind
@@ -85,14 +85,10 @@ def media_type(container: str, has_video: bool) -> str:
 
 
 def upload_metadata(form: Form) -> UploadMetadata:
-    """Title, labels and metadata of a form; BadRequest when metadata is no JSON object."""
-    try:
-        metadata = json.loads(form.one("metadata") or "{}")
-    except ValueError as error:
-        raise BadRequest(f"metadata is not JSON: {error}") from error
-    if not isinstance(metadata, dict):
-        raise BadRequest('metadata must be a JSON object, like {"dancer": "Ana"}.')
-    return UploadMetadata(form.one("title") or "", form.many("labels"), metadata)
+    """Title, labels and metadata of a form; BadRequest for what could not be stored or read back."""
+    title = clean_text(form.one("title") or "", "title")
+    metadata = parse_json_object(form.one("metadata") or "{}", "metadata")
+    return UploadMetadata(title, clean_labels(form.many("labels")), metadata)
 
 
 def create_items(

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mudar.records import Kind, RhythmFrom
+from service.errors import Problem
 
 
 class SoundRhythm(BaseModel):
@@ -75,10 +76,18 @@ class Item(BaseModel):
     embedding: list[Segment] | None = Field(None, description="With include=embedding.")
 
 
+class ItemError(BaseModel):
+    """Names an item that cannot be shown, and says why; it can still be deleted."""
+
+    id: str
+    error: Problem
+
+
 class Items(BaseModel):
     """One page; `next_cursor` leads to the next one and is null on the last."""
 
     items: list[Item]
+    errors: list[ItemError] = Field([], description="Items of this page that cannot be read; absent where all can.")
     next_cursor: str | None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mudar.errors import BadRequest
+from mudar.errors import BadRequest, UnreadableItem
 from mudar.library import analyses, items
 from mudar.library.annotations import edit_rhythm as edit_record
 from mudar.library.annotations import restore_rhythm as restore_record
@@ -15,7 +16,10 @@ from mudar.library.annotations import rhythm_payload
 from mudar.library.serialization import rhythm_of, rhythm_record, segment_record
 from service.container import Container
 from service.embed.ingest import media_type
-from service.items.schemas import Item, Items, Rhythm, RhythmEdit, Segment
+from service.errors import problem
+from service.items.schemas import Item, ItemError, Items, Rhythm, RhythmEdit, Segment
+
+log = logging.getLogger(__name__)
 
 INCLUDABLE = {"embedding", "rhythm"}
 
@@ -33,7 +37,13 @@ def list_items(container: Container, query: items.ItemQuery) -> Items:
         query = replace(query, model=container.catalog.resolve(query.model).id)
     with container.database.read() as session:
         page = items.list_items(session, query)
-    return Items(items=[_item(record) for record in page.items], next_cursor=page.next_cursor)
+    shown, errors = list[Item](), list[ItemError]()
+    for record in page.items:
+        try:
+            shown.append(_item(record))
+        except UnreadableItem as error:  # one bad row must not hide the others
+            errors.append(ItemError(id=record["id"], error=problem(error)))
+    return Items(items=shown, next_cursor=page.next_cursor, **({"errors": errors} if errors else {}))
 
 
 def get_item(container: Container, item_id: str, include: Collection[str], model: str | None) -> Item:
@@ -84,4 +94,11 @@ def restore_rhythm(container: Container, item_id: str, model: str | None) -> Rhy
 
 
 def _item(record: Mapping[str, Any]) -> Item:
-    return Item.model_validate({**record, "media_url": f"/items/{record['id']}/media"})
+    """The item as the API shows it. UnreadableItem where its row cannot be sent as JSON."""
+    try:
+        item = Item.model_validate({**record, "media_url": f"/items/{record['id']}/media"})
+        item.model_dump_json()
+    except (ValueError, RecursionError) as error:
+        log.error("item %s cannot be shown: %.500s", record["id"], error)
+        raise UnreadableItem(f"What is stored of item {record['id']} cannot be read.") from error
+    return item
