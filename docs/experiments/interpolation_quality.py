@@ -4,7 +4,8 @@
 
 Of each clip the moments of most motion that are no cuts; the frame in the middle of three is made from the outer two,
 which lie twice as far apart as a rendering's. Judged where the outer two differ, on luma: mean difference in grey
-levels, and structural similarity (Wang et al. 2004), which a ghost costs more than a shift.
+levels, and structural similarity (Wang et al. 2004), which a ghost costs more than a shift. A frame is visibly doubled
+when a tenth of the pixels where the outer two differ plainly show a mixture of both that the real frame does not.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from mudar.media.render import source
 Triplet = tuple[av.VideoFrame, av.VideoFrame, av.VideoFrame]
 LONGEST_S = 9.0  # of each clip
 MIN_DISTANCE = 8  # frames between two moments of one clip
-DIFFERENT = 12  # grey levels by which the outer frames differ where it counts
+DIFFERENT = 12  # grey levels by which the outer frames differ where it counts,
+PLAIN = 40  # where a mixture of them is seen as one,
+MIXED = 0.25  # if it lies at least this share of the way from both,
+DOUBLED = 0.1  # and in this share of such pixels: then the frame is visibly doubled
 
 
 def triplets(path: Path, moments: int) -> Iterator[Triplet]:
@@ -64,13 +68,23 @@ def structural_similarity(made: Plane, true: Plane) -> NDArray[np.float32]:
     return np.asarray((2 * mx * my + 6.5) * (2 * shared + 58.5) / ((mx * mx + my * my + 6.5) * (spread + 58.5)))
 
 
-def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.VideoFrame) -> tuple[float, float]:
-    """Computes (mean difference, similarity) of the frame made by this interpolation."""
+def is_doubled(made: Plane, true: Plane, a: Plane, b: Plane) -> bool:
+    """Tells whether the made frame visibly shows both outer frames at once."""
+    apart = cv2.absdiff(a, b).astype(np.float32)
+    nearest = np.minimum(cv2.absdiff(made, a), cv2.absdiff(made, b))
+    ghost = (nearest > MIXED * apart) & (cv2.absdiff(made, true) > DIFFERENT)
+    plain = apart > PLAIN
+    return bool(plain.any()) and float(ghost[plain].mean()) > DOUBLED
+
+
+def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.VideoFrame) -> tuple[float, float, float]:
+    """Computes (mean difference, similarity, 1 for a doubled frame) of the frame made by this interpolation."""
     make = make_interpolator(name)
     made = make(first, second, [0.5])[0] if make is not None else None
     luma, truth, a, b = (planes(f)[0] for f in (made or first, true, first, second))
     moving = cv2.dilate((cv2.absdiff(a, b) > DIFFERENT).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return float(cv2.absdiff(luma, truth)[moving].mean()), float(structural_similarity(luma, truth)[moving].mean())
+    similarity = structural_similarity(luma, truth)[moving].mean()
+    return float(cv2.absdiff(luma, truth)[moving].mean()), float(similarity), float(is_doubled(luma, truth, a, b))
 
 
 def main() -> None:
@@ -80,7 +94,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    scores_of: dict[str, list[tuple[float, float]]] = {"nearest": [], "blend": [], "flow": []}
+    scores_of: dict[str, list[tuple[float, float, float]]] = {"nearest": [], "blend": [], "flow": []}
     for path in sorted(args.folder.rglob("*.mp4")):
         try:
             for first, true, second in triplets(path, args.moments):
@@ -89,9 +103,10 @@ def main() -> None:
         except MudarError as error:
             print(f"{path.name}: {error.detail}")
     for name, rows in scores_of.items():
-        off, like = np.mean(rows, axis=0)
+        off, like, doubled = np.mean(rows, axis=0)
         figures = {"frames": name, "moments": len(rows), "grey_levels_off": round(float(off), 2)}
         figures |= {"structural_similarity": round(float(like), 3)}
+        figures["share_doubled"] = round(float(doubled), 3)
         print(json.dumps(figures) if args.json else "  ".join(f"{key} {value}" for key, value in figures.items()))
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from mudar.media.interpolation.flow import DisFlow, PairFlow
 from mudar.media.render.encode import track_durations_s
 from mudar.media.render.render import Renderer, RenderResult, RenderSettings
+from mudar.media.render.resample import snap_to_frames
 from mudar.progress import Progress, ignore, scaled
 from mudar.records import Rhythm
-from mudar.retarget.events import Floats
 from mudar.retarget.plan import Plan, plan
 from mudar.retarget.render_subprocess import LARGE_PIXELS, RenderTask, render_in_subprocess
 from mudar.retarget.report.impact_detector import RenderObserver
@@ -128,7 +128,7 @@ def dry_run(
     """Plans, and foretells the report at this frame rate, without rendering. Raises RetargetRefused as `plan` does."""
     dance = resolve(dance, settings.rhythm_from)
     chosen = plan(dance, dance_s, music, music_s, settings)
-    shown: Floats = chosen.time_map.source_s(np.arange(max(1, int(chosen.duration_s * fps))) / fps)
+    shown, _ = snap_to_frames(chosen.time_map.source_s(np.arange(max(1, int(chosen.duration_s * fps))) / fps), fps)
     if settings.interpolation == "nearest":
         shown = np.round(shown * fps) / fps
     report = (

@@ -35,7 +35,8 @@ class RetargetSettings:
     those of its `picture`, or (`auto`) the sound's where its record trusts them.
     on: which points of the music are met; `every_nth` takes every `nth` beat. music_start_s: no output before this
     second of the music. original_gain_db: the clip's own sound mixed in at this gain, None = not at all.
-    crf: quality of the picture, 0 best to 51. encoder: NVENC where it works (`auto`), or as said.
+    crf: quality of the picture, 0 best to 51; 0 is encoded as 1, since lossless needs a profile that players lack.
+    encoder: NVENC where it works (`auto`), or as said.
     verify: run the independent detector (report/impact_detector.py); it costs a few percent of the rendering.
     """
 
@@ -44,7 +45,7 @@ class RetargetSettings:
     rhythm_from: RhythmFrom = "auto"
     min_speed: float | None = None
     max_speed: float | None = None
-    interpolation: Interpolation = "blend"
+    interpolation: Interpolation = "flow"
     on: Targets = "beats"
     nth: int = 2
     music_start_s: float = 0.0

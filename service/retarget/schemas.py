@@ -23,12 +23,12 @@ class RetargetOptions(BaseModel):
     )
     min_speed: float | None = None
     max_speed: float | None = None
-    interpolation: str = Field("blend", description="nearest, blend or flow")
+    interpolation: str = Field("flow", description="nearest, blend or flow")
     on: str = Field("beats", description="which points of the music are met: beats, onsets, downbeats, every_nth")
     nth: int = 2
     music_start_s: float = 0.0
     max_duration_s: float | None = None
-    crf: int = Field(20, description="quality of the video: 18 is fine, 28 is coarse")
+    crf: int = Field(20, description="quality of the video, 0 best to 51: 18 is fine, 28 is coarse")
     fade_s: float = 0.25
     original_gain_db: float | None = Field(None, description="mixes the clip's own sound in at this gain")
     encoder: str = Field("auto", description="auto (NVENC where it works), libx264 or h264_nvenc")

@@ -40,9 +40,10 @@ class VideoEncoder:
     @property
     def options(self) -> dict[str, str]:
         """Gives the encoder's options for a quality that looks about the same from both."""
+        quality = max(1, self.crf)  # 0 means lossless to x264, which High lacks, and automatic to NVENC
         if self.name == NVENC:
-            return {"rc": "vbr", "cq": str(self.crf), "b": "0", "preset": "p5", "tune": "hq", "profile": "high"}
-        return {"crf": str(self.crf), "preset": self.preset, "profile": "high"}
+            return {"rc": "vbr", "cq": str(quality), "b": "0", "preset": "p5", "tune": "hq", "profile": "high"}
+        return {"crf": str(quality), "preset": self.preset, "profile": "high"}
 
 
 def choose_encoder(requested: str) -> str:

@@ -27,7 +27,7 @@ from mudar.media.interpolation.yuv import Plane, planes
 from mudar.media.render.audio import inspect_audio, limit_peaks, song_blocks
 from mudar.media.render.encode import Mp4Writer, VideoEncoder, choose_encoder
 from mudar.media.render.format import Block, SourceFrame
-from mudar.media.render.resample import OutputFrame, resample, sample
+from mudar.media.render.resample import OutputFrame, resample, sample, snap_to_frames
 from mudar.media.render.source import frames, inspect_video
 from mudar.media.render.varispeed import has_sound, varispeed
 from mudar.progress import Progress, ignore
@@ -47,7 +47,7 @@ class RenderSettings:
     it out.
     """
 
-    interpolation: str = "blend"
+    interpolation: str = "flow"
     crf: int = 20
     preset: str = "veryfast"
     fade_s: float = 0.25
@@ -92,9 +92,13 @@ class RenderResult:
 
 @dataclass
 class _RenderJob:
-    """Holds what the stages of one rendering share. times_s: (N,) source seconds that the output frames should show."""
+    """Holds what the stages of one rendering share.
+
+    times_s: (N,) source seconds that the output frames should show; whole: (N,) which of them show a frame as it is.
+    """
 
     times_s: Floats
+    whole: NDArray[np.bool_]
     samples: int
     interpolator: Interpolator | None
     observer: FrameObserver | None
@@ -146,8 +150,9 @@ class Renderer:
             raise MediaTooShort("The stretch to render is shorter than one frame.")
         settings = self.settings
         encoder = VideoEncoder(choose_encoder(settings.encoder), settings.crf, settings.preset)
+        times_s = np.maximum(source_s(np.arange(count) / self.fps), self.video.start_s)
         job = _RenderJob(
-            np.maximum(source_s(np.arange(count) / self.fps), self.video.start_s),
+            *snap_to_frames(times_s, self.fps, self.video.start_s),
             round(count / self.video.rate * self.audio.sample_rate_hz),
             make_interpolator(settings.interpolation, self.flow),
             observer,
@@ -219,7 +224,7 @@ class Renderer:
 def _interpolate(decoded: Iterator[SourceFrame], job: _RenderJob) -> Iterator[OutputFrame]:
     """Makes the output's frames from the source's, without counting the wait for those as work."""
     waiting = job.clock.timed("warp_waits", decoded)
-    requests = sample(waiting, job.times_s, CutDetector() if job.interpolator else None)
+    requests = sample(waiting, job.times_s, CutDetector() if job.interpolator else None, job.whole)
     return job.clock.timed("warp", resample(requests, job.interpolator), without="warp_waits")
 
 

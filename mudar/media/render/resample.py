@@ -20,6 +20,7 @@ from mudar.media.render.format import SourceFrame
 
 Floats = NDArray[np.float64]
 MOST_SHARES = 8  # frames between one pair that are made at a time
+UNIT_SPEED = 1e-6  # how far a speed may be from 1 to count as 1
 SNAP = 0.08  # of a frame interval: nearer than this to a real frame, the real frame is shown
 
 
@@ -45,12 +46,35 @@ class OutputFrame:
     interpolated: bool
 
 
+def snap_to_frames(times_s: Floats, fps: float, start_s: float = 0.0) -> tuple[Floats, NDArray[np.bool_]]:
+    """Moves stretches of speed 1 by less than a frame, so that they show the source's frames as they are.
+
+    times_s: (N,) ascending source seconds of output frames, `fps` a second; start_s: of the source's first frame.
+    Returns the times and which of them (N,) lie in such a stretch. Elsewhere nothing moves by more than it must to keep
+    the order.
+    """
+    whole = np.zeros(len(times_s), bool)
+    steady = np.abs(np.diff(times_s) * fps - 1) < UNIT_SPEED
+    whole[1:] |= steady
+    whole[:-1] |= steady
+    position = (times_s - start_s) * fps
+    index = np.arange(len(times_s))
+    run = np.cumsum(np.append(True, ~steady)) - 1  # which stretch each time belongs to
+    first = np.unique(run, return_index=True)[1][run]
+    snapped = np.round(position[first]) + index - first
+    return np.maximum.accumulate(np.where(whole, start_s + snapped / fps, times_s)), whole
+
+
 def sample(
-    frames: Iterator[SourceFrame], times_s: Floats, detector: CutDetector | None = None
+    frames: Iterator[SourceFrame],
+    times_s: Floats,
+    detector: CutDetector | None = None,
+    whole: NDArray[np.bool_] | None = None,
 ) -> Iterator[FrameRequest]:
     """Finds the pair of frames that each of `times_s` (N,), ascending source seconds, lies between.
 
-    The shares of one pair come in one request, up to MOST_SHARES. Without a detector no cuts are found.
+    The shares of one pair come in one request, up to MOST_SHARES; where `whole` (N,), they are 0 or 1. Without a
+    detector no cuts are found.
     """
 
     def crosses_cut() -> bool:
@@ -60,7 +84,7 @@ def sample(
     after = next(frames, None)
     is_cut = crosses_cut()
     shares: list[float] = []
-    for time_s in times_s:
+    for n, time_s in enumerate(times_s):
         if before is None:
             return
         if shares and after is not None and after.time_s <= time_s:
@@ -70,9 +94,10 @@ def sample(
             before, after = after, next(frames, None)
             is_cut = crosses_cut()
         inside = after is not None and time_s > before.time_s
-        shares.append(
+        share = (
             float((time_s - before.time_s) / (after.time_s - before.time_s)) if after is not None and inside else 0.0
         )
+        shares.append(float(round(share)) if whole is not None and whole[n] else share)
         if len(shares) == MOST_SHARES:
             yield FrameRequest(before, after, shares, is_cut)
             shares = []

@@ -109,3 +109,39 @@ def test_less_than_a_frame_is_too_short(clip, song, tmp_path) -> None:
     with pytest.raises(MediaTooShort):
         Renderer(clip, song).render(tmp_path / "a.mp4", lambda t: t, offset_s=0, duration_s=0.01)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("interpolation", ["blend", "flow"])
+def test_a_shift_shows_the_frames_as_they_are(clip, song, tmp_path, luma_of, number_of, interpolation: str) -> None:
+    """A shift is no whole number of frames, and mixing every two would show no frame of the source at all."""
+    out = tmp_path / "out.mp4"
+    settings = RenderSettings(interpolation, crf=8)
+    done = Renderer(clip, song, settings).render(out, lambda t: 0.2121 + t, offset_s=0.0, duration_s=2.0)
+    assert not done.interpolated.any()
+    assert [number_of(luma) for luma in luma_of(out)] == list(range(6, 66))
+
+
+def test_a_stretch_of_speed_one_is_not_mixed_and_its_neighbours_are(clip, song, tmp_path) -> None:
+    """Half a second at 0.8, then a second at 1, then 1.2."""
+
+    def bent(t: np.ndarray) -> np.ndarray:
+        return np.interp(t, [0.0, 0.5, 1.5, 2.0], [0.1, 0.5, 1.5, 2.1])
+
+    done = Renderer(clip, song, RenderSettings("blend", crf=8)).render(
+        tmp_path / "out.mp4", bent, offset_s=0.0, duration_s=2.0
+    )
+    assert not done.interpolated[16:44].any()
+    np.testing.assert_allclose(np.diff(done.shown_s[16:44]), 1 / 30, atol=1e-6)
+    assert done.interpolated[:14].any()
+    assert done.interpolated[47:].any()
+    assert (np.diff(done.shown_s) >= 0).all()
+    assert np.abs(done.shown_s - bent(np.arange(60) / 30)).max() <= 0.5 / 30 + 1e-6
+
+
+@pytest.mark.parametrize("crf", [0, 1, 51])
+def test_every_quality_that_is_offered_renders(clip, song, tmp_path, luma_of, number_of, crf: int) -> None:
+    out = tmp_path / "out.mp4"
+    Renderer(clip, song, RenderSettings("nearest", crf=crf)).render(out, lambda t: t, offset_s=0.0, duration_s=1.0)
+    assert [number_of(luma) for luma in luma_of(out)] == list(range(30))
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.profile == "High"
