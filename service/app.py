@@ -18,6 +18,7 @@ from starlette.responses import FileResponse
 from threadpoolctl import threadpool_limits
 
 from service import errors, health
+from service.body_limit import LimitBody
 from service.container import build_container
 from service.embed import endpoints as embed
 from service.items import endpoints as items
@@ -27,7 +28,7 @@ from service.metrics import RequestMetrics
 from service.models import endpoints as models
 from service.retarget import endpoints as retarget
 from service.retrieve import endpoints as retrieve
-from service.routing import refuse_unknown_query
+from service.routing import refuse_bad_parameters, upload_paths
 from service.settings import Settings
 from service.settings import settings as read_settings
 from service.soundtrack import endpoints as soundtrack
@@ -60,12 +61,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     about = {"title": "MuDaR", "version": VERSION, "description": DESCRIPTION, "favicon_url": "/static/favicon.svg"}
     app = FastAPIOffline(**about, lifespan=lifespan, responses=errors.PROBLEMS)  # as FastAPI; /docs asks no other host
     app.state.container = container = build_container(settings or read_settings())
-    app.add_middleware(DrainRequestBody)
-    app.add_middleware(RequestMetrics, metrics=container.metrics)
     errors.install(app)
     routers = [part.router for part in (embed, retrieve, retarget, soundtrack, jobs, items, models, health)]
     for router in [*routers, *([jobs.noop_router] if container.settings.enable_noop else [])]:
-        app.include_router(router, dependencies=[Depends(refuse_unknown_query)])
+        app.include_router(router, dependencies=[Depends(refuse_bad_parameters)])
+    app.add_middleware(LimitBody, upload_paths=upload_paths(routers))
+    app.add_middleware(DrainRequestBody)
+    app.add_middleware(RequestMetrics, metrics=container.metrics)
     if WEB.is_dir():
         app.mount("/static", StaticFiles(directory=WEB), name="static")
         app.add_api_route("/", _page, include_in_schema=False)

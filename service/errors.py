@@ -23,6 +23,8 @@ from mudar import errors
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MAX_ECHO = 200  # characters of a detail, which may repeat what was sent
+MAX_FAULTS = 20  # of one request that are listed
 RETRY_AFTER_S = 15  # what is told with every 503: none of them lasts
 
 STATUS: dict[type[errors.MudarError], int] = {
@@ -112,17 +114,30 @@ def respond(body: Problem, headers: Mapping[str, str] | None = None) -> JSONResp
 def on_mudar_error(request: Request, error: Exception) -> JSONResponse:
     """Answers one of our own errors."""
     assert isinstance(error, errors.MudarError)
-    return respond(problem(error))
+    body = problem(error)
+    return respond(body.model_copy(update={"detail": _shortened(body.detail)}))
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    where = ".".join(str(part) for part in error["loc"])
+    return Fault(where=_shortened(where, MAX_ECHO // 4), what=_shortened(str(error["msg"])))
+
+
+def _shortened(text: str, longest: int = MAX_ECHO) -> str:
+    """The text without its middle where it is long, and fit to be sent: it may repeat what somebody sent us."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-(longest // 2 - 1) :]}"
 
 
 def on_validation_error(request: Request, error: Exception) -> JSONResponse:
     """Answers parameters that FastAPI refused: `out_of_range` for numbers out of bounds, else `bad_request`."""
     assert isinstance(error, RequestValidationError)
-    faults = [Fault(where=".".join(str(part) for part in e["loc"]), what=e["msg"]) for e in error.errors()]
+    faults = [_fault(e) for e in error.errors()[:MAX_FAULTS]]
     bounds = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
     all_bounds = all(e["type"] in bounds for e in error.errors())
     kind = errors.OutOfRange if all_bounds else errors.BadRequest
     body = problem(kind("; ".join(f"{fault.where}: {fault.what}" for fault in faults)))
+    body.detail = _shortened(body.detail)
     return respond(ValidationProblem(**body.model_dump(), errors=faults))
 
 

@@ -6,7 +6,8 @@ JSON and multipart bodies have paths of their own. Where a path took both before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+import json
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -20,8 +21,9 @@ from starlette.routing import Match
 from starlette.types import Message, Scope
 
 from mudar.errors import BadRequest
+from mudar.library.serialization import check_json, is_text
 from service.responses import Accepted
-from service.uploads import read_small_body
+from service.uploads import receive_form
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,7 +41,7 @@ class MultipartRoute(APIRoute):
 
 
 class JsonRoute(APIRoute):
-    """Takes a body that is not multipart as JSON, whatever it is declared to be, and cuts it off at a small size."""
+    """Takes a body that is not multipart as JSON, whatever it is declared to be; its text must be text."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given a request whose body was read and is JSON."""
@@ -48,7 +50,8 @@ class JsonRoute(APIRoute):
         async def handle_json(request: Request) -> Response:
             if _is_multipart(request.scope):
                 return await handle(request)
-            body = await read_small_body(request)
+            body = await request.body()
+            _refuse_bad_text(body)
             headers = MutableHeaders(raw=list(request.scope["headers"]))
             headers["content-type"] = "application/json"
 
@@ -90,8 +93,28 @@ def either(query: M, body: M | None) -> M:
     return body
 
 
-async def refuse_unknown_query(request: Request) -> None:
-    """Refuses query parameters that the route does not declare, as FastAPI refuses unknown fields of a body."""
+def _refuse_bad_text(body: bytes) -> None:
+    """Refuses JSON whose strings no database takes; what is no JSON at all is refused by FastAPI. BadRequest."""
+    if b"\\u" not in body:  # only an escape can bring a NUL or a lone surrogate into valid JSON
+        return
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    check_json({"body": value}, "the body", max_bytes=len(body) * 2)
+
+
+def upload_paths(routers: Iterable[APIRouter]) -> set[str]:
+    """The paths of the routes that take a streamed multipart body."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return {route.path for route in routes if any(d.call is receive_form for d in route.dependant.dependencies)}
+
+
+async def refuse_bad_parameters(request: Request) -> None:
+    """Refuses parameters that are no text, and those of the query that the route does not declare. BadRequest."""
+    given = [*request.path_params.values(), *(part for pair in request.query_params.multi_items() for part in pair)]
+    if not all(is_text(str(value)) for value in given):
+        raise BadRequest("A parameter holds a character that is not text.")
     unknown = request.query_params.keys() - set(_query_names(request.scope["route"].dependant))
     if unknown:
         text = "Extra inputs are not permitted"

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mudar.errors import BadRequest, UploadTooLarge
 from mudar.library.blobs import Blob, BlobStore, BlobWriter
 from mudar.library.serialization import clean_text, is_text
+from service.body_limit import has_body
 from service.container import ContainerDep
 
 if TYPE_CHECKING:
@@ -225,16 +226,6 @@ async def receive_form(request: Request, container: ContainerDep) -> AsyncIterat
 FormDep = Annotated[Form, Depends(receive_form)]
 
 
-async def read_small_body(request: Request, cap_bytes: int = MAX_FIELD_BYTES) -> bytes:
-    """Reads a body at once, such as JSON. UploadTooLarge at the first byte over the cap."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > cap_bytes:
-            raise _too_large(cap_bytes)
-    return bytes(body)
-
-
 class DrainRequestBody:
     """Lets a client read a refusal that comes before its upload has ended, as ASGI middleware.
 
@@ -247,7 +238,7 @@ class DrainRequestBody:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
+        if scope["type"] != "http" or not has_body(scope):
             await self.app(scope, receive, send)
             return
         complete = False
@@ -273,8 +264,3 @@ class DrainRequestBody:
             await send({"type": "http.response.body", "body": b""})
 
         await self.app(scope, watched, send_and_drain)
-
-
-def _has_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

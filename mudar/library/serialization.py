@@ -137,18 +137,18 @@ def parse_json_object(text: str, name: str) -> dict[str, Any]:
     return check_json(value, name)
 
 
-def check_json(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+def check_json(value: Mapping[str, Any], name: str, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """The same as a dict, checked to be JSON that both databases take and every client can read.
 
-    BadRequest: more than 16 levels, more than 64 KiB, a number that is not finite, text that is not text.
+    BadRequest: more than 16 levels, more than `max_bytes`, a number that is not finite, text that is none.
     """
     _check_json_value(value, name, 1)
     try:
         size_bytes = len(json.dumps(dict(value), ensure_ascii=False, separators=(",", ":")).encode())
     except (TypeError, ValueError) as error:  # an integer of more digits than Python writes
         raise BadRequest(f"{name} is not JSON: {error}") from error
-    if size_bytes > MAX_JSON_BYTES:
-        raise BadRequest(f"{name} is longer than 64 KiB")
+    if size_bytes > max_bytes:
+        raise BadRequest(f"{name} is longer than {max_bytes} bytes")
     return dict(value)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from mudar.library.items import ItemQuery
+from mudar.library.items import MAX_LABELS, ItemQuery
 from mudar.records import Kind
 from service.container import ContainerDep
 from service.items import service
@@ -21,7 +21,7 @@ HEADERS = {"cache-control": "private, max-age=86400", "x-content-type-options": 
 def list_items(
     container: ContainerDep,
     kind: Kind | None = None,
-    label: Annotated[list[str] | None, Query()] = None,
+    label: Annotated[list[str] | None, Query(max_length=MAX_LABELS)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
     sha256: Annotated[list[str] | None, Query(max_length=200, description="Only items of these files.")] = None,

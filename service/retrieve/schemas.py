@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mudar.library.items import MAX_LABELS
 from mudar.library.search.search import SearchResult
 from mudar.records import Kind
 
@@ -19,7 +20,7 @@ class SearchOptions(BaseModel):
 
     k: int = Field(10, ge=1, le=100)
     lam: float | None = Field(None, alias="lambda", ge=0, le=1, allow_inf_nan=False)
-    label: list[str] = []
+    label: list[str] = Field([], max_length=MAX_LABELS)
     model: str | None = None
 
 
