@@ -20,6 +20,7 @@ for (const [kind, other] of [["dance", "music"], ["music", "dance"]]) {
 }
 const result = new Result(find("#result"));
 const retarget = new Retarget(find("#retarget"), {
+  part: () => panels.music.part.settings,
   onStart: (jobId) => remember("job", jobId),
   onResult: (made, about) => {
     result.show(made, about);

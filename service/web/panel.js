@@ -4,6 +4,8 @@
 import { getItem, mediaUrl, upload } from "./api.js";
 import { bpm, clock, find, make } from "./dom.js";
 import { Marks } from "./marks.js";
+import { Origin, originOf } from "./origin.js";
+import { Part } from "./part.js";
 import { paintMarks, paintRhythm, paintWhole } from "./score.js";
 import { Timeline } from "./timeline.js";
 import { showProblem, Work } from "./work.js";
@@ -32,12 +34,18 @@ export class Panel {
     this.timeline = new Timeline(find("canvas", root), this.media, {
       label: `${kind === "dance" ? "Strokes of the dance" : "Onsets of the song"}; arrow keys move through it`,
       paint: (view) => this.#paintScore(view, colour(view)),
-      paintOverview: (view, close) => paintWhole(view, this.#drawn(), colour(view), close),
+      paintOverview: (view, close) => {
+        paintWhole(view, this.#drawn(), colour(view), close);
+        this.part?.paint(view);
+      },
     });
-    this.marks = new Marks(find(".marks", root), kind, {
-      root, media: this.media, timeline: this.timeline, trouble: this.trouble,
-      onKept: (rhythm) => this.show({ ...this.item, rhythm }, { keepMedia: true }),
-    });
+    const { media, timeline, trouble } = this;
+    const onKept = (rhythm) => this.show({ ...this.item, rhythm, tempo_bpm: rhythm.tempo_bpm }, { keepMedia: true });
+    this.marks = new Marks(find(".marks", root), kind, { root, media, timeline, trouble, onKept });
+    const origin = root.querySelector(".origin");
+    this.origin = origin && new Origin(origin, { trouble, onKept });
+    const part = root.querySelector(".part");
+    this.part = part && new Part(part, { media, timeline });
     for (const input of root.querySelectorAll("input[type=file]")) {
       input.addEventListener("change", () => {
         if (input.files[0]) this.send(input.files[0]);
@@ -105,6 +113,8 @@ export class Panel {
   show(item, { keepMedia = false, at_s = 0 } = {}) {
     this.item = { ...item, rhythm: toFullHeight(item.rhythm ?? NO_RHYTHM) };
     this.marks.show(this.item);
+    this.part?.show(this.item);
+    this.origin?.show(this.item);
     showProblem(this.trouble, null);
     if (!keepMedia) this.#source(mediaUrl(item.id));
     this.timeline.show(item.duration_s);
@@ -116,6 +126,8 @@ export class Panel {
   clear() {
     this.item = null;
     this.marks.show(null);
+    this.part?.show(null);
+    this.origin?.show(null);
     this.timeline.show(0);
     this.media.removeAttribute("src");
     this.media.load();
@@ -132,6 +144,7 @@ export class Panel {
   #paintScore(view, colour) {
     paintRhythm(view, this.#drawn(), colour, { mirrored: this.kind === "music" });
     if (this.marks.active) paintMarks(view, this.marks.marks, this.kind === "music" ? view.colours.ink : colour);
+    this.part?.paint(view);
   }
 
   /** The clip is on the stage at once, straight from the disk; its score comes when the service has seen it. */
@@ -183,7 +196,7 @@ export class Panel {
   /** Of points set by hand, the tempo that was found before says nothing. */
   #facts({ rhythm, tempo_bpm, duration_s }) {
     const { field, points } = this.marks.words;
-    if (rhythm.edited) return [clock(duration_s), `${rhythm[field].length} ${points} by hand`];
+    if (rhythm.edited && originOf(rhythm) !== "sound") return [clock(duration_s), `${rhythm[field].length} ${points} by hand`];
     return [bpm(tempo_bpm), clock(duration_s), `${rhythm.times_s.length} ${this.kind === "dance" ? "strokes" : "onsets"}`];
   }
 

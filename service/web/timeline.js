@@ -10,7 +10,8 @@ export class Timeline {
   /** `paint(view)` and `paintOverview(view)` draw between view.t0 and view.t1; times are in seconds. */
   constructor(canvas, media, { label, paint, paintOverview = null }) {
     Object.assign(this, { canvas, media, paint, paintOverview, duration_s: 0, t0: 0, held: null, frame: 0 });
-    this.tool = this.using = null; // a tool gets the pointer in place of the playhead: grab, drag, release (marks.js)
+    // A tool gets the pointer in place of the playhead: grab, drag, release (marks.js); handles where they take it.
+    this.tool = this.handles = this.using = null;
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "slider");
     canvas.setAttribute("aria-label", label);
@@ -78,7 +79,8 @@ export class Timeline {
     // The window stands still while it is held, or the point under the finger would run away.
     this.held = overview ? [0, this.duration_s] : [this.close.t0, this.close.t1];
     this.canvas.setPointerCapture(event.pointerId);
-    this.using = overview ? null : this.tool;
+    const handles = this.handles?.takes(this.close, event.offsetX) ? this.handles : null;
+    this.using = overview ? null : (this.tool ?? handles);
     if (this.using) this.using.grab(this.close, event.offsetX);
     else this.#seekTo(event);
   }

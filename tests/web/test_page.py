@@ -138,6 +138,41 @@ def test_the_calls_are_explained_with_no_other_host_in_reach(stack: Any, opened:
     assert opened.complaints == []
 
 
+def test_a_part_of_the_song_and_its_options_are_asked_for(stack: Any, opened: Any, media: Any) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    add_pair(page, media)
+    page.evaluate("document.querySelector('#music audio').currentTime = 2.5")
+    page.locator("#music .here").click()
+    page.get_by_label("Most seconds of the song that are used").fill("0:04")
+    page.get_by_label("Strokes land on").select_option("every_nth")
+    page.get_by_label("The clip's own sound").select_option("-18")
+    with page.expect_request(lambda request: request.url.endswith("/retarget")) as asked:
+        page.get_by_role("button", name="Put it on the beat").click()
+    request = asked.value.post_data_json
+    assert request["music_start_s"] == pytest.approx(2.5, abs=0.05)
+    assert request["max_duration_s"] == 4
+    assert (request["on"], request["nth"], request["original_gain_db"]) == ("every_nth", 2, -18)
+    assert "accent" not in request, "an accent that nobody chose is the service's to choose"
+    page.wait_for_function(PLAYS)
+    expect(page.locator(".besides")).to_contain_text("Song 0:0")
+    assert opened.complaints == []
+
+
+def test_the_page_says_where_the_beat_comes_from(stack: Any, opened: Any) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    words = """async (rhythm) => { const {originOf, originWords} = await import("/static/origin.js");
+      return originOf(rhythm) && originWords(rhythm); }"""
+    sound = {"beats_s": [0.5, 1.0], "confidence": 0.97, "reason": "The motion goes with it."}
+    of_sound = {"source": "sound", "sound": sound, "times_s": [0.5, 1.0]}
+    assert page.evaluate(words, of_sound).startswith("The beat comes from the clip's own sound, 97 % sure. The motion")
+    assert page.evaluate(words, of_sound | {"source": "hand"}).startswith("The beat comes from the clip's own sound")
+    assert "picture" in page.evaluate(words, of_sound | {"source": "picture", "times_s": [0.7]})
+    assert page.evaluate(words, {"source": "hand", "sound": None, "times_s": [0.7]}) == "The beat is as you set it."
+    assert page.evaluate(words, {"times_s": [0.7]}) is None, "a record that does not tell"
+
+
 def counted(page: Page, points: int) -> None:
     expect(page.locator("#dance .count")).to_have_text(f"{points} strokes")
 
