@@ -6,6 +6,7 @@ import { calm, find } from "./dom.js";
 import { Library } from "./library.js";
 import { Matches } from "./matches.js";
 import { Panel } from "./panel.js";
+import { Queue } from "./queue.js";
 import { Result } from "./result.js";
 import { Retarget } from "./retarget.js";
 
@@ -16,6 +17,7 @@ for (const [kind, other] of [["dance", "music"], ["music", "dance"]]) {
   panels[kind] = new Panel(find(`#${kind}`), kind, {
     onItem: (item) => itemChanged(kind, item),
     useInstead: (file) => panels[other].send(file),
+    onFiles: (files) => take(files, kind),
   });
 }
 const result = new Result(find("#result"));
@@ -45,6 +47,13 @@ const library = new Library(find("#library"), {
   },
 });
 
+const queue = new Queue(find("#queue"), {
+  onDone: async () => {
+    await library.refresh();
+    matches.ask();
+  },
+});
+
 async function itemChanged(kind, item) {
   retarget.changed(kind, item);
   remember(kind, item?.id);
@@ -69,14 +78,17 @@ function announce(words) {
 /** A file's own type decides; what has none is judged by the panel that it was dropped on. */
 const kindOf = (file) => (file.type.startsWith("audio/") ? "music" : file.type.startsWith("video/") ? "dance" : null);
 
+/** The first of a kind goes to its panel, if that is free; every other one is queued for the library. */
 function take(files, panelKind) {
-  if (files.length === 1 && panelKind) return panels[panelKind].send(files[0]);
-  for (const kind of ["dance", "music"]) {
-    const file = files.find((f) => kindOf(f) === kind) ?? (kind === panelKind && files.find((f) => !kindOf(f)));
-    if (file) panels[kind].send(file);
+  const taken = new Set();
+  for (const file of files) {
+    // One file on a panel is what that panel asked for; of several, each goes where its type says.
+    const kind = (files.length === 1 && panelKind) || kindOf(file) || panelKind || "dance";
+    if (taken.has(kind) || panels[kind].busy) queue.add(file, kind);
+    else panels[kind].send(file);
+    taken.add(kind);
   }
-  if (!files.some(kindOf) && !panelKind && files[0]) panels.dance.send(files[0]);
-  return undefined;
+  if (queue.length) library.reveal();
 }
 
 /** Files may be dropped anywhere; over a panel they go to that panel. */

@@ -24,11 +24,16 @@ export class Library {
     }
   }
 
+  /** Opens it where it is folded, for something here wants to be seen. */
+  reveal() {
+    find("details", this.root).open = true;
+  }
+
   /** Reads both shelves again. */
   async refresh() {
     clearTimeout(this.later);
     await Promise.all([...this.root.querySelectorAll(".shelf")].map((shelf) => this.#load(shelf, null)));
-    const waiting = [...this.root.querySelectorAll("li")].some((row) => ON_ITS_WAY.has(row.item.state));
+    const waiting = [...this.root.querySelectorAll(".shelf li")].some((row) => ON_ITS_WAY.has(row.item.state));
     clearTimeout(this.later);
     if (waiting) this.later = setTimeout(() => this.refresh(), LOOK_AGAIN_MS);
   }
@@ -111,7 +116,7 @@ export class Library {
   /** Which items stand in the panels now. */
   mark(open) {
     this.open = open;
-    for (const row of this.root.querySelectorAll("li")) {
+    for (const row of this.root.querySelectorAll(".shelf li")) {
       find(".pick", row).setAttribute("aria-pressed", String(open[row.item.kind] === row.item.id));
     }
   }

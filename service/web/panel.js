@@ -24,8 +24,8 @@ function toFullHeight(rhythm) {
 }
 
 export class Panel {
-  /** `onItem(item | null)`; `useInstead(file)` offers a file to the other panel. */
-  constructor(root, kind, { onItem, useInstead }) {
+  /** `onItem(item | null)`; `useInstead(file)` offers a file to the other panel; `onFiles(files, kind)`: several. */
+  constructor(root, kind, { onItem, useInstead, onFiles }) {
     Object.assign(this, { root, kind, onItem, useInstead, item: null, objectUrl: null, lastFile: null });
     this.media = find("video, audio", root);
     this.trouble = find(".trouble", root);
@@ -48,13 +48,19 @@ export class Panel {
     this.part = part && new Part(part, { media, timeline });
     for (const input of root.querySelectorAll("input[type=file]")) {
       input.addEventListener("change", () => {
-        if (input.files[0]) this.send(input.files[0]);
+        if (input.files.length > 1) onFiles([...input.files], kind);
+        else if (input.files[0]) this.send(input.files[0]);
         input.value = ""; // so that choosing the same file again is a change
       });
     }
     this.media.addEventListener("error", () => this.#unplayable(true));
     this.media.addEventListener("loadeddata", () => this.#unplayable(false));
     this.#paintState();
+  }
+
+  /** Whether a file is on its way here. */
+  get busy() {
+    return Boolean(this.work.running);
   }
 
   /** Uploads a file, follows its job, and shows the item it became. */

@@ -12,10 +12,12 @@ from playwright.sync_api import Page, expect
 
 from tests.waiting import PATIENCE_S
 
-DROP = """([selector, name, type, data]) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+DROP = """([selector, files]) => {
   const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([bytes], name, {type}));
+  for (const [name, type, data] of files) {
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], name, {type}));
+  }
   const how = {dataTransfer, bubbles: true, cancelable: true};
   for (const kind of ["dragover", "drop"]) document.querySelector(selector).dispatchEvent(new DragEvent(kind, how));
 }"""
@@ -37,7 +39,12 @@ HTTP = httpx.Client(timeout=PATIENCE_S)
 
 
 def drop(page: Page, selector: str, path: Path, media_type: str) -> None:
-    page.evaluate(DROP, [selector, path.name, media_type, base64.b64encode(path.read_bytes()).decode()])
+    drop_files(page, selector, [(path, media_type)])
+
+
+def drop_files(page: Page, selector: str, files: list[tuple[Path, str]]) -> None:
+    sent = [[path.name, media_type, base64.b64encode(path.read_bytes()).decode()] for path, media_type in files]
+    page.evaluate(DROP, [selector, sent])
 
 
 def add_pair(page: Page, media: Any) -> None:
@@ -223,6 +230,49 @@ def test_strokes_are_tapped_set_moved_and_taken_away(stack: Any, opened: Any, me
     expect(page.locator("#dance .facts")).to_contain_text(f"{len(detected['times_s'])} strokes")
     assert HTTP.get(item).json()["rhythm"]["times_s"] == detected["times_s"]
     assert opened.complaints == []
+
+
+def test_marks_that_are_not_kept_outlive_a_reload(stack: Any, opened: Any, media: Any) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    add_pair(page, media)
+    page.get_by_role("button", name="Mark the strokes by hand").click()
+    page.locator("#dance .clear").click()
+    for time_s in (1.0, 2.0, 3.0):
+        page.evaluate("(time_s) => { document.querySelector('#dance video').currentTime = time_s; }", time_s)
+        page.keyboard.press("t")
+    counted(page, 3)
+    page.reload()
+    expect(page.locator("#dance .drafted")).to_be_visible()
+    counted(page, 3)
+    page.get_by_role("button", name="Undo").click()
+    counted(page, 2)
+    page.get_by_role("button", name="Redo").click()
+    counted(page, 3)
+    page.locator("#dance .leave").click()
+    page.reload()
+    expect(page.get_by_role("button", name="Mark the strokes by hand")).to_be_visible()
+    assert opened.complaints == []
+
+
+def test_of_files_dropped_together_none_vanishes(stack: Any, opened: Any, media: Any, tmp_path: Path) -> None:
+    page: Page = opened.page
+    page.goto(stack.url)
+    again, words = tmp_path / "another song.flac", tmp_path / "words.flac"
+    again.write_bytes(media.song.read_bytes())
+    words.write_text("This is no song.")
+    audio = [(path, "audio/flac") for path in (media.song, words, again)]
+    drop_files(page, "#dance", [(media.clip, "video/mp4"), *audio])
+    rows = page.locator("#queue li")
+    expect(rows.first).to_be_visible()
+    for kind in ("dance", "music"):
+        expect(page.locator(f"#{kind}")).to_have_attribute("data-state", "ready")
+    expect(rows).to_have_count(1)  # the good one is in the library, the bad one says why it is not
+    expect(rows.locator(".title")).to_have_text("words.flac")
+    expect(rows.get_by_role("button", name="Try again")).to_be_visible()
+    page.screenshot(path=tmp_path / "queue.png")
+    rows.get_by_role("button", name="Dismiss").click()
+    expect(page.locator("#queue")).to_be_hidden()
 
 
 def test_a_run_of_taps_takes_the_place_of_the_marks_it_passes(stack: Any, opened: Any) -> None:
