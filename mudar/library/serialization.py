@@ -17,6 +17,7 @@ from mudar.records import Array, Rhythm, Segment, SoundRhythm
 MAX_JSON_DEPTH = 16
 MAX_JSON_BYTES = 65_536
 _ARRAYS = ("times_s", "strengths", "curve", "beats_s", "downbeats_s", "impacts_s", "peaks_s", "peak_strengths")
+_NOTHING: dict[str, Any] = {**dict.fromkeys(_ARRAYS, ()), "speed": (), "speed_fps": 0.0}
 _POINTS = ("times_s", "strengths", "beats_s", "downbeats_s", "peaks_s", "peak_strengths")  # what a source gives
 
 
@@ -70,7 +71,7 @@ def rhythm_of(record: dict[str, Any]) -> Rhythm:
         tempo_alternatives=tuple((bpm, weight) for bpm, weight in record["tempo_alternatives"]),
         sound=_sound_of(record["sound"]) if record.get("sound") else None,
         source=record.get("source") or "picture",
-        picture=rhythm_of({"curve": (), "fps": record["fps"], **record["picture"]}) if record.get("picture") else None,
+        picture=rhythm_of(_NOTHING | {"fps": record["fps"], **record["picture"]}) if record.get("picture") else None,
     )
 
 

@@ -84,7 +84,7 @@ export class Result {
     const start_s = report.offset_s ?? 0;
     const kept = report.dance_kept;
     const rest = [
-      kept && `The dance keeps ${fixed(kept.kept)} of its relation to the beat (1 is all of it; by chance ${fixed(kept.chance)}).`,
+      kept && `The dance keeps ${fixed(kept.kept)} of its relation to the beat (1 is as in the clip; by chance ${fixed(kept.chance)}).`,
       report.on === "beats" && TEMPI[report.tempo?.octave],
       ORIGINS[report.rhythm_from],
       duration_s && `Song ${clock(start_s)}\u2013${clock(start_s + duration_s)}.`,

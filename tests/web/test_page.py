@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from tests.waiting import PATIENCE_S
 
@@ -105,6 +105,10 @@ def test_from_two_files_to_a_video_that_plays(stack: Any, opened: Any, media: An
     assert opened.complaints == []
 
 
+def asks_with(request: Request, balance: float) -> bool:
+    return request.url.endswith("/retrieve") and request.post_data_json["lambda"] == balance
+
+
 def test_the_balance_asks_again_and_shows_what_the_service_answers(stack: Any, opened: Any, media: Any) -> None:
     page: Page = opened.page
     page.goto(stack.url)
@@ -112,10 +116,10 @@ def test_the_balance_asks_again_and_shows_what_the_service_answers(stack: Any, o
     rows = page.locator("#matches li")
     expect(rows.first).to_be_visible()
     for balance in (1.0, 0.25):
-        with page.expect_response(lambda answer, balance=balance: f"lambda={balance:g}" in answer.url):
+        with page.expect_response(lambda answer, balance=balance: asks_with(answer.request, balance)):
             page.locator("#lambda").fill(str(balance))
         query = {"dance_id": shown_item(page, "dance"), "lambda": balance, "k": 12}
-        best = HTTP.post(f"{stack.url}/retrieve", params=query).json()["results"][0]
+        best = HTTP.post(f"{stack.url}/retrieve", json=query).json()["results"][0]
         expect(rows.first.locator(".number")).to_have_text(f"{best['score']:.2f}".replace("-", "\N{MINUS SIGN}"))
         expect(rows.first.locator(".title")).to_have_text(best["title"])
         bar_percent = rows.first.locator(".look").evaluate("(bar) => parseFloat(bar.style.width)")
