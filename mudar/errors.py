@@ -88,7 +88,7 @@ class MediaTooShort(MediaError):
     """There is too little media to find a rhythm in."""
 
     code = "media_too_short"
-    hint = "Send at least 1 second."
+    hint = "Send a longer recording."
 
 
 class MediaTooLong(MediaError):

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import redis
 from celery.exceptions import SoftTimeLimitExceeded
 
-from mudar.errors import LeaseLost, MudarError
+from mudar.errors import LeaseLost, MudarError, UnknownItem
 from mudar.library import jobs, protocol
 from mudar.library.blobs import room
+from mudar.library.db import Session
+from mudar.library.items import get_item
 from mudar.progress import Progress
 from workers.context import StepContext
 from workers.handlers import HANDLERS
@@ -92,7 +95,22 @@ def _end(runtime: Runtime, claim: jobs.Claim, work: Callable[[], None]) -> str:
 
 def _fail(runtime: Runtime, claim: jobs.Claim, error: MudarError) -> str:
     with runtime.database.begin() as session:
-        return str(jobs.fail(session, claim.job_id, claim.token, error)["state"])
+        named = _name_files_as_sent(session, claim, error)
+        return str(jobs.fail(session, claim.job_id, claim.token, named)["state"])
+
+
+def _name_files_as_sent(session: Session, claim: jobs.Claim, error: MudarError) -> MudarError:
+    """Puts the names that the sender gave in the place of ours, which are hashes."""
+    sent = str(claim.params.get("filename") or "")
+    names = {str(claim.params.get("sha256") or ""): sent or "The file"}
+    for item_id in claim.item_ids:
+        with suppress(UnknownItem):
+            item = get_item(session, item_id)
+            names[item["sha256"]] = sent or item["title"] or item_id
+    detail = error.detail
+    for sha256, name in names.items():
+        detail = detail.replace(sha256, name) if sha256 else detail
+    return type(error)(detail, hint=error.hint)
 
 
 def announce(runtime: Runtime, job_id: str, state: str) -> None:

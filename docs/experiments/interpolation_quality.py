@@ -4,8 +4,9 @@
 
 Of each clip the moments of most motion that are no cuts; the frame in the middle of three is made from the outer two,
 which lie twice as far apart as a rendering's. Judged where the outer two differ, on luma: mean difference in grey
-levels, and structural similarity (Wang et al. 2004), which a ghost costs more than a shift. A frame is visibly doubled
-when a tenth of the pixels where the outer two differ plainly show a mixture of both that the real frame does not.
+levels, and structural similarity (Wang et al. 2004), which a ghost costs more than a shift. A pixel is a
+ghost where the outer frames differ plainly and the made one shows a mixture of both that the real one does not; a frame
+is visibly doubled when it has half as many ghosts as a cross-fade of the same two.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ MIN_DISTANCE = 8  # frames between two moments of one clip
 DIFFERENT = 12  # grey levels by which the outer frames differ where it counts,
 PLAIN = 40  # where a mixture of them is seen as one,
 MIXED = 0.25  # if it lies at least this share of the way from both,
-DOUBLED = 0.1  # and in this share of such pixels: then the frame is visibly doubled
+UNLIKE = 20  # and differs from the real frame by this much
+DOUBLED = 0.5  # of a cross-fade's ghosts make a frame visibly doubled
 
 
 def triplets(path: Path, moments: int) -> Iterator[Triplet]:
@@ -68,13 +70,11 @@ def structural_similarity(made: Plane, true: Plane) -> NDArray[np.float32]:
     return np.asarray((2 * mx * my + 6.5) * (2 * shared + 58.5) / ((mx * mx + my * my + 6.5) * (spread + 58.5)))
 
 
-def is_doubled(made: Plane, true: Plane, a: Plane, b: Plane) -> bool:
-    """Tells whether the made frame visibly shows both outer frames at once."""
+def ghosts(made: Plane, true: Plane, a: Plane, b: Plane) -> int:
+    """Counts the pixels that visibly show both outer frames at once."""
     apart = cv2.absdiff(a, b).astype(np.float32)
     nearest = np.minimum(cv2.absdiff(made, a), cv2.absdiff(made, b))
-    ghost = (nearest > MIXED * apart) & (cv2.absdiff(made, true) > DIFFERENT)
-    plain = apart > PLAIN
-    return bool(plain.any()) and float(ghost[plain].mean()) > DOUBLED
+    return int(((apart > PLAIN) & (nearest > MIXED * apart) & (cv2.absdiff(made, true) > UNLIKE)).sum())
 
 
 def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.VideoFrame) -> tuple[float, float, float]:
@@ -84,7 +84,9 @@ def scores(name: str, first: av.VideoFrame, true: av.VideoFrame, second: av.Vide
     luma, truth, a, b = (planes(f)[0] for f in (made or first, true, first, second))
     moving = cv2.dilate((cv2.absdiff(a, b) > DIFFERENT).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     similarity = structural_similarity(luma, truth)[moving].mean()
-    return float(cv2.absdiff(luma, truth)[moving].mean()), float(similarity), float(is_doubled(luma, truth, a, b))
+    faded = ghosts(cv2.addWeighted(a, 0.5, b, 0.5, 0.0), truth, a, b)
+    doubled = faded > 0 and ghosts(luma, truth, a, b) > DOUBLED * faded
+    return float(cv2.absdiff(luma, truth)[moving].mean()), float(similarity), float(doubled)
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ MIN_COVERED = 0.4  # of the stretch that could be covered
 SAFETY = 1e-6  # bounds are kept this much inside, against rounding
 SHORTEST_S = 1.0
 EDGE_S = 0.05  # a beat nearer than this to either end of the picture has nothing before or after it
+TARGET_WORDS = {"beats": "beat", "onsets": "onset", "downbeats": "downbeat", "every_nth": "beat to land on"}
 LONG_NODES = 60_000  # strokes x targets above which the octave is chosen on an excerpt
 EXCERPT_S = 40.0
 
@@ -186,8 +187,9 @@ def _align_dtw(task: _Task) -> _Knots:
     """Finds the best chain over the tempo octaves; refuses when none is acceptable."""
     strokes, targets = len(task.strokes), len(task.targets)
     if min(strokes, targets) < 2:
+        have = f"{_count(strokes, 'stroke')} and the music {_count(targets, TARGET_WORDS[task.settings.on])}"
         raise RetargetRefused(
-            f"The dance has {strokes} strokes and the music {targets} {task.settings.on}; a warp needs two of each.",
+            f"The dance has {have}; a warp needs two of each.",
             hint="Use method shift, or take another clip or song.",
         )
     low, high = task.settings.speed_bounds
@@ -201,6 +203,10 @@ def _align_dtw(task: _Task) -> _Knots:
             if _best_chain(task, wider) is not None:
                 raise RetargetRefused(detail, hint=f"min_speed={wider[0]:g}, max_speed={wider[1]:g} would do.")
     raise RetargetRefused(detail, hint="No speeds would do: use method shift, or take another clip or song.")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _best_chain(task: _Task, bounds: tuple[float, float]) -> _Knots | None:

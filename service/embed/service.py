@@ -43,7 +43,8 @@ def _embed(container: Container, form: Form, upload: Upload) -> Accepted:
     stored = ingest.store_upload(upload, info)
     with container.database.begin() as session:
         ids = ingest.create_items(session, stored, kinds, metadata)
-        spec = JobSpec("embed", {"model": model.id}, ids, key=f"embed:{model.id}:{'+'.join(ids)}")
+        params = {"model": model.id, "filename": upload.filename}
+        spec = JobSpec("embed", params, ids, key=f"embed:{model.id}:{'+'.join(ids)}")
         job = submit.create_job(container, session, spec, info.duration_s * len(ids))
     accepted = submit.enqueue(container, job)
     return accepted.model_copy(update={"notes": [] if form.one("kind") else list(info.notes)})

@@ -41,7 +41,14 @@ def retrieve_by_file(container: Container, form: Form, options: SearchOptions) -
         raise WrongKind("Search with one thing at a time: kind=dance or kind=music.")
     stored = ingest.store_upload(upload, info)
     lam = model.lambda_default if options.lam is None else options.lam
-    params = {"kind": kinds[0], "sha256": stored.sha256, "k": options.k, "lambda": lam, "label": options.label}
+    params = {
+        "kind": kinds[0],
+        "sha256": stored.sha256,
+        "filename": upload.filename,
+        "k": options.k,
+        "lambda": lam,
+        "label": options.label,
+    }
     spec = JobSpec("retrieve", {**params, "model": model.id}, blobs={"query": stored.sha256})
     with container.database.begin() as session:
         job = submit.create_job(container, session, spec, info.duration_s)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from mudar.errors import RetargetRefused
+from mudar.errors import RetargetRefused, StillVideo
 from mudar.library import items, jobs, protocol
 from mudar.library.blobs import BlobStore
 from mudar.library.db import Database
@@ -106,6 +106,24 @@ def test_a_running_job_notices_that_it_is_cancelled(runtime: Runtime, step: Any)
     job_id = queued(runtime)
     run(runtime, job_id)
     assert read_job(runtime, job_id)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("params", "name"), [({"filename": "my dance.mov"}, "my dance.mov"), ({}, "Saturday"), ({"sha256": "cd" * 32}, "")]
+)
+def test_a_failed_job_names_the_file_as_it_was_sent(
+    runtime: Runtime, step: Any, params: dict[str, Any], name: str
+) -> None:
+    with runtime.database.begin() as session:
+        item_id = items.create_item(session, items.NewItem("ab" * 32, "dance", "Saturday", info={}))["id"]
+
+    def fails(context: StepContext, params: dict[str, Any]) -> dict[str, Any]:
+        raise StillVideo(f"Nothing moves in {params.get('sha256', 'ab' * 32)}.")
+
+    step(fails)
+    job_id = queued(runtime, item_ids=(item_id,), **params)
+    run(runtime, job_id)
+    assert read_job(runtime, job_id)["error"]["detail"] == f"Nothing moves in {name or 'The file'}."
 
 
 def test_an_item_deleted_while_its_job_runs_ends_the_job(runtime: Runtime, step: Any) -> None:

@@ -63,3 +63,10 @@ def test_the_bounds_that_a_refusal_names_do(
     chosen = plan(dance, dance_s, music, music_s, settings_of(wish, low, high))
     slowest, fastest = chosen.time_map.speed_range()
     assert low - 1e-6 <= slowest <= fastest <= high + 1e-6
+
+
+def test_a_refusal_counts_in_words() -> None:
+    (one, one_s), (music, music_s) = rhythm([1.0]), rhythm([0.5] * 20)
+    refused = refusal(lambda: plan(one, one_s, music, music_s, RetargetSettings()))
+    assert refused is not None
+    assert refused.detail == "The dance has 1 stroke and the music 20 beats; a warp needs two of each."
