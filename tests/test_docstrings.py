@@ -9,8 +9,6 @@ from typing import Final
 from tests.names import CODE, ROOT, python_files
 
 WORDS: Final = 4
-# Rooms whose docstrings are still riddles or shapes alone; the list only shrinks.
-NOT_YET: Final[tuple[str, ...]] = ()
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -32,9 +30,8 @@ def test_a_docstring_opens_with_a_sentence() -> None:
     bad = []
     for path in python_files(*CODE):
         name = str(path.relative_to(ROOT))
-        if not name.startswith(NOT_YET or "-"):
-            for node, symbol in public(ast.parse(path.read_text())):
-                first = (ast.get_docstring(node) or "").partition("\n")[0]
-                if not is_sentence(first):
-                    bad.append(f"{name} {symbol}: {first}")
+        for node, symbol in public(ast.parse(path.read_text())):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            if not is_sentence(first):
+                bad.append(f"{name} {symbol}: {first}")
     assert not bad, "\n".join(["", *bad])

@@ -13,10 +13,6 @@ import pytest
 
 from tests.names import CODE, ROOT, identifiers, says_nothing, tracked_files
 
-# Rooms that still use old names; the lists only shrink. A name belongs to the first room that its path starts with.
-EMPTY_NOT_YET: Final[tuple[str, ...]] = ()
-OLD_NOT_YET: Final[tuple[str, ...]] = ()
-
 # A weight is named in the checkpoints, and stays.
 STAYS: Final = ("mudar/model/dance.py", "place")
 
@@ -64,12 +60,12 @@ OLD_MODULES: Final = {
 PATH: Final = re.compile(r"(?<![\w.])(?:mudar|service|workers|training)(?:[./]\w+)+")
 
 
-def texts(not_yet: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """(name, text) of the tracked text files outside the rooms that are still to do."""
+def texts() -> Iterator[tuple[str, str]]:
+    """(name, text) of the tracked text files."""
     for path in tracked_files():
         name = str(path.relative_to(ROOT))
         is_text = path.suffix in TEXTS or path.name in TEXT_FILES
-        if is_text and name not in HISTORY and not name.startswith(not_yet or "-"):
+        if is_text and name not in HISTORY:
             yield name, path.read_text()
 
 
@@ -101,7 +97,7 @@ def lines_with(text: str, name: str, pattern: re.Pattern[str]) -> Iterator[tuple
 def test_every_identifier_names_something() -> None:
     bad = [
         f"{name}:{line} {identifier}"
-        for name, text in texts(EMPTY_NOT_YET)
+        for name, text in texts()
         if name.endswith(".py") and name.startswith((*(f"{room}/" for room in CODE), "tests/"))
         for line, identifier in identifiers(text)
         if says_nothing(identifier) and (name, identifier) != STAYS
@@ -111,14 +107,14 @@ def test_every_identifier_names_something() -> None:
 
 def test_no_old_word_is_left() -> None:
     word = re.compile(r"\b(?:" + "|".join(DEAD_WORDS.split()) + r")\b")
-    bad = [f"{where} {what}" for name, text in texts(OLD_NOT_YET) for where, what in lines_with(text, name, word)]
+    bad = [f"{where} {what}" for name, text in texts() for where, what in lines_with(text, name, word)]
     assert not bad, "\n".join(["", *bad])
 
 
 def test_no_class_or_function_has_an_old_name() -> None:
     bad = [
         f"{name}:{node.lineno} {node.name}"
-        for name, text in texts(OLD_NOT_YET)
+        for name, text in texts()
         if name.endswith(".py")
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -130,7 +126,7 @@ def test_no_class_or_function_has_an_old_name() -> None:
 def test_no_old_module_is_named() -> None:
     bad = [
         f"{where} {path}"
-        for name, text in texts(OLD_NOT_YET)
+        for name, text in texts()
         for where, path in lines_with(text, name, PATH)
         if names_old_module(path)
     ]
@@ -140,7 +136,7 @@ def test_no_old_module_is_named() -> None:
 def test_old_settings_are_named_only_where_they_are_read() -> None:
     bad = [
         f"{where} {what}"
-        for name, text in texts(OLD_NOT_YET)
+        for name, text in texts()
         if name not in READS_OLD_SETTINGS
         for where, what in lines_with(text, name, OLD_SETTING)
     ]

@@ -94,11 +94,11 @@ class RenderResult:
 class _RenderJob:
     """Holds what the stages of one rendering share.
 
-    times_s: (N,) source seconds that the output frames should show; whole: (N,) which of them show a frame as it is.
+    times_s: (N,) source seconds that the output frames should show; unmixed: (N,) which of them show a frame as it is.
     """
 
     times_s: Floats
-    whole: NDArray[np.bool_]
+    unmixed: NDArray[np.bool_]
     samples: int
     interpolator: Interpolator | None
     observer: FrameObserver | None
@@ -224,7 +224,7 @@ class Renderer:
 def _interpolate(decoded: Iterator[SourceFrame], job: _RenderJob) -> Iterator[OutputFrame]:
     """Makes the output's frames from the source's, without counting the wait for those as work."""
     waiting = job.clock.timed("warp_waits", decoded)
-    requests = sample(waiting, job.times_s, CutDetector() if job.interpolator else None, job.whole)
+    requests = sample(waiting, job.times_s, CutDetector() if job.interpolator else None, job.unmixed)
     return job.clock.timed("warp", resample(requests, job.interpolator), without="warp_waits")
 
 

@@ -53,27 +53,27 @@ def snap_to_frames(times_s: Floats, fps: float, start_s: float = 0.0) -> tuple[F
     Returns the times and which of them (N,) lie in such a stretch. Elsewhere nothing moves by more than it must to keep
     the order.
     """
-    whole = np.zeros(len(times_s), bool)
+    unmixed = np.zeros(len(times_s), bool)
     steady = np.abs(np.diff(times_s) * fps - 1) < UNIT_SPEED
-    whole[1:] |= steady
-    whole[:-1] |= steady
+    unmixed[1:] |= steady
+    unmixed[:-1] |= steady
     position = (times_s - start_s) * fps
     index = np.arange(len(times_s))
     run = np.cumsum(np.append(True, ~steady)) - 1  # which stretch each time belongs to
     first = np.unique(run, return_index=True)[1][run]
     snapped = np.round(position[first]) + index - first
-    return np.maximum.accumulate(np.where(whole, start_s + snapped / fps, times_s)), whole
+    return np.maximum.accumulate(np.where(unmixed, start_s + snapped / fps, times_s)), unmixed
 
 
 def sample(
     frames: Iterator[SourceFrame],
     times_s: Floats,
     detector: CutDetector | None = None,
-    whole: NDArray[np.bool_] | None = None,
+    unmixed: NDArray[np.bool_] | None = None,
 ) -> Iterator[FrameRequest]:
     """Finds the pair of frames that each of `times_s` (N,), ascending source seconds, lies between.
 
-    The shares of one pair come in one request, up to MOST_SHARES; where `whole` (N,), they are 0 or 1. Without a
+    The shares of one pair come in one request, up to MOST_SHARES; where `unmixed` (N,), they are 0 or 1. Without a
     detector no cuts are found.
     """
 
@@ -97,7 +97,7 @@ def sample(
         share = (
             float((time_s - before.time_s) / (after.time_s - before.time_s)) if after is not None and inside else 0.0
         )
-        shares.append(float(round(share)) if whole is not None and whole[n] else share)
+        shares.append(float(round(share)) if unmixed is not None and unmixed[n] else share)
         if len(shares) == MOST_SHARES:
             yield FrameRequest(before, after, shares, is_cut)
             shares = []

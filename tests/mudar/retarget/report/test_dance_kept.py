@@ -20,23 +20,23 @@ def motion(beats_s: np.ndarray, seconds: float) -> np.ndarray:
 
 def test_beats_on_beats_keep_it_all() -> None:
     own, song = np.arange(0.3, 20, 0.5), np.arange(0.1, 26, 0.6)
-    kept, chance = dance_kept(motion(own, 20), FPS, own, time_map(song[:38], own[:38], (0.5, 2.0)), song) or (0, 1)
-    assert kept == pytest.approx(1.0, abs=0.02)
+    share, chance = dance_kept(motion(own, 20), FPS, own, time_map(song[:38], own[:38], (0.5, 2.0)), song) or (0, 1)
+    assert share == pytest.approx(1.0, abs=0.02)
     assert abs(chance) < 0.2
 
 
 def test_half_a_beat_off_turns_it_round() -> None:
     own, song = np.arange(0.3, 20, 0.5), np.arange(0.1, 26, 0.6)
     warp = time_map(song[:37], own[:37] + 0.25, (0.5, 2.0))
-    kept, _ = dance_kept(motion(own, 20), FPS, own, warp, song) or (1, 1)
-    assert kept < 0
+    share, _ = dance_kept(motion(own, 20), FPS, own, warp, song) or (1, 1)
+    assert share < 0
 
 
 def test_another_tempo_keeps_nothing() -> None:
     own, song = np.arange(0.3, 20, 0.5), np.arange(0.1, 26, 0.6)
     warp = time_map(np.array([0.0, 19.0]), np.array([0.0, 19.0]), (0.5, 2.0))
-    kept, _ = dance_kept(motion(own, 20), FPS, own, warp, song) or (1, 1)
-    assert abs(kept) < 0.15
+    share, _ = dance_kept(motion(own, 20), FPS, own, warp, song) or (1, 1)
+    assert abs(share) < 0.15
 
 
 def test_few_beats_say_nothing() -> None:
