@@ -68,7 +68,8 @@ class Queue:
         # Celery's own limits are the last resort: the step notices its deadline earlier, in its progress.
         soft_s, hard_s = message.limit_s + SOFT_LIMIT_GRACE_S, message.limit_s + HARD_LIMIT_GRACE_S
         limits = {"soft_time_limit": soft_s, "time_limit": hard_s}
-        self.celery.send_task(TASK, args=[message.job_id], queue=QUEUE, retry=False, ignore_result=True, **limits)
+        about = {"task_id": message.job_id, "args": [message.job_id], "ignore_result": True}
+        self.celery.send_task(TASK, queue=QUEUE, retry=False, **about, **limits)
 
     def enqueue_if_reachable(self, message: JobMessage) -> bool:
         """As `enqueue`, but an absent broker is no error: maintenance sends the id when it is back."""
@@ -84,9 +85,17 @@ class Queue:
             self.redis.zrem(ENQUEUED, *ids)
 
     def forget_lost(self) -> None:
-        """Takes ids off the list that were sent a while ago, when the broker holds no message: they are lost."""
-        if self.waiting() == 0:
-            self.redis.zremrangebyscore(ENQUEUED, 0, time.time() - self.requeue_after_s)
+        """Takes ids off the list that were sent a while ago and lie on the queue no longer, but were not claimed.
+
+        Messages are delivered in the order in which they were sent, so whatever was sent before the one that is
+        delivered next has left the queue: a worker died between taking and claiming it, or Redis lost it.
+        """
+        sent_before_s = time.time() - self.requeue_after_s
+        upcoming = self.redis.lindex(QUEUE, -1)
+        if upcoming is not None:
+            sent_s = self.redis.zscore(ENQUEUED, json.loads(upcoming)["headers"]["id"])
+            sent_before_s = min(sent_before_s, sent_s or 0.0)
+        self.redis.zremrangebyscore(ENQUEUED, 0, f"({sent_before_s!r}")
 
     def waiting(self) -> int:
         """How many messages lie on the queue."""

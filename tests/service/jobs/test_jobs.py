@@ -161,6 +161,19 @@ def test_a_message_that_the_broker_lost_is_sent_again(own_broker: Any, run_api: 
         wait_until(lambda: api.container.queue.waiting() == 1)
 
 
+def test_a_message_that_a_dead_worker_took_is_sent_again_while_others_wait(own_broker: Any, run_api: Any) -> None:
+    own, start, _ = own_broker
+    start()
+    with run_api(own) as api:
+        taken, waiting = noop(api), noop(api)
+        broker = api.container.queue.redis
+        assert json.loads(broker.rpop(QUEUE))["headers"]["id"] == taken  # as a worker that is killed before its claim
+        wait_until(lambda: api.container.queue.waiting() == 2)
+        time.sleep(1.2)  # more sweeps do not send them again
+        on_queue = [json.loads(message)["headers"]["id"] for message in broker.lrange(QUEUE, 0, -1)]
+        assert sorted(on_queue) == sorted([taken, waiting])
+
+
 def test_an_expired_lease_goes_back_to_the_queue_and_at_last_fails(own_broker: Any, run_api: Any) -> None:
     own, start, _ = own_broker
     start()
