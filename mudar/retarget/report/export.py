@@ -82,6 +82,10 @@ def otio(report: Report, dance: str = "dance.mp4", music: str = "music.wav") -> 
     def span(start_s: float, frames: int) -> Any:
         return oti.opentime.TimeRange(at(start_s), oti.opentime.RationalTime(frames, rate))
 
+    def reference(path: str, end_s: float) -> Any:  # what is used of the media: a report does not know their length
+        available = span(0.0, int(np.ceil(end_s * rate)) + 1)
+        return oti.schema.ExternalReference(oti.url_utils.url_from_filepath(path), available)
+
     frames = len(_frame_times(report))
     timeline = oti.schema.Timeline(name=f"{Path(dance).stem} on {Path(music).stem}")
     timeline.metadata["mudar"] = {"map": report["map_nodes"], "method": report["method"], "accent": report["accent"]}
@@ -90,12 +94,16 @@ def otio(report: Report, dance: str = "dance.mp4", music: str = "music.wav") -> 
     for first, last in itertools.pairwise(cuts):
         start_s, end_s = (float(s) for s in warp.source_s(np.array([first, last]) / rate))
         speed = (end_s - start_s) * rate / (last - first)
-        media = oti.schema.ExternalReference(target_url=dance)
-        clip = oti.schema.Clip(Path(dance).stem, media, span(max(start_s, 0.0), last - first))
+        clip = oti.schema.Clip(
+            Path(dance).stem,
+            reference(dance, float(warp.source_s(np.array([frames / rate]))[0])),
+            span(max(start_s, 0.0), last - first),
+        )
         clip.effects.append(oti.schema.LinearTimeWarp(name="speed", time_scalar=speed))
         picture.append(clip)
-    media = oti.schema.ExternalReference(target_url=music)
-    sound.append(oti.schema.Clip(Path(music).stem, media, span(float(report["offset_s"]), frames)))
+    offset_s = float(report["offset_s"])
+    song = reference(music, offset_s + frames / rate)
+    sound.append(oti.schema.Clip(Path(music).stem, song, span(offset_s, frames)))
     for kind, second, _ in _markers(report):
         marked = oti.opentime.TimeRange(at(second), oti.opentime.RationalTime(1, rate))
         picture.markers.append(oti.schema.Marker(name=kind, marked_range=marked, color=MARKED[f"{kind}s"]))

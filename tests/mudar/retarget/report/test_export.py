@@ -85,6 +85,33 @@ def test_opentimelineio_reads_the_timeline(planned) -> None:
     assert {marker.name for marker in picture.markers} == {"landing", "beat", "onset"}
 
 
+def test_editors_can_convert_the_timeline(planned) -> None:
+    """Every clip says what there is of its media, more than it shows, at a URL; what OTIO writes again is the same."""
+    _, report = planned
+    text = export(report, "otio", "/home/me/my dance.mp4", "song.wav")
+    timeline = otio.adapters.read_from_string(text, "otio_json")
+    for clip in timeline.find_clips():
+        available, source = clip.media_reference.available_range, clip.source_range
+        shown = max([1.0, *(effect.time_scalar for effect in clip.effects)]) * source.duration.to_seconds()
+        assert available.start_time.value == 0
+        assert source.start_time.to_seconds() + shown <= available.duration.to_seconds() + 1.5 / FPS
+    assert timeline.video_tracks()[0][0].media_reference.target_url == "file:///home/me/my dance.mp4"
+
+
+ADAPTERS = {"fcp_xml": ".xml", "fcpx_xml": ".fcpxml", "cmx_3600": ".edl", "kdenlive": ".kdenlive"}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_adapters_of_editors_write_from_it(planned, tmp_path: Path, adapter: str) -> None:
+    if adapter not in otio.adapters.available_adapter_names():
+        pytest.skip(f"the adapter {adapter} is a package of its own")
+    _, report = planned
+    timeline = otio.adapters.read_from_string(export(report, "otio", "dance.mp4", "song.wav"), "otio_json")
+    out = tmp_path / f"timeline{ADAPTERS[adapter]}"
+    otio.adapters.write_to_file(timeline, str(out), adapter_name=adapter)
+    assert "dance" in out.read_text()
+
+
 def test_unknown_form(planned) -> None:
     assert [format_of(name) for name in ("a.csv", "b.markers.csv", "c.d.otio")] == ["csv", "markers.csv", "otio"]
     with pytest.raises(OutOfRange):
