@@ -114,10 +114,10 @@ class IvfIndex:
 
     def filled(self, blocks: Iterable[tuple[Array, Bools]]) -> IvfIndex:
         """Adds rows, with whether they are alive, to an index that nobody searches yet."""
-        lost = self.lost
-        nearest = [faiss.IndexFlatL2(each.d) for each in self.lists]
-        for flat, each in zip(nearest, self.lists, strict=True):
-            flat.add(faiss.downcast_index(each.quantizer).reconstruct_n(0, each.nlist))
+        lost, probed = self.lost, [faiss.downcast_index(each.quantizer) for each in self.lists]
+        for each, flat in zip(self.lists, probed, strict=True):
+            each.quantizer = faiss.IndexFlatL2(each.d)  # a row belongs to the nearest centroid
+            each.quantizer.add(flat.reconstruct_n(0, each.nlist))
         for rows, alive in blocks:
             for start in range(0, len(rows), _BLOCK_ROWS):
                 part = slice(start, start + _BLOCK_ROWS)
@@ -125,8 +125,10 @@ class IvfIndex:
                 lost = max(lost, self._lost(rows[part], rotated))
                 numbers = self.halves.ntotal + np.flatnonzero(alive[part])
                 self.halves.add(rotated)
-                for flat, each in zip(nearest, self.lists, strict=True):
-                    _add(each, flat, np.ascontiguousarray(rotated[alive[part]]), numbers)
+                for each in self.lists if len(numbers) else ():  # add_core would not pack the codes of fast scan
+                    each.add_with_ids(np.ascontiguousarray(rotated[alive[part]]), numbers)
+        for each, flat in zip(self.lists, probed, strict=True):
+            each.quantizer = flat
         return replace(self, lost=lost, _refined=[])
 
     def _lost(self, rows: Array, rotated: Array) -> float:
@@ -168,12 +170,3 @@ def _trained(rotated: Array, axes: Bools, by: int, lists: int) -> Any:
     made.quantizer, made.own_fields = probed, True
     probed.this.disown()  # type: ignore[attr-defined]
     return made
-
-
-def _add(lists: Any, nearest: Any, rows: Array, numbers: Ints) -> None:
-    """Adds rows to the lists with the nearest centroids; the quantizer of the index would take the largest product."""
-    if len(rows):
-        _, position = nearest.search(rows, 1)
-        numbers = np.ascontiguousarray(numbers, np.int64)
-        pointers = (faiss.swig_ptr(each) for each in (rows, numbers, position))
-        lists.add_core(len(rows), *pointers, None)

@@ -171,6 +171,22 @@ def test_lists_hold_the_floor_at_every_lambda(
             assert {m.item_id for m in results[:8]} <= set(true)
 
 
+@pytest.mark.parametrize(("by", "lam"), [(0, 1.0), (1, 0.0), (2, 0.5)])
+def test_codes_of_each_ivf_index_find_the_nearest_rows(
+    approximate: tuple[HybridIndex, list[str], np.ndarray, np.ndarray], by: int, lam: float
+) -> None:
+    """Few rows are scored again, so that the codes themselves must rank them."""
+    index, names, e, r = approximate
+    qe, qr = rows_like("clumps", 30, 11)
+    queries = [SearchRequest(qe[i : i + 1], qr[i : i + 1], [0.0], lam) for i in range(30)]
+    answers = index.search_alike(queries, SearchParams(32, 160, by))
+    shares = [
+        len(set(answer.item_ids) & set(true_first(names, e, r, query, lam, 10, GONE))) / 10
+        for query, answer in zip(queries, answers, strict=True)
+    ]
+    assert np.mean(shares) > 0.9
+
+
 def test_rows_that_the_axes_of_lists_cannot_show_are_found_beside_them_and_in_new_lists() -> None:
     """Rows of few directions are held without the others, so rows that have these need new axes."""
     rng = np.random.default_rng(4)
