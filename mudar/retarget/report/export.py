@@ -82,11 +82,8 @@ def otio(report: Report, dance: str = "dance.mp4", music: str = "music.wav") -> 
     def span(start_s: float, frames: int) -> Any:
         return oti.opentime.TimeRange(at(start_s), oti.opentime.RationalTime(frames, rate))
 
-    def reference(path: str, end_s: float) -> Any:  # what is used of the media: a report does not know their length
-        available = span(0.0, int(np.ceil(end_s * rate)) + 1)
-        return oti.schema.ExternalReference(oti.url_utils.url_from_filepath(path), available)
-
     frames = len(_frame_times(report))
+    dance_end_s = float(warp.source_s(np.array([frames / rate]))[0])
     timeline = oti.schema.Timeline(name=f"{Path(dance).stem} on {Path(music).stem}")
     timeline.metadata["mudar"] = {"map": report["map_nodes"], "method": report["method"], "accent": report["accent"]}
     picture, sound = (oti.schema.Track(name=kind, kind=kind) for kind in ("Video", "Audio"))
@@ -94,21 +91,27 @@ def otio(report: Report, dance: str = "dance.mp4", music: str = "music.wav") -> 
     for first, last in itertools.pairwise(cuts):
         start_s, end_s = (float(s) for s in warp.source_s(np.array([first, last]) / rate))
         speed = (end_s - start_s) * rate / (last - first)
-        clip = oti.schema.Clip(
-            Path(dance).stem,
-            reference(dance, float(warp.source_s(np.array([frames / rate]))[0])),
-            span(max(start_s, 0.0), last - first),
-        )
+        shown = span(max(start_s, 0.0), last - first)
+        clip = oti.schema.Clip(Path(dance).stem, _reference(dance, dance_end_s, rate), shown)
         clip.effects.append(oti.schema.LinearTimeWarp(name="speed", time_scalar=speed))
         picture.append(clip)
     offset_s = float(report["offset_s"])
-    song = reference(music, offset_s + frames / rate)
+    song = _reference(music, offset_s + frames / rate, rate)
     sound.append(oti.schema.Clip(Path(music).stem, song, span(offset_s, frames)))
     for kind, second, _ in _markers(report):
         marked = oti.opentime.TimeRange(at(second), oti.opentime.RationalTime(1, rate))
         picture.markers.append(oti.schema.Marker(name=kind, marked_range=marked, color=MARKED[f"{kind}s"]))
     timeline.tracks.extend([picture, sound])
     return str(timeline.to_json_string())
+
+
+def _reference(path: str, end_s: float, rate: float) -> Any:
+    """Makes the reference to a medium; available is what is used of it, since a report does not know its length."""
+    import opentimelineio as oti
+
+    frames = oti.opentime.RationalTime(int(np.ceil(end_s * rate)) + 1, rate)
+    available = oti.opentime.TimeRange(oti.opentime.RationalTime(0, rate), frames)
+    return oti.schema.ExternalReference(oti.url_utils.url_from_filepath(path), available)
 
 
 FORMATS: dict[str, Callable[[Report, str, str], str]] = {
