@@ -58,7 +58,7 @@ class Embedder:
     def __init__(self, model: Mudar, spec: FeatureSpec, name: str, flow: FlowEstimator | None = None) -> None:
         self.model, self.spec, self.name = model.eval(), spec, name
         self.config = model.config
-        self._flow = flow or make_flow(spec.video)
+        self.flow = flow or make_flow(spec.video)
 
     @classmethod
     def from_loaded(cls, loaded: LoadedModel) -> Embedder:
@@ -89,7 +89,7 @@ class Embedder:
         motion = extract_motion(
             path,
             self.spec,
-            flow=self._flow,
+            flow=self.flow,
             on_frame=frames,
             frame_size_px=self.config.appearance_size_px if frames else None,
             progress=scaled(progress, 0.0, 0.9),

@@ -43,7 +43,7 @@ class Rhythm:
     and up, sample j from j/speed_fps to (j + 1)/speed_fps; may be empty; music has none.
     source: what the points of a dance come from: its picture or its sound. picture: the points that the picture gives,
     where the sound's stand in their place; sound: the beats of its own sound, if it has one with beats.
-    `own_sound.resolve` changes between them.
+    `annotation.resolve` changes between them.
 
     >>> song = Rhythm(np.array([0.5, 1.0]), np.ones(2), np.zeros(15), fps=15.0, tempo_bpm=120.0)
     >>> len(song.beats_s)

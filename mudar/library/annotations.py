@@ -17,8 +17,7 @@ from mudar.library.db import Session
 from mudar.library.items import get_item, newest_model
 from mudar.library.serialization import rhythm_of, rhythm_record
 from mudar.records import BEAT_FIELDS, STROKE_FIELDS, RhythmFrom
-from mudar.rhythm.annotation import apply_annotation
-from mudar.rhythm.own_sound import resolve
+from mudar.rhythm.annotation import apply_annotation, resolve
 
 
 def edit_rhythm(

@@ -21,7 +21,7 @@ from mudar.retarget.report.impact_detector import RenderObserver
 from mudar.retarget.report.report import independent_report, motion_report, plan_report, rhythm_report
 from mudar.retarget.settings import RetargetSettings
 from mudar.retarget.warp.time_map import TimeMap
-from mudar.rhythm.own_sound import resolve
+from mudar.rhythm.annotation import resolve
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ Shapes: T envelope frames; K tempogram frames, one every `_STEP_S`; L lags in en
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import librosa
@@ -33,6 +34,7 @@ _STEADY = 0.03  # beats that keep this near to the tempo that was guessed tell i
 _BLOCK_WINDOWS, _BLOCK_FRAMES = 64, 2048  # at a time
 _PULSE_S = 0.025  # standard deviation of a beat in `beat_curve`
 _LIBROSA_HOP_S = 0.016
+_WALTZ_MARGIN = 0.3  # of explained variance, summed over three curves: 4/4 is much more common
 _SNAP_S = 0.025  # a beat lands on an onset this near
 
 
@@ -87,18 +89,31 @@ def track_music_beats(envelope: Array, spec: AudioSpec, accent: Array | None = N
     return Beats(beats_s, tempo_bpm, tuple((bpm * tempo_bpm / guess_bpm, weight) for bpm, weight in candidates))
 
 
-def downbeats(accent: Array, beats: Beats, spec: AudioSpec, meter: int = 4) -> Array:
-    """Returns every `meter`-th beat (D,) in seconds, beginning where a (T,) accent curve is largest.
+def downbeats(accents: Sequence[Array], beats: Beats, spec: AudioSpec) -> Array:
+    """Returns the first beat of each bar (D,) in seconds, from accent curves (T,): bars of four beats, or of three.
 
-    The bass envelope is the better accent: in the whole one, snares on 2 and 4 outweigh the kick on 1.
+    The first curve, the bass, places the bar: in the whole envelope, snares on 2 and 4 outweigh the kick on 1. All
+    curves tell its length: bars of three must explain clearly more of how strong the beats are.
     """
-    if len(beats.times_s) < meter:
+    if len(beats.times_s) < 4:
         return np.zeros(0, np.float32)
     frames = np.rint((beats.times_s + latency_s(spec)) * spec.frame_rate_hz).astype(np.intp)
-    near = np.clip(frames[:, None] + np.arange(-2, 3), 0, len(accent) - 1)
-    strength = accent[near].max(axis=1)
-    phase = max(range(meter), key=lambda first: float(strength[first::meter].mean()))
+    near = np.clip(frames[:, None] + np.arange(-2, 3), 0, len(accents[0]) - 1)
+    strengths = [accent[near].max(axis=1) for accent in accents]  # (M,) each
+    explained = {meter: sum(_explained_by_bar(curve, meter) for curve in strengths) for meter in (3, 4)}
+    meter = 3 if explained[3] > explained[4] + _WALTZ_MARGIN else 4
+    phase = max(range(meter), key=lambda first: float(strengths[0][first::meter].mean()))
     return beats.times_s[phase::meter]
+
+
+def _explained_by_bar(strengths: Array, meter: int) -> float:
+    """The share of variance of (M,) strengths that their place in the bar explains, adjusted for the bar's length."""
+    if len(strengths) < 3 * meter:
+        return 0.0
+    level = np.log1p(strengths / max(float(strengths.mean()), 1e-9))
+    within = sum(float(np.square(level[first::meter] - level[first::meter].mean()).sum()) for first in range(meter))
+    total = float(np.square(level - level.mean()).sum())
+    return 1.0 - within / (len(level) - meter) * (len(level) - 1) / total if total > 1e-9 else 0.0
 
 
 def beat_curve(beats: Beats, spec: AudioSpec, frames: int) -> Array:

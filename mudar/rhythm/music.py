@@ -7,7 +7,7 @@ Shapes: T envelope frames; Ta frames of a window; F = spec.input_dim = n_mels + 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from mudar.rhythm.beat_tracking import Beats, beat_curve, downbeats, tempogram, 
 from mudar.spec import AudioSpec
 
 _LOUDNESS_BLOCK_S = 0.05
+LEAD_FRAMES = 20  # of silence before the file: what sounds from its first sample on begins there
+FIRST_STRENGTH = 0.5  # of the median onset: weaker, and it is the beginning of the file that is heard
+FIRST_WITHIN_S = 0.03  # before the file: what lies at its very beginning
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,28 @@ class MusicFeatures:
 def music_features(samples: Array, spec: AudioSpec) -> MusicFeatures:
     """Computes all features of (N,) mono samples at spec.sample_rate_hz. Raises SilentAudio."""
     require_sound(samples, spec)
-    envelope, bass, swell = superflux(onset_log_mel(samples, spec), spec)
+    lead_s = LEAD_FRAMES * spec.hop_samples / spec.sample_rate_hz
+    led = np.concatenate([np.zeros(LEAD_FRAMES * spec.hop_samples, np.float32), samples])
+    envelope, bass, swell = superflux(onset_log_mel(led, spec), spec)
     onset_times_s, onset_strengths = pick_onsets(envelope, spec)
     beats = track_music_beats(envelope, spec, accent=swell)
+    downbeats_s = downbeats((bass, envelope, swell), beats, spec)
+    onset_times_s, beat_times_s, downbeats_s = (times - lead_s for times in (onset_times_s, beats.times_s, downbeats_s))
+    # Where a file begins in the middle of a sound, silence before it makes an onset that nobody plays: a weak one.
+    weakest = FIRST_STRENGTH * np.median(onset_strengths) if len(onset_strengths) else 0.0
+    inside = (onset_times_s > FIRST_WITHIN_S) | (onset_strengths >= weakest)
+    inside &= onset_times_s >= -FIRST_WITHIN_S
+    beats = replace(beats, times_s=np.maximum(beat_times_s[beat_times_s >= -FIRST_WITHIN_S], 0.0))
+    envelope = envelope[LEAD_FRAMES:]
     return MusicFeatures(
         log_mel=log_mel(samples, spec),
         envelope=envelope,
         tempogram=tempogram(envelope, spec),
         beat_curve=beat_curve(beats, spec, len(envelope)),
-        onset_times_s=onset_times_s,
-        onset_strengths=onset_strengths,
+        onset_times_s=np.maximum(onset_times_s[inside], 0.0),
+        onset_strengths=onset_strengths[inside],
         beats=beats,
-        downbeats_s=downbeats(bass, beats, spec),
+        downbeats_s=np.maximum(downbeats_s[downbeats_s >= -FIRST_WITHIN_S], 0.0),
         duration_s=len(samples) / spec.sample_rate_hz,
         spec=spec,
     )

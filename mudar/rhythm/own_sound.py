@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mudar.errors import OutOfRange
-from mudar.records import Array, Rhythm, RhythmFrom, SoundRhythm
+from mudar.records import Array, Rhythm, SoundRhythm
+from mudar.rhythm.annotation import resolve
 from mudar.rhythm.beat_tracking import Beats
 from mudar.rhythm.postprocessing import is_confident
 
@@ -120,40 +120,6 @@ def with_sound(picture: Rhythm, sound: SoundRhythm) -> Rhythm:
 def sound_rhythm(beats: Beats, downbeats_s: Array, evidence: SoundEvidence) -> SoundRhythm:
     """Describes the beats of a clip's own sound for its record."""
     return SoundRhythm(beats.times_s, downbeats_s, beats.tempo_bpm, evidence.confidence, evidence.reason)
-
-
-def resolve(rhythm: Rhythm, rhythm_from: str) -> Rhythm:
-    """Returns the rhythm of a dance with points from its sound, from its picture, or (`auto`) as they are.
-
-    OutOfRange where the sound is wanted and has no beats. A person's edits count as the picture's.
-    """
-    if rhythm_from not in get_args(RhythmFrom):
-        raise OutOfRange(f"There is no rhythm from {rhythm_from!r}.", hint="Use auto, sound or picture.")
-    if rhythm_from == "sound" and rhythm.source != "sound":
-        sound = rhythm.sound
-        if sound is None or len(sound.beats_s) < 2:
-            raise OutOfRange("The clip has no sound with beats.", hint="Use rhythm_from=auto or picture.")
-        none = np.zeros(0, np.float32)
-        return replace(
-            rhythm,
-            times_s=sound.beats_s,
-            strengths=np.ones_like(sound.beats_s),
-            beats_s=sound.beats_s,
-            downbeats_s=sound.downbeats_s,
-            tempo_bpm=sound.tempo_bpm,
-            tempo_alternatives=((sound.tempo_bpm, 1.0),),
-            peaks_s=none,
-            peak_strengths=none,
-            source="sound",
-            picture=replace(rhythm, curve=none, speed=np.zeros((0, 4), np.float32), impacts_s=none, sound=None),
-        )
-    if rhythm_from == "picture" and rhythm.picture is not None:
-        points = rhythm.picture
-        return replace(
-            points, curve=rhythm.curve, speed=rhythm.speed, speed_fps=rhythm.speed_fps, impacts_s=rhythm.impacts_s,
-            sound=rhythm.sound, source="picture", picture=None,
-        )  # fmt: skip
-    return rhythm
 
 
 def sound_evidence(

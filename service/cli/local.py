@@ -77,7 +77,7 @@ def embedded(path: Path, analysis: Analysis) -> dict[str, Any]:
 def rhythm(analysis: Analysis, rhythm_from: str = "auto") -> dict[str, Any]:
     """The rhythm record of the service. OutOfRange where the sound of a dance is asked for and has no beats."""
     from mudar.library.serialization import rhythm_record
-    from mudar.rhythm.own_sound import resolve
+    from mudar.rhythm.annotation import resolve
 
     record = rhythm_record(resolve(analysis.rhythm, rhythm_from))
     return {name: value for name, value in record.items() if name != "picture"}

@@ -158,9 +158,9 @@ def test_a_part_of_the_song_and_its_options_are_asked_for(stack: Any, opened: An
     page.get_by_label("Most seconds of the song that are used").fill("0:04")
     page.get_by_label("Strokes land on").select_option("every_nth")
     page.get_by_label("The clip's own sound").select_option("-18")
-    with page.expect_request(lambda request: request.url.endswith("/retarget")) as asked:
+    with page.expect_request(lambda request: request.url.endswith("/retarget")) as sent:
         page.get_by_role("button", name="Put it on the beat").click()
-    request = asked.value.post_data_json
+    request = sent.value.post_data_json
     assert request["music_start_s"] == pytest.approx(2.5, abs=0.05)
     assert request["max_duration_s"] == 4
     assert (request["on"], request["nth"], request["original_gain_db"]) == ("every_nth", 2, -18)

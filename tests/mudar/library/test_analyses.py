@@ -14,7 +14,7 @@ from mudar.library import analyses, changes, items, serialization
 from mudar.library import annotations as edits
 from mudar.library.db import Database
 from mudar.records import Analysis, Rhythm, SoundRhythm
-from mudar.rhythm.own_sound import resolve
+from mudar.rhythm.annotation import resolve
 
 Make = Callable[..., Analysis]
 NewItem = Callable[..., str]
@@ -68,10 +68,10 @@ def test_the_speed_comes_back_by_direction(analysis: Make, samples: int) -> None
 
 def test_a_rhythm_from_the_sound_keeps_what_the_picture_gives(analysis: Make) -> None:
     sound = SoundRhythm(np.array([0.5, 1.0], np.float32), np.zeros(0, np.float32), 120.0, 0.9, "It fits.")
-    seen = dataclasses.replace(analysis().rhythm, sound=sound)
-    again = serialization.rhythm_of(json.loads(json.dumps(serialization.rhythm_record(resolve(seen, "sound")))))
+    picture = dataclasses.replace(analysis().rhythm, sound=sound)
+    again = serialization.rhythm_of(json.loads(json.dumps(serialization.rhythm_record(resolve(picture, "sound")))))
     assert (again.source, again.times_s.tolist()) == ("sound", [0.5, 1.0])
-    assert np.array_equal(resolve(again, "picture").times_s, seen.times_s)
+    assert np.array_equal(resolve(again, "picture").times_s, picture.times_s)
 
 
 def test_a_model_sees_only_its_own(database: Database, new_item: NewItem, analysis: Make) -> None:

@@ -76,7 +76,7 @@ def test_without_repetition_there_are_no_beats(frames: int) -> None:
     tracked = track_music_beats(np.zeros(frames, np.float32), SPEC)
     assert tracked.times_s.shape == (0,)
     assert tracked.tempo_bpm == 0
-    assert downbeats(np.zeros(frames, np.float32), tracked, SPEC).shape == (0,)
+    assert downbeats([np.zeros(frames, np.float32)], tracked, SPEC).shape == (0,)
     assert beat_curve(tracked, SPEC, frames).shape == (frames,)
     assert tempogram(np.zeros(frames, np.float32), SPEC).shape == (frames, SPEC.tempogram_bins)
 
@@ -94,7 +94,17 @@ def test_downbeats_begin_with_the_loudest_of_four(first: int) -> None:
     heights[first::4] = 1.0
     envelope = envelope_of(grid, heights, 17)
     tracked = track_music_beats(envelope, SPEC)
-    np.testing.assert_allclose(downbeats(envelope, tracked, SPEC), grid[first::4], atol=0.005)
+    np.testing.assert_allclose(downbeats([envelope] * 3, tracked, SPEC), grid[first::4], atol=0.005)
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_a_waltz_has_bars_of_three(first: int) -> None:
+    grid = np.arange(0.3, 20, 0.6)
+    heights = np.full(len(grid), 0.6)
+    heights[first::3] = 1.0
+    envelope = envelope_of(grid, heights, 21)
+    tracked = track_music_beats(envelope, SPEC)
+    np.testing.assert_allclose(downbeats([envelope] * 3, tracked, SPEC), grid[first::3], atol=0.005)
 
 
 def test_beat_curve_peaks_at_the_beats() -> None:

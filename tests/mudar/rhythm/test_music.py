@@ -43,6 +43,20 @@ def test_a_click_track_by_hand(spec: AudioSpec) -> None:
     assert ((features.onset_strengths > 0) & (features.onset_strengths <= 1)).all()
 
 
+@pytest.mark.parametrize("lead_ms", [0, 5, 30])
+def test_a_beat_on_the_first_sample_is_not_lost(lead_ms: int) -> None:
+    samples = np.zeros(12 * SPEC.sample_rate_hz, np.float32)
+    kick = np.sin(2 * np.pi * 60 * np.arange(1600) / SPEC.sample_rate_hz) * np.exp(-np.arange(1600) / 300)
+    beats_s = np.arange(0, 11.5, 0.5)
+    for beat_s in beats_s:
+        first = round(beat_s * SPEC.sample_rate_hz)
+        samples[first : first + 1600] += kick
+    lead = np.zeros(lead_ms * SPEC.sample_rate_hz // 1000, np.float32)
+    features = music_features(np.concatenate([lead, samples]), SPEC)
+    np.testing.assert_allclose(features.beats.times_s - lead_ms / 1000, beats_s, atol=0.015)
+    assert abs(features.onset_times_s[0] - lead_ms / 1000) < 0.015
+
+
 def test_model_input_is_the_four_parts_side_by_side() -> None:
     features = music_features(click_track(SPEC)[1], SPEC)
     rows = model_input(features)

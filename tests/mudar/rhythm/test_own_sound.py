@@ -7,11 +7,11 @@ import pytest
 
 from mudar.errors import OutOfRange
 from mudar.records import Rhythm, SoundRhythm
+from mudar.rhythm.annotation import resolve
 from mudar.rhythm.own_sound import (
     LEAST_CONFIDENCE,
     SoundEvidence,
     beat_phase,
-    resolve,
     sound_evidence,
     time_at_phase,
     with_sound,
