@@ -60,13 +60,12 @@ OLD_MODULES: Final = {
 PATH: Final = re.compile(r"(?<![\w.])(?:mudar|service|workers|training)(?:[./]\w+)+")
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> list[tuple[str, str]]:
     """(name, text) of the tracked text files."""
-    for path in tracked_files():
-        name = str(path.relative_to(ROOT))
-        is_text = path.suffix in TEXTS or path.name in TEXT_FILES
-        if is_text and name not in HISTORY:
-            yield name, path.read_text()
+    paths = [path for path in tracked_files() if path.suffix in TEXTS or path.name in TEXT_FILES]
+    named = [(str(path.relative_to(ROOT)), path) for path in paths]
+    return [(name, path.read_text()) for name, path in named if name not in HISTORY]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Holds the code to the sizes that can be read top to bottom: files, functions, parameters, folders."""
+"""Holds the code to the sizes that can be read top to bottom: files, functions, parameters, folders, and the sum."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.names import CODE, ROOT, python_files
 FILE_LINES: Final = 400
 FOLDER_FILES: Final = 12
 PARAMETERS: Final = 6
+SUM_OF_LINES: Final = 31_700  # to be lowered to 29,000
 # What a decorator of these names reads (FastAPI's endpoints, typer's commands) has as many parameters as it offers.
 SIGNATURES: Final = frozenset({"get", "post", "put", "patch", "delete", "command", "callback", "plain_errors"})
 # Rooms that are still too large; the list only shrinks.
@@ -73,3 +74,7 @@ def test_a_folder_has_at_most_twelve_files() -> None:
     names = [name for name in SOURCES if not name.endswith("/__init__.py")]
     folders = Counter(name.rpartition("/")[0] for name in names)
     assert not left([f"{folder}/ {count}" for folder, count in folders.items() if count > FOLDER_FILES])
+
+
+def test_the_code_does_not_grow() -> None:
+    assert sum(LINES.values()) <= SUM_OF_LINES

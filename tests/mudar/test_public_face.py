@@ -61,6 +61,7 @@ def test_this_is_exported() -> None:
     assert (ROOT / "mudar" / "py.typed").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Embedder", "HybridIndex", "load", "retarget", "Rhythm"])
 def test_the_example_of_a_docstring_runs(name: str, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(names["cwd"])

@@ -11,6 +11,7 @@ from training.trainer import init_state, train_step
 FIRST_LOSSES = (0.76287603, 0.58067471, 0.55815720)
 
 
+@pytest.mark.slow
 def test_the_first_steps_of_the_served_recipe_lose_what_they_lost(source: Mixture) -> None:
     recipe = registry.get("small-synthetic")
     state = init_state(recipe)

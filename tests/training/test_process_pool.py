@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from training.process_pool import WorkerCrashed, map_processes
 
 
@@ -16,6 +18,7 @@ class Dies:
         return job * 10
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_process_is_the_only_one_lost() -> None:
     assert dict(map_processes(Dies(), [0, 1, 2, 3], 2)) == {0: 0, 1: 10, 2: WorkerCrashed(), 3: 30}
 

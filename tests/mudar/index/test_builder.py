@@ -17,6 +17,8 @@ from mudar.index.tuning import ALL_ROWS, FLOOR, LAMBDAS, OperatingPoints, Search
 from mudar.index.types import SearchRequest
 from tests.answers import at
 
+pytestmark = pytest.mark.slow
+
 E_DIM, R_DIM, SEGMENTS = 48, 16, 4
 ROWS = 3 * ACCELERATE_FROM_ROWS
 

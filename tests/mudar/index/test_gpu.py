@@ -53,6 +53,7 @@ class Counting:
         return getattr(self._index, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [False, True])
 def test_a_card_changes_no_answer(copies: bool) -> None:
     plain, index, requests = library(copies), library(copies), questions()

@@ -155,6 +155,7 @@ def test_questions_out_of_range_are_refused(empty: MilvusIndex) -> None:
     assert empty.search(*queries, 0.5, 3) == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_away_is_said_to_be(free_address: str) -> None:
     away = MilvusIndex(Milvus(free_address), "mudar_nothing", E, R)
     calls: list[Callable[[], Any]] = [

@@ -31,6 +31,7 @@ def net() -> Mudar:
     return build(TINY, SPEC, seed=1).eval()
 
 
+@pytest.mark.slow
 def test_dance_alone_music_alone_and_both(net: Mudar) -> None:
     moved, heard = motion(), audio()
     alone, sound, both = net(moved), net(audio=heard), net(moved, heard)

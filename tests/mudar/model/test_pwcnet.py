@@ -23,6 +23,8 @@ from mudar.model.pwcnet import (
 from mudar.model.pyramid import PyramidEncoder
 from mudar.spec import VideoSpec
 
+pytestmark = pytest.mark.slow
+
 SHARED_FLOW = Path(__file__).parents[4] / "shared" / "flow"
 
 # Written out here from the published description, so that the test does not ask the code for its own names.
@@ -187,7 +189,6 @@ def test_sides_that_do_not_fit_are_refused(net: PwcNet) -> None:
         net(torch.zeros(1, 3, 64, 100), torch.zeros(1, 3, 64, 100))
 
 
-@pytest.mark.slow
 def test_frames_to_flow_is_the_network_in_pixels_of_its_grid(tmp_path: Path, state: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
@@ -207,7 +208,6 @@ def test_frames_to_flow_is_the_network_in_pixels_of_its_grid(tmp_path: Path, sta
     assert gray.shape == (8, 8, 2)
 
 
-@pytest.mark.slow
 def test_it_learns_the_shift_of_one_pair() -> None:
     """A few steps on one pair of pictures bring the flow to the known shift: gradients reach everything."""
     torch.manual_seed(0)

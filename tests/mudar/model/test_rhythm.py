@@ -57,6 +57,7 @@ def test_the_config_names_the_head() -> None:
     assert isinstance(make_head(replace(PAPER, rhythm_head_kind="crf")), CrfHead)
 
 
+@pytest.mark.slow
 def test_the_crf_head_learns_a_pattern() -> None:
     """A stroke in every third frame, shown by one feature: after a few steps Viterbi tells it."""
     torch.manual_seed(0)

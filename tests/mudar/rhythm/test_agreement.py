@@ -19,6 +19,7 @@ def test_the_f_measure_is_the_one_of_mir_eval() -> None:
         assert f_measure(reference, estimate) == pytest.approx(mir_eval.onset.f_measure(reference, estimate, 0.07)[0])
 
 
+@pytest.mark.slow
 def test_librosa_finds_a_click_and_half_of_its_tempo_agrees_too() -> None:
     spec = AudioSpec()
     samples = np.zeros(12 * spec.sample_rate_hz, np.float32)

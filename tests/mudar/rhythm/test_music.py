@@ -128,6 +128,7 @@ def test_ten_minutes_stay_within_their_memory_and_load_no_more_than_they_use() -
         assert f"'{unused}'" not in loaded
 
 
+@pytest.mark.slow
 def test_importing_features_loads_neither_numba_nor_torch() -> None:
     """librosa's parts come with the first song: whoever sees only dances does not wait for them."""
     code = "import sys, mudar.rhythm.music, mudar.features.flow, mudar.features.hoof\nprint(sorted(sys.modules))"

@@ -41,6 +41,7 @@ def test_what_bounds_a_step() -> None:
     assert bound(None, 60) == "arithmetic"
 
 
+@pytest.mark.slow
 def test_the_paper_s_step_is_measured_on_a_cpu() -> None:
     estimate = measure(Setting("paper", 2, "fp32", "no"), CPU, 1, checkpointing=False, tiny=True)
     assert estimate["fits"]

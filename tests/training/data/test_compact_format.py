@@ -15,6 +15,8 @@ from training.data.extract import GeneratedJob, extract
 from training.data.records import ClipFeatures
 from training.evaluation.inference import predict
 
+pytestmark = pytest.mark.slow
+
 SPEC = load_served().spec
 
 
@@ -23,7 +25,6 @@ def real_features() -> list[ClipFeatures]:
     return [extract(GeneratedJob(f"clip-{seed}", seed, seed, 9.0), SPEC) for seed in (1, 2)]
 
 
-@pytest.mark.slow
 def test_what_comes_back_is_what_went_in(real_features: list[ClipFeatures], tmp_path: Path) -> None:
     size = pack(real_features, SPEC, tmp_path / "packed.zip")
     again = unpack(tmp_path / "packed.zip")

@@ -19,6 +19,8 @@ from training.evaluation.downstream.classification import (
 from training.evaluation.inference import predict_all
 from training.recipes import registry
 
+pytestmark = pytest.mark.slow
+
 
 def _toy(clips: int, separable: bool, seed: int = 0) -> tuple[Segments, torch.Tensor]:
     """Two segments a clip; class 1 swings at twice the rate of class 0, or both are noise."""

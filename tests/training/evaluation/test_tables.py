@@ -19,6 +19,8 @@ from training.evaluation.inference import ClipPrediction, partners, predict
 from training.evaluation.tables import table1, table2, table3
 from training.evaluation.tables.report import difference, figure, merge
 
+pytestmark = pytest.mark.slow
+
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -78,6 +78,7 @@ def check(database: Database, follower: IndexReplica, fresh: IndexReplica) -> No
             assert ours.search(*QUERY, lam, 100) == new.search(*QUERY, lam, 100)
 
 
+@pytest.mark.slow
 def test_it_follows_whatever_happens(
     database: Database, put: Callable[..., str], follow: Callable[..., IndexReplica], tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_many_that_write_and_follow_at_once_lose_and_resurrect_nothing(
     assert len(followers[0].index("dance")) == len(faiss.index("dance"))
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_away_does_not_stop_the_follower_or_the_library(
     database: Database, put: Callable[..., str]
 ) -> None:

@@ -45,6 +45,7 @@ def test_priming_is_not_heard(clip: Clip, find_clicks: Find, name: str, rate_hz:
     assert sound.duration_s == pytest.approx(2.0, abs=0.025)
 
 
+@pytest.mark.slow
 def test_loudness_does_not_depend_on_the_layout(clip: Clip) -> None:
     """The same sound in every channel gives the same waveform."""
     mono, stereo, surround = (

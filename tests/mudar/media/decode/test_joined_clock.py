@@ -16,6 +16,8 @@ from mudar.media.render.format import AudioFormat
 from mudar.media.render.source import frames, inspect_video
 from tests.mudar.media.conftest import click_times_s, write_clip
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).resolve().parents[5] / "shared" / "cases"
 RATE_HZ = 24_000
 TS = {"video": "libx264", "audio": "mp2", "fps": 25, "seconds": 3.0, "flashes": True, "clicks_s": (0.6, 1.8)}

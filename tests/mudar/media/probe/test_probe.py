@@ -186,6 +186,7 @@ def test_spatial_video_of_the_shared_cases() -> None:
     assert video.frames == 5
 
 
+@pytest.mark.slow
 def test_a_song_with_a_picture_that_stands_still_is_music(clip: Clip) -> None:
     """The usual uploads of a song: one frame for its length, or the cover in every frame, compressed."""
     cover = np.random.default_rng(1).integers(0, 255, (6, 10, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)

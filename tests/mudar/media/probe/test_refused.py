@@ -185,6 +185,7 @@ def test_no_decoder_may_exceed_the_pixel_limit(clip: Clip) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_child_says_the_same_and_stays_small(clip: Clip, written: Written) -> None:
     good = clip("a.mp4")
     assert probe_in_child(good) == probe(good)

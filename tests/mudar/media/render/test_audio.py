@@ -17,6 +17,8 @@ from mudar.media.render.format import AudioFormat
 from mudar.media.render.render import Renderer, RenderSettings
 from mudar.media.render.varispeed import varispeed
 
+pytestmark = pytest.mark.slow
+
 
 def test_clicks_move_with_the_map(song: Path) -> None:
     """The song's clicks, at each second, played along t -> 0.5 + 1.25 t, fall at (k - 0.5) / 1.25."""
@@ -35,7 +37,6 @@ def test_silence_beyond_the_end(song: Path) -> None:
     assert np.abs(sound).max() == 0
 
 
-@pytest.mark.slow
 def test_a_mix_holds_both_and_a_mute_clip_only_the_song(painter, clip, song, tmp_path) -> None:
     ticking = tmp_path / "ticking.mkv"
     with av.open(str(clip)) as source, wave.open(str(song)) as sound, av.open(str(ticking), "w") as out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def beats(bpm: float, count: int, jitter_s: float = 0.0, first_s: float = 0.2) -
     return Events(np.sort(times), np.ones(count))
 
 
+@pytest.mark.slow
 @given(st.floats(75, 160), st.floats(75, 160))
 def test_what_is_paired_can_be_mapped(dance_bpm: float, song_bpm: float) -> None:
     dance, song = beats(dance_bpm, 24, 0.015), beats(song_bpm, 60, 0.01)

@@ -23,6 +23,8 @@ from training.data.synthetic.video.film import Body
 from training.data.synthetic.video.styles import STYLE, STYLES
 from training.evaluation.metrics import f1
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_seed_is_the_clip() -> None:
     one, same, other = make_clip(3, 3.0), make_clip(3, 3.0), make_clip(4, 3.0)

@@ -15,6 +15,8 @@ from training.data.synthetic.video.film import film_stage
 from training.data.synthetic.video.parts import body_parts
 from training.data.synthetic.video.scene import Image, draw_body
 
+pytestmark = pytest.mark.slow
+
 SIZE = 160, 128  # width, height
 
 
