@@ -74,6 +74,7 @@ class Embedder:
         clicks[:: audio.sample_rate_hz // 2] = 1.0
         where = windows(segment.window_s, self.spec.frames_per_segment, self.spec)
         self._embed_music(music_features(clicks, audio), where, ignore)
+        librosa_beats(clicks, audio)
 
     def file(self, path: str | Path, kind: Kind, progress: Progress = ignore) -> Analysis:
         """Analyses a file by `dance` or by `music`, as `kind` says."""

@@ -35,7 +35,8 @@ def edit_rhythm(
     where, record, duration_s = _opened(session, item_id, model)
     rhythm = resolve(rhythm_of(record), rhythm_from)
     new = rhythm_record(apply_annotation(rhythm, changes, duration_s, even=even))
-    return _stored(session, where, new | {"found": model_points(record), "edition": edition_of(record)})
+    by_model = {"found": model_points(record)} if changes or is_edited(record) else {}  # another source is no edit
+    return _stored(session, where, new | by_model | {"edition": edition_of(record)})
 
 
 def restore_rhythm(session: Session, item_id: str, model: str | None = None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from mudar.spec import AudioSpec
 _LOUDNESS_BLOCK_S = 0.05
 LEAD_FRAMES = 20  # of silence before the file: what sounds from its first sample on begins there
 FIRST_STRENGTH = 0.5  # of the median onset: weaker, and it is the beginning of the file that is heard
+FIRST_FRAMES = 10  # that the beginning of the file reaches
 FIRST_WITHIN_S = 0.03  # before the file: what lies at its very beginning
 
 
@@ -56,7 +57,9 @@ def music_features(samples: Array, spec: AudioSpec) -> MusicFeatures:
     inside = (onset_times_s > FIRST_WITHIN_S) | (onset_strengths >= weakest)
     inside &= onset_times_s >= -FIRST_WITHIN_S
     beats = replace(beats, times_s=np.maximum(beat_times_s[beat_times_s >= -FIRST_WITHIN_S], 0.0))
-    envelope = envelope[LEAD_FRAMES:]
+    envelope = envelope[LEAD_FRAMES:].copy()
+    if not (onset_times_s[inside] <= FIRST_WITHIN_S).any():
+        envelope[:FIRST_FRAMES] = np.minimum(envelope[:FIRST_FRAMES], np.median(envelope))
     return MusicFeatures(
         log_mel=log_mel(samples, spec),
         envelope=envelope,

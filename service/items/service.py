@@ -55,7 +55,7 @@ def get_item(container: Container, item_id: str, include: Collection[str], model
         item = _item(items.get_item(session, item_id, model))
         if "rhythm" in include:
             stored = analyses.stored_rhythm(session, item_id, model)
-            item.rhythm = Rhythm.model_validate(rhythm_payload({**stored, **rhythm_record(rhythm_of(stored))}))
+            item.rhythm = Rhythm.model_validate(rhythm_payload(_completed(stored)))
         if "embedding" in include:
             segments = analyses.segments(session, item_id, model)
             item.embedding = [Segment.model_validate(segment_record(segment)) for segment in segments]
@@ -91,6 +91,12 @@ def restore_rhythm(container: Container, item_id: str, model: str | None) -> Rhy
     with container.database.begin() as session:
         record = restore_record(session, item_id, chosen)
     return Rhythm.model_validate(rhythm_payload(record))
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with all fields that a rhythm has, and whether a person edited it."""
+    edits = {"found": stored["found"]} if "found" in stored else {}
+    return rhythm_record(rhythm_of(dict(stored))) | edits
 
 
 def _item(record: Mapping[str, Any]) -> Item:

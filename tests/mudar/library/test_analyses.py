@@ -135,6 +135,25 @@ def test_what_would_poison_an_index_is_refused_whole(
         assert changes.head(session).seq == 0
 
 
+def test_a_dance_changes_between_its_sound_and_its_picture(
+    database: Database, new_item: NewItem, analysis: Make
+) -> None:
+    item_id = new_item()
+    sound = SoundRhythm(np.array([0.5, 1.0, 1.5], np.float32), np.zeros(0, np.float32), 120.0, 0.9, "It fits.")
+    made = analysis(1)
+    store(database, item_id, dataclasses.replace(made, rhythm=dataclasses.replace(made.rhythm, sound=sound)))
+    with database.begin() as session:
+        heard = edits.rhythm_payload(edits.edit_rhythm(session, item_id, {}, rhythm_from="sound"))
+        assert (heard["source"], heard["edited"], heard["times_s"]) == ("sound", False, [0.5, 1.0, 1.5])
+        assert items.get_item(session, item_id)["tempo_bpm"] == 120.0
+        shown = edits.rhythm_payload(edits.edit_rhythm(session, item_id, {}, rhythm_from="picture"))
+        assert (shown["source"], shown["edited"]) == ("picture", False)
+        assert np.array_equal(np.float32(shown["times_s"]), made.rhythm.times_s)
+        by_hand = edits.rhythm_payload(edits.edit_rhythm(session, item_id, {"times_s": [1.0]}, rhythm_from="sound"))
+        assert (by_hand["source"], by_hand["times_s"]) == ("hand", [1.0])
+        assert edits.rhythm_payload(edits.restore_rhythm(session, item_id))["source"] == "picture"
+
+
 def test_what_a_person_edited_outlives_a_second_analysis(database: Database, new_item: NewItem, analysis: Make) -> None:
     item_id = new_item()
     store(database, item_id, analysis(1))

@@ -158,7 +158,7 @@ def test_many_files_have_a_job_each_and_a_bad_one_stops_no_other(api: Any, files
 
 def test_one_file_is_answered_as_ever(api: Any, files: dict[str, bytes]) -> None:
     answer = post(api, ("a.mp4", files["dance"]))
-    assert set(answer.json()) == {"job_id", "state", "items"}
+    assert set(answer.json()) == {"job_id", "state", "items", "notes"}
     assert answer.headers["location"] == f"/jobs/{answer.json()['job_id']}"
 
 

@@ -50,5 +50,6 @@ def test_the_served_network_cannot_tell_them_apart(real_features: list[ClipFeatu
         one, other = predict(model, mine), predict(model, theirs)
         assert np.abs(one.curves - other.curves).max() < 0.05
         assert np.abs(one.strokes_s("beat") - other.strokes_s("beat")).max() < 0.005
-        assert (one.music_embedding * other.music_embedding).sum(axis=1).min() > 0.99
+        # Music at half its rate: a song that begins on an onset loses a part of that.
+        assert (one.music_embedding * other.music_embedding).sum(axis=1).min() > 0.985
         assert (one.dance_embedding * other.dance_embedding).sum(axis=1).min() > 0.99

@@ -134,9 +134,9 @@ def test_flow_moves_what_moves(song, tmp_path, luma_of) -> None:
     errors = {}
     for interpolation in ("blend", "flow"):
         Renderer(tmp_path / "disc.mp4", song, RenderSettings(interpolation, crf=8)).render(
-            tmp_path / "out.mp4", lambda t: t + 0.5 / 30, offset_s=0, duration_s=1
+            tmp_path / "out.mp4", lambda t: 1.1 * t + 0.5 / 30, offset_s=0, duration_s=1
         )
         frames = luma_of(tmp_path / "out.mp4")
-        truth = [16 + scene(6.0 * (k + 0.5)) * (219 / 255) for k in range(30)]
+        truth = [16 + scene(6.0 * (1.1 * k + 0.5)) * (219 / 255) for k in range(30)]
         errors[interpolation] = np.mean([np.abs(f - t).mean() for f, t in zip(frames, truth, strict=True)])
     assert errors["flow"] < 0.6 * errors["blend"]
