@@ -121,13 +121,11 @@ def retarget(
     chosen: dict[str, Any],
     model: str | None,
     progress: Progress,
-    *,
-    strokes_s: Sequence[float] | None = None,
-    beats_s: Sequence[float] | None = None,
+    by_hand: tuple[Sequence[float] | None, Sequence[float] | None] = (None, None),
 ) -> dict[str, Any]:
     """Renders `out`; the result that the service gives, with the file's path as its URL.
 
-    strokes_s of the dance and beats_s of the music take the place of what is found.
+    by_hand: strokes of the dance and beats of the music, which take the place of what is found.
     """
     from mudar.retarget.retarget import AnalyzedFile
     from mudar.retarget.retarget import retarget as render
@@ -136,7 +134,7 @@ def retarget(
     options = RetargetSettings(**{name: value for name, value in chosen.items() if value is not None})
     probe_kind(dance, "dance")
     probe_kind(music, "music")
-    analysed = _rhythms(dance, music, model, scaled(progress, 0.0, 0.4), (strokes_s, beats_s))
+    analysed = _rhythms(dance, music, model, scaled(progress, 0.0, 0.4), by_hand)
     first, second = (AnalyzedFile(path, rhythm) for path, (rhythm, _) in zip((dance, music), analysed, strict=True))
     result = render(first, second, out, options, scaled(progress, 0.4, 1.0))
     return {"video_url": str(out), "method": options.method, "duration_s": result.duration_s, "report": result.report}

@@ -150,9 +150,7 @@ def retarget(
         from service.cli import local as cli_local
 
         with bar("retarget") as progress:
-            result = cli_local.retarget(
-                Path(dance), Path(music), out, chosen, model, progress, strokes_s=by_hand[0], beats_s=by_hand[1]
-            )
+            result = cli_local.retarget(Path(dance), Path(music), out, chosen, model, progress, by_hand)
     else:
         with connect(url) as client:
             ids = (_item_id(client, dance, "dance"), _item_id(client, music, "music"))
